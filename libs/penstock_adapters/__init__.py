@@ -1,0 +1,1 @@
+"""Adapters: one package per vendor library or mechanism behind a port."""

@@ -1,0 +1,1 @@
+"""Runtime of Penstock: ports and the machinery that drives the pure core."""

@@ -1,0 +1,1 @@
+"""Ports: the protocols through which the runtime meets the outside world."""

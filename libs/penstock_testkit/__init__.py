@@ -1,0 +1,1 @@
+"""Test kit: conformance suites, builders and real servers for tests."""

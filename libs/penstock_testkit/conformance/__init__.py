@@ -1,0 +1,1 @@
+"""Conformance suites: one per port, run over every adapter of that port."""
