@@ -1,0 +1,71 @@
+# Every path here is relative: make splits words at spaces, and a checkout may have one in its path.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+BIN := .venv/bin
+TESTS ?= tests
+PYTEST_ARGS ?=
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+
+.PHONY: help venv demo up down test check lint types generate bench lock build clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | \
+		awk -F'\t' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+
+venv: ## make .venv what the lock file says (nothing to do: nothing done)
+	@test -n "$(PYTHON)" || { echo "Penstock needs Python 3.11 or newer on PATH"; exit 1; }
+	@"$(PYTHON)" .ci/venv.py
+
+demo: venv ## run the whole story once: trigger, scan, gate, notification, replay
+	@$(BIN)/penstock demo
+
+up: venv ## start the stack, leave it up, print what to try
+	@$(BIN)/penstock up --detach
+
+down: venv ## stop the stack that `make up` started
+	@$(BIN)/penstock down
+
+test: venv ## all tests with branch coverage (TESTS=tests/unit PYTEST_ARGS=-x for a part)
+ifeq ($(TESTS),tests)
+	@$(BIN)/python -m pytest --cov --cov-report=json:coverage.json --cov-report= $(PYTEST_ARGS)
+	@$(BIN)/python -m penstock_testkit.coverage_gate coverage.json
+else
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
+endif
+
+check: lint types ## everything CI runs: lint, types, import direction, generated files, tests
+	@$(BIN)/python -m penstock_testkit.generate --check
+	@$(MAKE) --no-print-directory test
+
+lint: venv ## ruff and import-linter
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --cache-dir .cache/import_linter
+
+types: venv ## basedpyright
+	@$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+generate: venv ## write every generated file again
+	@$(BIN)/python -m penstock_testkit.generate
+
+bench: venv ## steps per second through the inline adapter, and the latency of a warm stack
+	@$(BIN)/python load-tests/bench.py
+
+lock: venv ## resolve the dependencies again within their bounds
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate pyproject.toml --extra agents -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate pyproject.toml --extra agents --extra dev \
+		-c requirements.lock -o requirements-dev.lock
+
+build: venv ## build the wheel into dist/
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --wheel-dir dist .
+
+clean: ## remove the environment, caches and builds (never .penstock, which holds your data)
+	@rm -rf .venv .venv.lock .cache .pytest_cache .ruff_cache .hypothesis .coverage* coverage.json build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
