@@ -1,0 +1,14 @@
+"""The small kit a Penstock agent is built on.
+
+An agent is any program that reads `/penstock/input.json`, writes `/penstock/output.json`, logs
+to stdout and stderr, and ends with 0 (done), 10 (declared failure) or anything else (crash).
+This package is that protocol for Python; nothing in it is needed to write an agent in another
+language. Importing it costs a few milliseconds: pydantic is imported by `penstock_agent_sdk.models`
+only, and the networking by `penstock_agent_sdk.egress` only.
+"""
+
+from penstock_agent_sdk.errors import AgentError
+from penstock_agent_sdk.progress import progress
+from penstock_agent_sdk.runner import EXIT_DONE, EXIT_FAILED, run_agent
+
+__all__ = ["EXIT_DONE", "EXIT_FAILED", "AgentError", "progress", "run_agent"]
