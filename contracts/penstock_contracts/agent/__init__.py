@@ -1,0 +1,1 @@
+"""Contracts of the `agent` kind, one module a version."""

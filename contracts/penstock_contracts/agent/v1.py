@@ -1,0 +1,131 @@
+"""Agents: the manifest, the catalog commands about them and the events they leave."""
+
+from enum import StrEnum
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from penstock_contracts.values import Digest, JsonObject, Name, Wire
+
+
+class Risk(StrEnum):
+    """Whether a person must allow each execution. Policy may raise it, never lower it."""
+
+    AUTO = "AUTO"
+    APPROVAL_REQUIRED = "APPROVAL_REQUIRED"
+
+
+class Effect(StrEnum):
+    """Whether the program may run again after a doubt."""
+
+    REPEATABLE = "repeatable"
+    ONCE = "once"
+
+
+class Network(StrEnum):
+    """What the sandbox may reach: nothing, or what its pool's allow-list names."""
+
+    NONE = "none"
+    EGRESS = "egress"
+
+
+class Workspace(Wire):
+    """An input that names a folder of the host; the program sees the path inside the sandbox."""
+
+    input: str
+    mode: Literal["ro", "rw"] = "ro"
+    optional: bool = False
+
+
+class AgentLimits(Wire):
+    """Bounds on one task. MB and KB are 1024-based."""
+
+    memory_mb: int = Field(default=512, ge=16, le=65_536)
+    processes: int = Field(default=64, ge=1, le=4_096)
+    cpu_s: float = Field(default=60, gt=0, le=86_400)
+    wall_s: float = Field(default=60, gt=0, le=86_400)
+    output_kb: int = Field(default=1_024, ge=1, le=65_536)
+    log_kb: int = Field(default=256, ge=1, le=65_536)
+    disk_mb: int = Field(default=64, ge=1, le=65_536)
+
+
+class AgentManifest(Wire):
+    """What an agent is and may do (`agent.yaml`).
+
+    Attributes:
+        command: argv inside the sandbox; empty for a built-in agent of the inline adapter.
+        input: JSON Schema of the input object.
+        output: JSON Schema of the output object.
+        bundle: digest of the program's files, filled in at registration.
+    """
+
+    api_version: Literal["penstock/v1"] = Field(default="penstock/v1", alias="apiVersion")
+    kind: Literal["Agent"] = "Agent"
+    name: Name
+    version: str = Field(default="0.0.0", max_length=64)
+    description: str = Field(default="", max_length=2_048)
+    risk: Risk = Risk.AUTO
+    effect: Effect | None = None
+    command: tuple[str, ...] = ()
+    pool: Name = "default"
+    network: Network = Network.NONE
+    workspaces: tuple[Workspace, ...] = ()
+    secrets: tuple[str, ...] = ()
+    limits: AgentLimits = AgentLimits()
+    input: JsonObject = {}
+    output: JsonObject = {}
+    bundle: Digest | None = None
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the program may run again; the default is `once` where approval is required."""
+        if self.effect is not None:
+            return self.effect is Effect.REPEATABLE
+        return self.risk is Risk.AUTO
+
+
+class RegisterAgent(Wire):
+    """Store a manifest; the same digest again changes nothing."""
+
+    TYPE: ClassVar[str] = "agent.register_agent.v1"
+    manifest: AgentManifest
+
+
+class RemoveAgent(Wire):
+    """Take an agent out of use; running runs keep their pinned version."""
+
+    TYPE: ClassVar[str] = "agent.remove_agent.v1"
+    name: Name
+
+
+class AgentRegistered(Wire):
+    """A new version of an agent."""
+
+    TYPE: ClassVar[str] = "agent.agent_registered.v1"
+    tenant: str
+    digest: Digest
+    manifest: AgentManifest
+
+
+class AgentUnchanged(Wire):
+    """The same digest was registered again (kept so that its sender has an answer)."""
+
+    TYPE: ClassVar[str] = "agent.agent_unchanged.v1"
+    digest: Digest
+
+
+class AgentRemoved(Wire):
+    """The agent is out of use."""
+
+    TYPE: ClassVar[str] = "agent.agent_removed.v1"
+    tenant: str
+    name: str
+
+
+class CommandRejected(Wire):
+    """A command was refused; `causation_id` of the event names it."""
+
+    TYPE: ClassVar[str] = "agent.command_rejected.v1"
+    command: str
+    code: str
+    detail: str = Field(default="", max_length=4096)

@@ -1,0 +1,1 @@
+"""Contracts of the `approval` kind, one module a version."""

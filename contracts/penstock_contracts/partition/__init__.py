@@ -1,0 +1,1 @@
+"""Contracts of the `partition` kind, one module a version."""

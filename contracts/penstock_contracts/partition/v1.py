@@ -1,0 +1,77 @@
+"""Partitions: what belongs to no other aggregate, and the relay's markers."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from penstock_contracts.values import Id, Wire
+
+
+class MessageParked(Wire):
+    """A message that could not be processed, kept with its reason.
+
+    Attributes:
+        aggregate: id of the aggregate that is frozen by it, if one is.
+        raw: the message's bytes in base64, at most 64 KiB of them.
+        size_bytes: their whole length.
+    """
+
+    TYPE: ClassVar[str] = "partition.message_parked.v1"
+    stream: str
+    sequence: int
+    subject: str
+    code: str
+    detail: str = Field(default="", max_length=4096)
+    aggregate: Id | None = None
+    raw: str = ""
+    size_bytes: int = 0
+    headers: dict[str, str] = {}
+
+
+class MessageRedriven(Wire):
+    """A parked message was put back on its stream."""
+
+    TYPE: ClassVar[str] = "partition.message_redriven.v1"
+    stream: str
+    sequence: int
+    by: str
+
+
+class RedriveMessage(Wire):
+    """Put a parked message back on its stream."""
+
+    TYPE: ClassVar[str] = "partition.redrive_message.v1"
+    stream: str
+    sequence: int
+
+
+class CommandRejected(Wire):
+    """A command whose target is unknown was refused."""
+
+    TYPE: ClassVar[str] = "partition.command_rejected.v1"
+    command: str
+    target: str = ""
+    code: str
+    detail: str = Field(default="", max_length=4096)
+
+
+class Marker(Wire):
+    """End of a relayed unit: the relay's position, proved by the stream itself.
+
+    Attributes:
+        epoch: of the owner that wrote it.
+        first: n of the unit's first event (last + 1 for a unit without events).
+        last: n of its last event.
+        chain_head: hash after event `last`, hex.
+        last_event_sequence: stream sequence of that event, 0 if the unit has none.
+        previous_marker_sequence: stream sequence of the marker before, 0 if there was none.
+    """
+
+    TYPE: ClassVar[str] = "partition.marker.v1"
+    partition: str
+    epoch: int
+    first: int
+    last: int
+    chain_head: str
+    last_event_sequence: int
+    previous_marker_sequence: int

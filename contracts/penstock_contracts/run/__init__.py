@@ -1,0 +1,1 @@
+"""Contracts of the `run` kind, one module a version."""

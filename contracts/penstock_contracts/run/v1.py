@@ -1,0 +1,256 @@
+"""Runs: the commands they take and the events they leave."""
+
+from enum import StrEnum
+from typing import ClassVar
+
+from pydantic import Field
+
+from penstock_contracts.task.v1 import Outcome, Usage
+from penstock_contracts.values import Digest, Failure, Id, JsonObject, Phase, TimeUs, Wire
+
+# --- commands -----------------------------------------------------------------------------------
+
+
+class StartRun(Wire):
+    """Start the run that a trigger was matched to; a copy is answered again, not repeated."""
+
+    TYPE: ClassVar[str] = "run.start_run.v1"
+    run_id: Id
+    tenant: str
+    workflow: str
+    definition_digest: Digest
+    agents: dict[str, Digest]
+    trigger_id: str
+    trigger_aggregate: Id
+    partition: str
+    inputs: JsonObject
+    requested_by: str = ""
+    traceparent: str | None = None
+
+
+class ClaimTask(Wire):
+    """Ask for the exclusive right to begin the effect of a `once` task."""
+
+    TYPE: ClassVar[str] = "run.claim_task.v1"
+    task_id: Id
+    node: str
+    attempt: int
+    executor: str
+    nonce: str
+    token: str
+
+
+class ReportStarted(Wire):
+    """Say that a `repeatable` task still runs after a second."""
+
+    TYPE: ClassVar[str] = "run.report_started.v1"
+    task_id: Id
+    node: str
+    attempt: int
+    executor: str
+    token: str
+
+
+class ReportResult(Wire):
+    """Say how a task ended."""
+
+    TYPE: ClassVar[str] = "run.report_result.v1"
+    task_id: Id
+    node: str
+    attempt: int
+    phase: Phase = Phase.RUN
+    executor: str
+    token: str
+    nonce: str | None = None
+    outcome: Outcome
+    output: JsonObject | None = None
+    error: Failure | None = None
+    usage: Usage = Usage()
+
+
+class CancelRun(Wire):
+    """Stop a run, in whatever state it is."""
+
+    TYPE: ClassVar[str] = "run.cancel_run.v1"
+    run_id: Id
+    reason: str = ""
+
+
+class Verdict(StrEnum):
+    """What became of an approval."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+
+class ApplyDecision(Wire):
+    """The approval service's answer to a gate."""
+
+    TYPE: ClassVar[str] = "run.apply_decision.v1"
+    approval_id: Id
+    node: str
+    attempt: int
+    verdict: Verdict
+    by: str = ""
+    reason: str = ""
+
+
+class FireTimers(Wire):
+    """Internal: the time of the context has come; never accepted from the bus."""
+
+    TYPE: ClassVar[str] = "run.fire_timers.v1"
+
+
+# --- events -------------------------------------------------------------------------------------
+
+
+class RunStarted(Wire):
+    """A run exists, pinned to its definition and to its agents' digests."""
+
+    TYPE: ClassVar[str] = "run.run_started.v1"
+    tenant: str
+    workflow: str
+    definition_digest: Digest
+    agents: dict[str, Digest] = {}
+    trigger_id: str
+    trigger_aggregate: Id
+    partition: str
+    inputs: JsonObject = {}
+    requested_by: str = ""
+    traceparent: str | None = None
+    started_us: TimeUs
+    ends_by_us: TimeUs
+
+
+class TaskScheduled(Wire):
+    """A task was put on its queue."""
+
+    TYPE: ClassVar[str] = "run.task_scheduled.v1"
+    node: str
+    attempt: int
+    phase: Phase = Phase.RUN
+    scheduled_us: TimeUs
+    queued_until_us: TimeUs | None = None
+    ends_by_us: TimeUs
+
+
+class TaskStarted(Wire):
+    """An executor began (repeatable), or holds the only right to begin (once)."""
+
+    TYPE: ClassVar[str] = "run.task_started.v1"
+    node: str
+    attempt: int
+    executor: str
+    nonce: str | None = None
+    running_until_us: TimeUs | None = None
+
+
+class NodeSucceeded(Wire):
+    """A node has its output."""
+
+    TYPE: ClassVar[str] = "run.node_succeeded.v1"
+    node: str
+    attempt: int
+    output: JsonObject = {}
+    executor: str = ""
+    usage: Usage = Usage()
+
+
+class AttemptFailed(Wire):
+    """An attempt failed and another will follow at `retry_at_us`."""
+
+    TYPE: ClassVar[str] = "run.attempt_failed.v1"
+    node: str
+    attempt: int
+    error: Failure
+    retry_at_us: TimeUs
+    usage: Usage = Usage()
+
+
+class NodeFailed(Wire):
+    """A node failed for good (`attempt` 0: before its first task)."""
+
+    TYPE: ClassVar[str] = "run.node_failed.v1"
+    node: str
+    attempt: int
+    error: Failure
+    usage: Usage = Usage()
+
+
+class SkipReason(StrEnum):
+    """Why a node did not run."""
+
+    CONDITION = "condition"
+    UPSTREAM = "upstream"
+
+
+class NodeSkipped(Wire):
+    """A node will not run."""
+
+    TYPE: ClassVar[str] = "run.node_skipped.v1"
+    node: str
+    reason: SkipReason
+
+
+class GateOpened(Wire):
+    """A node waits for a human decision."""
+
+    TYPE: ClassVar[str] = "run.gate_opened.v1"
+    node: str
+    attempt: int
+    approval_id: Id
+    opened_us: TimeUs
+    expires_us: TimeUs
+
+
+class GatePassed(Wire):
+    """The decision allows the node to go on."""
+
+    TYPE: ClassVar[str] = "run.gate_passed.v1"
+    node: str
+    attempt: int
+    approval_id: Id
+    by: str
+    reason: str = ""
+
+
+class RunCause(Wire):
+    """What ended a run before its time: the node, if one did, and its failure."""
+
+    node: str | None = None
+    error: Failure
+
+
+class RunSucceeded(Wire):
+    """Every node is settled and none failed the run."""
+
+    TYPE: ClassVar[str] = "run.run_succeeded.v1"
+    outputs: JsonObject = {}
+    ended_us: TimeUs
+
+
+class RunFailed(Wire):
+    """The run ended by a failure; unfinished nodes are cancelled with it."""
+
+    TYPE: ClassVar[str] = "run.run_failed.v1"
+    cause: RunCause
+    ended_us: TimeUs
+
+
+class RunCancelled(Wire):
+    """The run was stopped by request; unfinished nodes are cancelled with it."""
+
+    TYPE: ClassVar[str] = "run.run_cancelled.v1"
+    by: str
+    reason: str = ""
+    ended_us: TimeUs
+
+
+class CommandRejected(Wire):
+    """A command was refused; `causation_id` of the event names it."""
+
+    TYPE: ClassVar[str] = "run.command_rejected.v1"
+    command: str
+    code: str
+    detail: str = Field(default="", max_length=4096)

@@ -1,0 +1,173 @@
+"""Every subject and stream name, built and parsed here and nowhere else.
+
+The table of streams with owners and settings is in `docs/architecture`; a literal subject in
+any other module fails the architecture tests.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from penstock_contracts.values import SYSTEM_TENANT
+
+ROOT = "penstock"
+_TOKEN_BREAKERS = frozenset(" \t\r\n.*>")
+
+
+class Stream(StrEnum):
+    """The JetStream streams."""
+
+    TRIGGERS = "TRIGGERS"
+    CATALOG = "CATALOG"
+    RUNS = "RUNS"
+    TASKS = "TASKS"
+    APPROVALS = "APPROVALS"
+    EVENTS = "EVENTS"
+    LOGS = "LOGS"
+    DEAD = "DEAD"
+
+
+STREAM_SUBJECTS: dict[Stream, tuple[str, ...]] = {
+    Stream.TRIGGERS: (f"{ROOT}.*.trigger.>",),
+    Stream.CATALOG: (f"{ROOT}.*.catalog.*.*.*",),
+    Stream.RUNS: (f"{ROOT}.*.run.*.*.*",),
+    Stream.TASKS: (f"{ROOT}.*.task.*.*.*",),
+    Stream.APPROVALS: (f"{ROOT}.*.approval.*.*",),
+    Stream.EVENTS: (f"{ROOT}.*.event.*.*.*", f"{ROOT}.{SYSTEM_TENANT}.relay.*"),
+    Stream.LOGS: (f"{ROOT}.*.log.*.*",),
+    Stream.DEAD: (f"{ROOT}.*.dead.>",),
+}
+HEARTBEAT_BUCKET = "heartbeats"  # KV: executor name -> capacity and health
+CATALOG_PARTITION = "catalog"
+APPROVAL_PARTITION = "approval"
+GATEWAY_PARTITION = "projection-gateway"
+
+
+def run_partition(number: int) -> str:
+    """Name of run partition `number`, counted from 0."""
+    return f"run-{number}"
+
+
+def token(text: str) -> str:
+    """Check that `text` may stand as one subject token.
+
+    Raises:
+        ValueError: it is empty or has a dot, a wildcard or white space.
+    """
+    if not text or not _TOKEN_BREAKERS.isdisjoint(text):
+        raise ValueError(f"not a subject token: {text!r}")
+    return text
+
+
+def trigger(tenant: str, path: str) -> str:
+    """Subject for a trigger; `path` is the source and further tokens, as in `nats.push.main`."""
+    for part in path.split("."):
+        token(part)
+    return f"{ROOT}.{token(tenant)}.trigger.{path}"
+
+
+def catalog(tenant: str, kind: str, name: str, command: str) -> str:
+    """Subject for a command to the catalog about the `kind` called `name`."""
+    return f"{ROOT}.{token(tenant)}.catalog.{token(kind)}.{token(name)}.{token(command)}"
+
+
+def run(tenant: str, partition: str, run_id: str, command: str) -> str:
+    """Subject for a command to a run that lives in `partition`."""
+    return f"{ROOT}.{token(tenant)}.run.{token(partition)}.{token(run_id)}.{token(command)}"
+
+
+def task(tenant: str, pool: str, agent: str, task_id: str) -> str:
+    """Subject that holds at most one message: the task itself."""
+    return f"{ROOT}.{token(tenant)}.task.{token(pool)}.{token(agent)}.{token(task_id)}"
+
+
+def approval(tenant: str, approval_id: str, command: str) -> str:
+    """Subject for a command to an approval."""
+    return f"{ROOT}.{token(tenant)}.approval.{token(approval_id)}.{token(command)}"
+
+
+def event(tenant: str, kind: str, aggregate_id: str, event_type: str) -> str:
+    """Subject of a published event; `event_type` is one token such as `node_failed`."""
+    return f"{ROOT}.{token(tenant)}.event.{token(kind)}.{token(aggregate_id)}.{token(event_type)}"
+
+
+def relay_marker(partition: str) -> str:
+    """Subject of the markers that fence the relay of `partition`."""
+    return f"{ROOT}.{SYSTEM_TENANT}.relay.{token(partition)}"
+
+
+def log(tenant: str, run_id: str, node: str) -> str:
+    """Subject of an agent's redacted output lines."""
+    return f"{ROOT}.{token(tenant)}.log.{token(run_id)}.{token(node)}"
+
+
+def dead(tenant: str, stream: Stream, rest: str) -> str:
+    """Subject under which a message that could not be processed is kept."""
+    return f"{ROOT}.{token(tenant)}.dead.{stream.value}.{rest}"
+
+
+def control(tenant: str, task_id: str, verb: str) -> str:
+    """Core subject (no stream) that reaches the executor of a task: `cancel` or `claim`."""
+    return f"{ROOT}.{token(tenant)}.control.{token(task_id)}.{token(verb)}"
+
+
+def runs_of_partition(partition: str) -> str:
+    """Filter for all commands to the runs of `partition`, of every tenant."""
+    return f"{ROOT}.*.run.{token(partition)}.*.*"
+
+
+def tasks_of_pool(pool: str) -> str:
+    """Filter for all tasks of `pool`, of every tenant."""
+    return f"{ROOT}.*.task.{token(pool)}.*.*"
+
+
+def events_of(tenant: str, kind: str = "*", aggregate_id: str = "*") -> str:
+    """Filter for published events, by kind and aggregate."""
+    return f"{ROOT}.{tenant}.event.{kind}.{aggregate_id}.*"
+
+
+def logs_of(tenant: str, run_id: str) -> str:
+    """Filter for all log lines of a run."""
+    return f"{ROOT}.{token(tenant)}.log.{token(run_id)}.*"
+
+
+def control_filter(tenant: str = "*", verb: str = "*") -> str:
+    """Filter for control messages to executors."""
+    return f"{ROOT}.{tenant}.control.*.{verb}"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A parsed subject.
+
+    Attributes:
+        tenant: isolation boundary.
+        kind: second token: trigger, catalog, run, task, approval, event, log, dead, control, relay.
+        rest: the remaining tokens.
+    """
+
+    tenant: str
+    kind: str
+    rest: tuple[str, ...]
+
+
+def parse(subject: str) -> Address:
+    """Split a subject of ours.
+
+    Raises:
+        ValueError: it is not below the root, or too short.
+    """
+    tokens = subject.split(".")
+    if len(tokens) < 4 or tokens[0] != ROOT:  # noqa: PLR2004 - root, tenant, kind, one more
+        raise ValueError(f"not a Penstock subject: {subject!r}")
+    return Address(tokens[1], tokens[2], tuple(tokens[3:]))
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Tell whether `path` fits `pattern` with the wildcards `*` (one token) and `>` (the rest)."""
+    wanted, given = pattern.split("."), path.split(".")
+    for index, want in enumerate(wanted):
+        if want == ">":
+            return len(given) > index
+        if index >= len(given) or want not in ("*", given[index]):
+            return False
+    return len(wanted) == len(given)

@@ -1,0 +1,1 @@
+"""Contracts of the `task` kind, one module a version."""

@@ -1,0 +1,1 @@
+"""Contracts of the `trigger` kind, one module a version."""

@@ -1,0 +1,109 @@
+"""Triggers: what became of each, and API tokens, which the catalog keeps as well."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from penstock_contracts.values import Digest, Id, JsonObject, TimeUs, Wire
+
+DIRECT_SOURCE = "workflow"  # trigger.workflow.<name>: start that workflow with data.inputs
+
+
+class MatchedRun(Wire):
+    """A run that a trigger starts."""
+
+    run_id: Id
+    partition: str
+    workflow: str
+    definition_digest: Digest
+    agents: dict[str, Digest] = {}
+    inputs: JsonObject = {}
+
+
+class ConfirmStart(Wire):
+    """The run's partition says that the run exists; a copy changes nothing."""
+
+    TYPE: ClassVar[str] = "trigger.confirm_start.v1"
+    run_id: Id
+    trigger_aggregate: Id
+
+
+class TriggerMatched(Wire):
+    """A trigger was accepted and names its runs, derived for ever."""
+
+    TYPE: ClassVar[str] = "trigger.trigger_matched.v1"
+    tenant: str
+    trigger_id: str
+    path: str
+    requested_by: str = ""
+    runs: tuple[MatchedRun, ...]
+    matched_us: TimeUs
+    traceparent: str | None = None
+
+
+class TriggerIgnored(Wire):
+    """A trigger started nothing, and why."""
+
+    TYPE: ClassVar[str] = "trigger.trigger_ignored.v1"
+    tenant: str
+    trigger_id: str
+    path: str
+    code: str
+    detail: str = Field(default="", max_length=4096)
+
+
+class StartConfirmed(Wire):
+    """One of the trigger's runs exists."""
+
+    TYPE: ClassVar[str] = "trigger.start_confirmed.v1"
+    run_id: Id
+
+
+class IssueToken(Wire):
+    """Store an API token's hash; the same hash and roles again change nothing."""
+
+    TYPE: ClassVar[str] = "token.issue_token.v1"
+    name: str = Field(min_length=1, max_length=63)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    roles: tuple[str, ...]
+
+
+class RevokeToken(Wire):
+    """Make a token worthless."""
+
+    TYPE: ClassVar[str] = "token.revoke_token.v1"
+    name: str
+
+
+class TokenIssued(Wire):
+    """A token is valid from here on."""
+
+    TYPE: ClassVar[str] = "token.token_issued.v1"
+    tenant: str
+    name: str
+    sha256: str
+    roles: tuple[str, ...]
+
+
+class TokenRevoked(Wire):
+    """The token is worthless from here on."""
+
+    TYPE: ClassVar[str] = "token.token_revoked.v1"
+    tenant: str
+    name: str
+
+
+class TokenUnchanged(Wire):
+    """The same token was issued again (kept so that its sender has an answer)."""
+
+    TYPE: ClassVar[str] = "token.token_unchanged.v1"
+    name: str
+
+
+class CommandRejected(Wire):
+    """A command was refused; `causation_id` of the event names it."""
+
+    TYPE: ClassVar[str] = "token.command_rejected.v1"
+    command: str
+    code: str
+    detail: str = Field(default="", max_length=4096)

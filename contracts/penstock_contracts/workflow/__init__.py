@@ -1,0 +1,1 @@
+"""Contracts of the `workflow` kind, one module a version."""
