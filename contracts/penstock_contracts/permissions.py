@@ -1,0 +1,236 @@
+"""Who may say what on the bus: one table, from which every server's configuration is generated.
+
+Each connection has its own user and inbox prefix. A stream is created, configured, purged and
+read by its owner alone; others get the few subjects below. Two kinds of command are kept apart
+even from the owner of the stream they travel on: only the approval service publishes decisions,
+only the gateway publishes votes.
+
+Only owners may create consumers on streams to which they also publish: a consumer's deliver
+subject is not checked against its creator's permissions, so whoever writes a stream and creates
+consumers on it could have the server publish anything anywhere. For the same reason executors get
+no direct reads: their answer goes, unchecked, to whatever reply subject the request names.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from penstock_contracts.approval import v1 as approval_v1
+from penstock_contracts.partition import v1 as partition_v1
+from penstock_contracts.run import v1 as run_v1
+from penstock_contracts.subjects import (
+    APPROVAL_PARTITION,
+    HEARTBEAT_BUCKET,
+    ROOT,
+    Stream,
+    relay_marker,
+)
+from penstock_contracts.values import DEFAULT_TENANT, SYSTEM_TENANT
+
+API = "$JS.API"
+ANY = ">"
+HEARTBEAT_STREAM = f"KV_{HEARTBEAT_BUCKET}"
+HEARTBEAT_KEYS = f"$KV.{HEARTBEAT_BUCKET}.>"
+
+
+class BusUser(StrEnum):
+    """The users of the bus; services first."""
+
+    SCHEDULER = "scheduler"
+    EXECUTOR = "executor"
+    APPROVAL = "approval"
+    GATEWAY = "gateway"
+    TRIGGER = "trigger"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """Subjects one user may publish to and subscribe to; what is not listed is refused.
+
+    Attributes:
+        publish: patterns allowed for publishing, requests to JetStream included.
+        publish_deny: patterns taken out of `publish` again.
+        subscribe: patterns allowed for subscribing.
+    """
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+    publish_deny: tuple[str, ...] = field(default=())
+
+
+OWNED_STREAMS: dict[BusUser, tuple[Stream, ...]] = {
+    BusUser.SCHEDULER: (
+        Stream.TRIGGERS,
+        Stream.CATALOG,
+        Stream.RUNS,
+        Stream.TASKS,
+        Stream.EVENTS,
+        Stream.LOGS,
+        Stream.DEAD,
+    ),
+    BusUser.APPROVAL: (Stream.APPROVALS,),
+}
+SCHEDULER_EVENT_KINDS = ("run", "workflow", "agent", "trigger", "token", "partition")
+APPROVAL_EVENT_KINDS = ("approval", "partition")
+
+
+def inbox_prefix(user: BusUser) -> str:
+    """Prefix of the inboxes of `user`; nobody else may listen there."""
+    return f"_INBOX_{user.value}"
+
+
+def inbox(user: BusUser) -> str:
+    """Pattern of all inboxes of `user`."""
+    return f"{inbox_prefix(user)}.>"
+
+
+def command_token(message_type: str) -> str:
+    """Last token of a command's subject: `claim_task` for `run.claim_task.v1`."""
+    return message_type.split(".")[1]
+
+
+def _to_runs(*message_types: str) -> tuple[str, ...]:
+    return tuple(f"{ROOT}.*.run.*.*.{command_token(name)}" for name in message_types)
+
+
+def _to_approvals(*message_types: str) -> tuple[str, ...]:
+    return tuple(f"{ROOT}.*.approval.*.{command_token(name)}" for name in message_types)
+
+
+def _events(*kinds: str) -> tuple[str, ...]:
+    return tuple(f"{ROOT}.*.event.{kind}.>" for kind in kinds)
+
+
+def _own(stream: str) -> tuple[str, ...]:
+    """What the owner of `stream` asks JetStream for."""
+    return (
+        *(f"{API}.STREAM.{verb}.{stream}" for verb in ("CREATE", "UPDATE", "PURGE")),
+        *_read(stream),
+    )
+
+
+def _read(stream: str) -> tuple[str, ...]:
+    """Look at `stream` and read it through consumers of one's own."""
+    return (
+        f"{API}.STREAM.INFO.{stream}",
+        f"{API}.STREAM.MSG.GET.{stream}",
+        f"{API}.CONSUMER.CREATE.{stream}",
+        f"{API}.CONSUMER.CREATE.{stream}.>",
+        f"{API}.CONSUMER.DURABLE.CREATE.{stream}.*",
+        f"{API}.CONSUMER.INFO.{stream}.*",
+        f"{API}.CONSUMER.DELETE.{stream}.*",
+        f"{API}.CONSUMER.MSG.NEXT.{stream}.*",
+        f"$JS.ACK.{stream}.>",
+    )
+
+
+def _look(stream: str) -> tuple[str, ...]:
+    """Look at `stream` and at single messages, without a consumer."""
+    return (f"{API}.STREAM.INFO.{stream}", f"{API}.STREAM.MSG.GET.{stream}")
+
+
+def _any_marker() -> str:
+    return f"{ROOT}.{SYSTEM_TENANT}.relay.*"
+
+
+def _scheduler() -> Permissions:
+    owned = (s for stream in OWNED_STREAMS[BusUser.SCHEDULER] for s in _own(stream.value))
+    return Permissions(
+        publish=(
+            *owned,
+            *_own(HEARTBEAT_STREAM),
+            f"{API}.DIRECT.GET.{HEARTBEAT_STREAM}.>",
+            f"$JS.FC.{HEARTBEAT_STREAM}.>",
+            f"{ROOT}.*.task.>",
+            f"{ROOT}.*.run.>",
+            f"{ROOT}.*.catalog.>",
+            *_to_approvals(
+                approval_v1.RequestApproval.TYPE,
+                approval_v1.WithdrawApproval.TYPE,
+            ),
+            *_events(*SCHEDULER_EVENT_KINDS),
+            _any_marker(),
+            f"{ROOT}.*.dead.>",
+            f"{ROOT}.*.control.>",
+        ),
+        publish_deny=(
+            *_to_runs(run_v1.ApplyDecision.TYPE),
+            relay_marker(APPROVAL_PARTITION),
+        ),
+        subscribe=(inbox(BusUser.SCHEDULER),),
+    )
+
+
+def _executor(durable: str) -> Permissions:
+    return Permissions(
+        publish=(
+            f"{API}.CONSUMER.MSG.NEXT.{Stream.TASKS.value}.{durable}",
+            f"{API}.CONSUMER.INFO.{Stream.TASKS.value}.{durable}",
+            f"$JS.ACK.{Stream.TASKS.value}.{durable}.>",
+            *_to_runs(
+                run_v1.ClaimTask.TYPE,
+                run_v1.ReportStarted.TYPE,
+                run_v1.ReportResult.TYPE,
+            ),
+            f"{ROOT}.*.log.>",
+            f"{API}.STREAM.INFO.{HEARTBEAT_STREAM}",
+            HEARTBEAT_KEYS,
+        ),
+        subscribe=(inbox(BusUser.EXECUTOR), f"{ROOT}.*.control.>"),
+    )
+
+
+def _approval() -> Permissions:
+    owned = (s for stream in OWNED_STREAMS[BusUser.APPROVAL] for s in _own(stream.value))
+    return Permissions(
+        publish=(
+            *owned,
+            *_look(Stream.EVENTS.value),
+            *_to_runs(run_v1.ApplyDecision.TYPE),
+            *_events(*APPROVAL_EVENT_KINDS),
+            relay_marker(APPROVAL_PARTITION),
+            f"{ROOT}.*.dead.>",
+        ),
+        subscribe=(inbox(BusUser.APPROVAL),),
+    )
+
+
+def _gateway() -> Permissions:
+    redrive = partition_v1.RedriveMessage.TYPE
+    return Permissions(
+        publish=(
+            *_read(Stream.EVENTS.value),
+            *_read(Stream.LOGS.value),
+            f"{ROOT}.*.trigger.>",
+            f"{ROOT}.*.catalog.>",
+            *_to_runs(run_v1.CancelRun.TYPE, redrive),
+            *_to_approvals(approval_v1.CastVote.TYPE, redrive),
+        ),
+        subscribe=(inbox(BusUser.GATEWAY),),
+    )
+
+
+def _trigger(tenant: str) -> Permissions:
+    return Permissions(
+        publish=(f"{ROOT}.{tenant}.trigger.>",),
+        subscribe=(inbox(BusUser.TRIGGER),),
+    )
+
+
+def permission_table(
+    tenant: str = DEFAULT_TENANT, durable: str = "*"
+) -> dict[BusUser, Permissions]:
+    """The whole table.
+
+    Args:
+        tenant: the one tenant whose triggers the trigger user may publish.
+        durable: consumer of TASKS the executor may pull from: its pool's, or `*` on one machine.
+    """
+    return {
+        BusUser.SCHEDULER: _scheduler(),
+        BusUser.EXECUTOR: _executor(durable),
+        BusUser.APPROVAL: _approval(),
+        BusUser.GATEWAY: _gateway(),
+        BusUser.TRIGGER: _trigger(tenant),
+        BusUser.ADMIN: Permissions(publish=(ANY,), subscribe=(ANY,)),
+    }
