@@ -1,0 +1,91 @@
+"""Running a service process: settings, log lines, event loop, signals, exit code."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+import uvloop
+
+from penstock_adapters.system.logs import configure_logging
+from penstock_runtime.faults import PenstockFault
+from penstock_runtime.settings import ServiceSettings, SettingsFault, load_settings
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_SETTINGS = 78  # EX_CONFIG of sysexits.h: restarting does not help
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+ServiceT = TypeVar("ServiceT", bound=ServiceSettings)
+ResultT = TypeVar("ResultT")
+Serve = Callable[[ServiceT, asyncio.Event], Awaitable[None]]
+
+_log = logging.getLogger(__name__)
+
+
+def serve(
+    service: str,
+    model: type[ServiceT],
+    main: Serve[ServiceT],
+    environ: Mapping[str, str] | None = None,
+) -> int:
+    """Run a service to its end and give the process' exit code.
+
+    `main(settings, stop)` opens everything, runs until `stop` is set (SIGTERM or SIGINT), ends
+    gracefully and returns. A second signal cancels it.
+
+    Returns:
+        0 after a graceful stop, 1 after a failure, 78 when the settings do not stand (every
+        fault is written to standard error, one a line).
+    """
+    try:
+        settings = load_settings(model, os.environ if environ is None else environ)
+    except SettingsFault as fault:
+        for line in fault.faults:
+            sys.stderr.write(f"penstock {service}: {line}\n")
+        return EXIT_SETTINGS
+    configure_logging(service, settings.name, settings.log_level)
+    try:
+        run_loop(_until_signalled(main, settings))
+    except asyncio.CancelledError:
+        _log.warning("stopped at once by a second signal")
+        return EXIT_FAILED
+    except PenstockFault as fault:
+        _log.error("service failed", extra={"reason": str(fault)})
+        return EXIT_FAILED
+    except Exception:  # noqa: BLE001 - the outermost boundary: logged before the process ends
+        _log.exception("service failed")
+        return EXIT_FAILED
+    _log.info("stopped")
+    return EXIT_DONE
+
+
+def run_loop(main: Coroutine[Any, Any, ResultT]) -> ResultT:
+    """Run a coroutine on uvloop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+
+async def _until_signalled(main: Serve[ServiceT], settings: ServiceT) -> None:
+    stop = asyncio.Event()
+    whole = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(name: str) -> None:
+        if stop.is_set():
+            if whole is not None:
+                _ = whole.cancel()
+            return
+        _log.info("stopping", extra={"signal": name, "grace_s": settings.grace_s})
+        stop.set()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, on_signal, number.name)
+    try:
+        await main(settings, stop)
+    finally:
+        for number in SIGNALS:
+            _ = loop.remove_signal_handler(number)

@@ -1,0 +1,89 @@
+"""Metrics through prometheus_client; its only home."""
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from penstock_runtime.telemetry.metrics import Kind, Metric
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class PrometheusMetrics:
+    """Fulfils the port `Metrics`; one registry an instance, never the global one.
+
+    Children are kept by their labels, so that a measurement on a hot path is one dictionary
+    lookup and one addition.
+    """
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        _ = ProcessCollector(registry=self._registry)
+        _ = PlatformCollector(registry=self._registry)
+        _ = GCCollector(registry=self._registry)
+        self._counters: dict[tuple[str, ...], Counter] = {}
+        self._gauges: dict[tuple[str, ...], Gauge] = {}
+        self._histograms: dict[tuple[str, ...], Histogram] = {}
+        self._families: dict[str, Counter | Gauge | Histogram] = {}
+
+    def add(self, metric: Metric, *labels: str, amount: float = 1.0) -> None:
+        """Raise a counter."""
+        key = (metric.name, *labels)
+        child = self._counters.get(key)
+        if child is None:
+            family = self._family(metric)
+            assert isinstance(family, Counter), metric.name  # noqa: S101 - a defect of the caller
+            child = self._counters[key] = family.labels(*labels) if labels else family
+        child.inc(amount)
+
+    def set(self, metric: Metric, value: float, *labels: str) -> None:
+        """Set a gauge."""
+        key = (metric.name, *labels)
+        child = self._gauges.get(key)
+        if child is None:
+            family = self._family(metric)
+            assert isinstance(family, Gauge), metric.name  # noqa: S101 - a defect of the caller
+            child = self._gauges[key] = family.labels(*labels) if labels else family
+        child.set(value)
+
+    def observe(self, metric: Metric, value: float, *labels: str) -> None:
+        """Add to a histogram."""
+        key = (metric.name, *labels)
+        child = self._histograms.get(key)
+        if child is None:
+            family = self._family(metric)
+            assert isinstance(family, Histogram), metric.name  # noqa: S101 - a caller's defect
+            child = self._histograms[key] = family.labels(*labels) if labels else family
+        child.observe(value)
+
+    def exposition(self) -> bytes:
+        """Give everything in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def _family(self, metric: Metric) -> Counter | Gauge | Histogram:
+        family = self._families.get(metric.name)
+        if family is None:
+            family = self._families[metric.name] = self._declare(metric)
+        return family
+
+    def _declare(self, metric: Metric) -> Counter | Gauge | Histogram:
+        match metric.kind:
+            case Kind.COUNTER:
+                return Counter(metric.name, metric.help, metric.labels, registry=self._registry)
+            case Kind.GAUGE:
+                return Gauge(metric.name, metric.help, metric.labels, registry=self._registry)
+            case Kind.HISTOGRAM:
+                return Histogram(
+                    metric.name,
+                    metric.help,
+                    metric.labels,
+                    registry=self._registry,
+                    buckets=metric.buckets,
+                )

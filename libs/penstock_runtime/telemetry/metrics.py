@@ -1,0 +1,131 @@
+"""Every metric of Penstock: its name with its unit, its labels, its buckets; and the port.
+
+A metric is declared here and nowhere else. Labels are few and bounded: never an id, never text
+that a user wrote freely.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class Kind(StrEnum):
+    """What a metric does."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric; `name` ends in its unit, a counter's in `_total`."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+class Metrics(Protocol):
+    """Where measurements go. Labels are given in the order of `Metric.labels`."""
+
+    def add(self, metric: Metric, *labels: str, amount: float = 1.0) -> None:
+        """Raise a counter."""
+        ...
+
+    def set(self, metric: Metric, value: float, *labels: str) -> None:
+        """Set a gauge."""
+        ...
+
+    def observe(self, metric: Metric, value: float, *labels: str) -> None:
+        """Add to a histogram."""
+        ...
+
+
+class NoMetrics:
+    """Drops every measurement."""
+
+    def add(self, metric: Metric, *labels: str, amount: float = 1.0) -> None:
+        """Do nothing."""
+
+    def set(self, metric: Metric, value: float, *labels: str) -> None:
+        """Do nothing."""
+
+    def observe(self, metric: Metric, value: float, *labels: str) -> None:
+        """Do nothing."""
+
+
+FAST_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+SLOW_S = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+BATCH = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0)
+
+
+def _counter(name: str, text: str, *labels: str) -> Metric:
+    return Metric(f"penstock_{name}_total", Kind.COUNTER, text, labels)
+
+
+def _gauge(name: str, text: str, *labels: str) -> Metric:
+    return Metric(f"penstock_{name}", Kind.GAUGE, text, labels)
+
+
+def _histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Metric:
+    return Metric(f"penstock_{name}", Kind.HISTOGRAM, text, labels, buckets)
+
+
+# Every service
+UP = _gauge("service_ready", "1 while the service is ready")
+LOOP_LAG = _histogram("event_loop_lag_seconds", "how late the event loop wakes", FAST_S)
+NATS_CONNECTED = _gauge("nats_connected", "1 while the NATS connection stands")
+NATS_ERRORS = _counter("nats_errors", "asynchronous errors of the NATS client", "kind")
+PUBLISHED = _counter("bus_published", "messages published, by outcome", "stream", "outcome")
+ACK_FAILURES = _counter("bus_ack_failures", "acknowledgements that did not arrive", "stream")
+
+# Partition owners: scheduler and approval
+CONSUMED = _counter("inbox_messages", "messages taken from an inbox", "partition")
+BATCH_MESSAGES = _histogram("inbox_batch_messages", "messages in one batch", BATCH, "partition")
+DECIDE_SECONDS = _histogram("decide_seconds", "deciding one batch", FAST_S, "partition")
+COMMIT_SECONDS = _histogram("commit_seconds", "one commit", FAST_S, "partition")
+COMMITTED = _counter("events_committed", "events committed", "partition")
+REJECTED = _counter("commands_rejected", "commands refused, by code", "partition", "code")
+PARKED = _counter("messages_parked", "messages parked", "partition", "code")
+FENCED = _counter("fenced", "times an owner had to step down", "partition")
+OWNED = _gauge("partition_owned", "1 while this instance owns the partition", "partition")
+EPOCH = _gauge("partition_epoch", "epoch of the partition", "partition")
+EVENT_NUMBER = _gauge("partition_event_number", "last event n of the partition", "partition")
+RELAYED_NUMBER = _gauge("relay_event_number", "last relayed event n", "partition")
+RELAY_SECONDS = _histogram("relay_unit_seconds", "relaying one unit", FAST_S, "partition")
+EFFECTS = _counter("effects_published", "effects published, by kind", "partition", "kind")
+OPEN_AGGREGATES = _gauge("open_aggregates", "aggregates that wait for something", "partition")
+TIMERS_FIRED = _counter("timers_fired", "due times that were decided", "partition")
+INCARNATIONS = _counter("stream_incarnations", "streams found to be another one", "stream")
+RUNS_ENDED = _counter("runs_ended", "runs that ended, by outcome", "outcome")
+RUN_SECONDS = _histogram("run_seconds", "trigger to end of a run", SLOW_S, "outcome")
+APPROVALS_SETTLED = _counter("approvals_settled", "approvals settled, by outcome", "outcome")
+
+# Executor
+TASKS_TAKEN = _counter("tasks_taken", "tasks taken from the queue", "pool")
+TASKS_RUNNING = _gauge("tasks_running", "tasks in work", "pool")
+TASKS_ENDED = _counter("tasks_ended", "tasks ended, by outcome or code", "pool", "agent", "outcome")
+TASK_SECONDS = _histogram("task_seconds", "one task in its sandbox", SLOW_S, "pool", "agent")
+TASK_QUEUE_SECONDS = _histogram("task_queue_seconds", "publish of a task to its start", SLOW_S)
+TASKS_GIVEN_BACK = _counter("tasks_given_back", "tasks given back to the queue", "pool", "reason")
+TASKS_DEAD = _counter("tasks_dead", "tasks that could not be read", "pool")
+CLAIMS = _counter("claims", "claims of `once` tasks, by answer", "answer")
+LOG_LINES = _counter("task_log_lines", "lines that agents printed", "pool")
+LOG_LINES_DROPPED = _counter("task_log_lines_dropped", "lines dropped at a bound", "pool")
+SANDBOX_AVAILABLE = _gauge("sandbox_available", "1 while tasks can run here", "adapter")
+CAPACITY = _gauge("executor_capacity", "tasks this executor runs at once", "pool")
+
+# Gateway
+HTTP_REQUESTS = _counter("http_requests", "requests, by route and status", "method", "route", "status")  # fmt: skip  # noqa: E501
+HTTP_SECONDS = _histogram("http_request_seconds", "one request", FAST_S, "method", "route")
+RATE_LIMITED = _counter("http_rate_limited", "requests refused by the rate limit")
+TRIGGERS_ACCEPTED = _counter("triggers_accepted", "triggers taken in, by source", "source")
+PROJECTED_NUMBER = _gauge("projection_event_number", "last event n applied", "partition")
+PROJECTION_LAG = _gauge("projection_lag_seconds", "age of the oldest marker not reached", "partition")  # fmt: skip  # noqa: E501
+STREAMS_OPEN = _gauge("event_streams_open", "live event streams to clients")
+
+ALL: Sequence[Metric] = tuple(value for value in globals().values() if isinstance(value, Metric))

@@ -1,0 +1,121 @@
+"""W3C trace context in pure Python: `traceparent` is parsed, made and handed on here.
+
+Ids are either drawn (at the edge, where a trace begins) or derived by SHA-256 from names, so that
+a repeated publish of the same effect carries the same span.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+SAMPLED = 0x01
+_PATTERN = re.compile(r"^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$")
+_MAX_LENGTH = 512  # a header longer than this is nobody's traceparent
+
+
+@dataclass(frozen=True, slots=True)
+class TraceContext:
+    """A place in a trace.
+
+    Attributes:
+        trace_id: 32 hexadecimal digits, not all zero.
+        span_id: 16 hexadecimal digits, not all zero.
+        flags: bit 0: sampled.
+    """
+
+    trace_id: str
+    span_id: str
+    flags: int = SAMPLED
+
+    def header(self) -> str:
+        """Write it as a version 00 `traceparent`."""
+        return f"00-{self.trace_id}-{self.span_id}-{self.flags:02x}"
+
+    def child(self, *names: str) -> "TraceContext":
+        """Give the span derived from this one and `names`: the same names, the same span."""
+        digest = hashlib.sha256(self.trace_id.encode() + self.span_id.encode())
+        for name in names:
+            raw = name.encode()
+            digest.update(len(raw).to_bytes(4, "big"))
+            digest.update(raw)
+        return TraceContext(self.trace_id, _nonzero(digest.hexdigest()[:16]), self.flags)
+
+
+def parse_traceparent(text: str | None) -> TraceContext | None:
+    """Read a `traceparent` of any version; None if there is none or it is not valid.
+
+    W3C: version ff is invalid, version 00 has exactly four parts, later ones may have more.
+    """
+    if text is None or len(text) > _MAX_LENGTH:
+        return None
+    found = _PATTERN.match(text)
+    if found is None:
+        return None
+    version, trace_id, span_id, flags, more = found.groups()
+    if version == "ff" or (version == "00" and more):
+        return None
+    if not trace_id.strip("0") or not span_id.strip("0"):
+        return None
+    return TraceContext(trace_id, span_id, int(flags, 16) & SAMPLED)
+
+
+def start_trace(entropy: Callable[[int], bytes] = os.urandom) -> TraceContext:
+    """Begin a trace with drawn ids; `entropy` gives that many random bytes."""
+    drawn = entropy(24).hex()
+    return TraceContext(_nonzero(drawn[:32]), _nonzero(drawn[32:]))
+
+
+def continue_trace(text: str | None, *names: str) -> TraceContext:
+    """Give a child of the given `traceparent`, or a new trace if there is none."""
+    parent = parse_traceparent(text)
+    return start_trace() if parent is None else parent.child(*names)
+
+
+def _nonzero(digits: str) -> str:
+    """All zeros means `no id`; the chance is nil, the rule is W3C's."""
+    return digits if digits.strip("0") else digits[:-1] + "1"
+
+
+class SpanKind(StrEnum):
+    """OpenTelemetry's kinds of span."""
+
+    INTERNAL = "internal"
+    SERVER = "server"
+    CLIENT = "client"
+    PRODUCER = "producer"
+    CONSUMER = "consumer"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A finished span; times are microseconds since the epoch."""
+
+    name: str
+    context: TraceContext
+    parent_span_id: str | None
+    start_us: int
+    end_us: int
+    kind: SpanKind = SpanKind.INTERNAL
+    attributes: Mapping[str, str | int | float | bool] = field(
+        default_factory=dict[str, str | int | float | bool]
+    )
+    error: str | None = None
+
+
+class Spans(Protocol):
+    """Where finished spans go."""
+
+    def record(self, span: Span) -> None:
+        """Take a span; never blocks and never fails."""
+        ...
+
+
+class NoSpans:
+    """Drops every span."""
+
+    def record(self, span: Span) -> None:
+        """Do nothing."""
