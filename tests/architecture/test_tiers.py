@@ -43,7 +43,7 @@ def test_pure_tiers_refuse_network_and_sleep(
     folder = pytester.mkdir(tier)
     (folder / "test_reaching.py").write_text(REACHING, encoding="utf-8")
     # Only the guard is under test: no plugin of the outer run takes part.
-    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", tier)
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:asyncio", tier)
     result.assert_outcomes(passed=passed, failed=failed)
 
 
