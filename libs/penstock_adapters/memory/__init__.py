@@ -1,0 +1,1 @@
+"""Every port in memory: the same rules as the real adapters, nothing durable, no waiting."""
