@@ -18,7 +18,7 @@ help: ## show this list
 
 venv: ## make .venv what the lock file says (nothing to do: nothing done)
 	@test -n "$(PYTHON)" || { echo "Penstock needs Python 3.11 or newer on PATH"; exit 1; }
-	@"$(PYTHON)" .ci/venv.py
+	@"$(PYTHON)" .ci/environment.py
 
 demo: venv ## run the whole story once: trigger, scan, gate, notification, replay
 	@$(BIN)/penstock demo

@@ -43,6 +43,7 @@ BOTTOM: dict[str, frozenset[str]] = {
             "penstock_contracts",
             "penstock_core",
             "pydantic",
+            "pydantic_core",
             "celpy",  # conditions
             "immutables",  # states share structure
             "jsonschema",  # inputs against schemas

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
 import penstock_core
 
@@ -22,7 +22,7 @@ OWNS = (PAGE,)
 SUFFIX = "_TRANSITIONS"
 START = "absent"  # the status of what has no events yet
 
-Table = Mapping[type, Mapping[Enum, Enum]]
+Table = Mapping[type, Mapping[Any, Enum]]
 
 _HEAD = """\
 # State machines
