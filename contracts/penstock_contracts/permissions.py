@@ -196,7 +196,7 @@ def _approval() -> Permissions:
 
 
 def _gateway() -> Permissions:
-    redrive = partition_v1.RedriveMessage.TYPE
+    redrive = partition_v1.RedriveMessages.TYPE
     return Permissions(
         publish=(
             *_read(Stream.EVENTS.value),

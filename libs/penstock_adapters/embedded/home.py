@@ -89,15 +89,23 @@ class StateFolder:
         return self.logs / f"{name}.log"
 
 
-def write_private(path: Path, text: str, mode: int = FILE_MODE) -> None:
-    """Replace `path` by `text` in one step; nobody sees a half-written or readable file."""
+def write_private(path: Path, text: str, mode: int = FILE_MODE, *, durable: bool = True) -> None:
+    """Replace `path` by `text` in one step; nobody sees a half-written or readable file.
+
+    Args:
+        path: file to replace.
+        text: its new content.
+        mode: its permissions.
+        durable: False where a loss of power may lose it.
+    """
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             os.fchmod(file.fileno(), mode)
             _ = file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         _ = Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

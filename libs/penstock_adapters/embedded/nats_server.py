@@ -144,17 +144,14 @@ class NatsServer:
         return BusLogin(self.url, user.value, password, inbox_prefix(user))
 
     def spec(self) -> ChildSpec:
-        """How to run it; writes the configuration.
+        """How to run it; writes the configuration and makes the store's folder.
 
         Raises:
             ServerMissingError: the program is not installed.
         """
         program = find_nats_server()
         self.store.mkdir(mode=FOLDER_MODE, exist_ok=True)
-        config = self._folder.nats / "nats-server.conf"
-        passwords = {user: self._secrets[nats_secret(user.value)] for user in BusUser}
-        table = permission_table(self._tenant)
-        write_private(config, render_config(self._port, self.store, passwords, table))
+        config = self.write_config()
         return ChildSpec(
             name=NAME,
             argv=(str(program), "--config", str(config)),
@@ -165,6 +162,14 @@ class NatsServer:
             stop_signal=signal.SIGTERM,
             death_signal=signal.SIGTERM,
         )
+
+    def write_config(self) -> Path:
+        """Write nats-server.conf and return its path."""
+        config = self._folder.nats / "nats-server.conf"
+        passwords = {user: self._secrets[nats_secret(user.value)] for user in BusUser}
+        table = permission_table(self._tenant)
+        write_private(config, render_config(self._port, self.store, passwords, table))
+        return config
 
     def ready(self) -> bool:
         """Tell whether the server greets and says that JetStream is on."""

@@ -68,8 +68,9 @@ class PostgresServer:
         self._secrets: SecretBook = secrets
         self._port: int = port
         self._durable: bool = durable
-        self._programs: Path = find_programs().bin
-        self._place: Placement = place(folder, find_programs())
+        programs = find_programs()
+        self._programs: Path = programs.bin
+        self._place: Placement = place(folder, programs)
         secrets.ensure([postgres_secret(ADMIN)])
 
     @property

@@ -170,7 +170,7 @@ class Identity:
     def record(self, path: Path) -> None:
         """Write it down for a later start."""
         document = {"pid": self.pid, "start_ticks": self.start_ticks, "boot_id": self.boot_id}
-        write_private(path, json.dumps(document) + "\n")
+        write_private(path, json.dumps(document) + "\n", durable=False)
 
     @classmethod
     def recorded(cls, path: Path) -> Identity | None:
