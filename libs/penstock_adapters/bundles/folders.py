@@ -1,0 +1,154 @@
+"""Discovery of agents: every `<root>/<folder>/agent.yaml`, read, checked and digested."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from penstock_contracts.agent.v1 import AgentManifest
+from penstock_contracts.envelope import first_fault
+from penstock_runtime.bundles import (
+    MANIFEST_NAME,
+    Bundle,
+    BundleFault,
+    Discovery,
+    bundle_digest,
+    bundle_stamp,
+)
+
+MAX_MANIFEST_BYTES = 256 * 1024
+
+ReadYaml = Callable[[str, str], object]
+"""Gives the value of a YAML text; the second argument names it in errors (ValueError)."""
+DigestOf = Callable[[AgentManifest], str]
+"""Gives the digest of a manifest whose `bundle` is filled in."""
+
+
+def _read_yaml(text: str, name: str) -> object:
+    from penstock_adapters.yaml import read_document  # noqa: PLC0415
+
+    return read_document(text, name).value
+
+
+def _digest_of(manifest: AgentManifest) -> str:
+    from penstock_core.workflow.plan import manifest_digest  # noqa: PLC0415
+
+    return manifest_digest(manifest)
+
+
+def read_bundle(
+    folder: Path, read: ReadYaml = _read_yaml, digest_of: DigestOf = _digest_of
+) -> Bundle:
+    """Read one agent's folder.
+
+    Raises:
+        BundleFault: naming the file, and what is wrong with it.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise BundleFault(f"{path}: over {MAX_MANIFEST_BYTES} bytes")
+        value = read(path.read_text(encoding="utf-8"), str(path))
+        manifest = AgentManifest.model_validate(value)
+    except ValidationError as error:
+        raise BundleFault(f"{path}: {first_fault(error)}") from None
+    except (OSError, ValueError) as error:
+        raise BundleFault(f"{path}: {error}") from error
+    if not manifest.command:
+        raise BundleFault(f"{path}: command: an agent in a folder needs a command to run")
+    manifest = manifest.model_copy(update={"bundle": bundle_digest(folder)})
+    return Bundle(manifest, digest_of(manifest), folder.resolve())
+
+
+def discover(
+    roots: Sequence[Path], read: ReadYaml = _read_yaml, digest_of: DigestOf = _digest_of
+) -> Discovery:
+    """Read every agent below `roots`; one that cannot be read becomes a fault, not an error."""
+    bundles: dict[str, Bundle] = {}
+    faults: list[str] = []
+    for root in roots:
+        if not root.is_dir():
+            faults.append(f"{root}: no such folder of agents")
+            continue
+        for path in sorted(root.glob(f"*/{MANIFEST_NAME}")):
+            try:
+                bundle = read_bundle(path.parent, read, digest_of)
+            except BundleFault as fault:
+                faults.append(str(fault))
+                continue
+            first = bundles.setdefault(bundle.manifest.name, bundle)
+            if first is not bundle:
+                faults.append(f"{path}: {first.folder} is called {bundle.manifest.name} already")
+    return Discovery(bundles, tuple(faults))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    bundle: Bundle
+    stamp: int
+
+
+class FolderBundles:
+    """Fulfils the port `Bundles` on folders, with built-in agents beside them.
+
+    A bundle is digested once and again whenever a file of it has changed, so that a task never
+    runs files other than those its digest names.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        builtin: Sequence[AgentManifest] = (),
+        read: ReadYaml = _read_yaml,
+        digest_of: DigestOf = _digest_of,
+    ) -> None:
+        self._roots = tuple(roots)
+        self._read = read
+        self._digest_of = digest_of
+        self._builtin = {item.name: Bundle(item, digest_of(item)) for item in builtin}
+        self._known: dict[str, _Known] = {}
+        self._scan = asyncio.Lock()
+
+    async def find(self, agent: str, digest: str) -> Bundle | None:
+        """Give the agent as it is on the disk now."""
+        builtin = self._builtin.get(agent)
+        if builtin is not None:
+            return builtin
+        known = self._known.get(agent)
+        if known is not None and known.bundle.digest == digest and await self._unchanged(known):
+            return known.bundle
+        async with self._scan:
+            again = self._known.get(agent)
+            if again is None or again is known:  # else another task has just looked
+                _ = await self._look()
+        found = self._known.get(agent)
+        return None if found is None else found.bundle
+
+    async def discover(self) -> Discovery:
+        """Look at everything again."""
+        async with self._scan:
+            return await self._look()
+
+    async def _look(self) -> Discovery:
+        found, known = await asyncio.to_thread(self._read_all)
+        self._known = known
+        return Discovery({**self._builtin, **found.bundles}, found.faults)
+
+    def _read_all(self) -> tuple[Discovery, dict[str, _Known]]:
+        found = discover(self._roots, self._read, self._digest_of)
+        known: dict[str, _Known] = {}
+        for name, bundle in found.bundles.items():
+            if bundle.folder is not None:
+                known[name] = _Known(bundle, bundle_stamp(bundle.folder))
+        return found, known
+
+    async def _unchanged(self, known: _Known) -> bool:
+        folder = known.bundle.folder
+        if folder is None:
+            return True
+        try:
+            return await asyncio.to_thread(bundle_stamp, folder) == known.stamp
+        except BundleFault:
+            return False

@@ -1,0 +1,1 @@
+"""Wrappers around ports, one concern a file: retry and the like."""
