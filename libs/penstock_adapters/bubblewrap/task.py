@@ -1,0 +1,180 @@
+"""The host side of one task: its private folder, what is mounted from it, and its output."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shlex
+import stat
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from penstock_adapters.bubblewrap.identity import Identity
+from penstock_adapters.bubblewrap.launcher import LAUNCH_SCRIPT
+from penstock_adapters.bubblewrap.view import certificate_bundle
+from penstock_adapters.process.output import Output, read_descriptor
+from penstock_runtime.ports.sandbox import (
+    ENV_EGRESS_SOCKET,
+    ENV_INPUT,
+    ENV_OUTPUT,
+    ENV_WORK,
+    INSIDE_ROOT,
+    SandboxSpec,
+)
+
+SHARED_MEMORY_BYTES = 64 * 1024 * 1024
+"""Size of /dev/shm, where the task's disk limit is not smaller still."""
+
+_RESERVED = frozenset({"work", "agent", "input.json", "output.json", "egress.sock", ".launch"})
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class BadSpec(ValueError):
+    """A task that cannot be run as it was asked for; the message says why."""
+
+
+class TaskFiles:
+    """Files of one task in a folder of its own.
+
+    The output is one file, mounted by itself: the agent writes it in place. It can neither be
+    replaced by a link nor by a device, and takes up no more of the host's disk than the task's
+    limit on the size of a file.
+    """
+
+    def __init__(self, folder: Path, spec: SandboxSpec, identity: Identity) -> None:
+        self._folder = folder
+        self._spec = spec
+        self._identity = identity
+        self.socket = folder / "egress.sock"
+        check_spec(spec)
+        _write(folder / "input.json", spec.input)
+        _write(folder / "launch", f"exec {shlex.join(spec.command)} </dev/null\n".encode())
+        self._output = os.open(
+            folder / "output.json", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+        )
+        if identity.host_uid is not None:
+            os.fchown(self._output, identity.host_uid, identity.host_uid)
+
+    def arguments(self) -> list[str]:
+        """Arguments for bwrap that belong to this task; the program comes last."""
+        spec, size = self._spec, str(self._spec.limits.disk_bytes)
+        shared = str(min(self._spec.limits.disk_bytes, SHARED_MEMORY_BYTES))
+        arguments = ["--perms", "1777", "--size", size, "--tmpfs", "/tmp"]
+        arguments += ["--perms", "1777", "--size", shared, "--tmpfs", "/dev/shm"]
+        arguments += ["--remount-ro", "/dev"]
+        arguments += ["--perms", "0755", "--dir", INSIDE_ROOT]
+        arguments += ["--perms", "1777", "--size", size, "--tmpfs", f"{INSIDE_ROOT}/work"]
+        arguments += self._bind("input.json", "input.json", writable=False)
+        arguments += self._bind("output.json", "output.json", writable=True)
+        arguments += ["--ro-bind", str(spec.bundle), f"{INSIDE_ROOT}/agent"]
+        for mount in spec.mounts:
+            kind = "--bind" if mount.writable else "--ro-bind"
+            arguments += [kind, str(mount.source), mount.target]
+        if spec.egress:
+            arguments += self._bind("egress.sock", "egress.sock", writable=False)
+        for name, value in self._environment().items():
+            arguments += ["--setenv", name, value]
+        return [*arguments, "--ro-bind", str(self._folder / "launch"), LAUNCH_SCRIPT]
+
+    def _bind(self, name: str, target: str, *, writable: bool) -> list[str]:
+        kind = "--bind" if writable else "--ro-bind"
+        return [kind, str(self._folder / name), f"{INSIDE_ROOT}/{target}"]
+
+    def _environment(self) -> Mapping[str, str]:
+        spec = self._spec
+        own = {
+            "PATH": f"{Path(sys.prefix) / 'bin'}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            "HOME": f"{INSIDE_ROOT}/work",
+            "USER": "agent",
+            "LANG": "C.UTF-8",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": f"{INSIDE_ROOT}/agent",
+            ENV_INPUT: f"{INSIDE_ROOT}/input.json",
+            ENV_OUTPUT: f"{INSIDE_ROOT}/output.json",
+            ENV_WORK: f"{INSIDE_ROOT}/work",
+        }
+        if certificate_bundle() is not None:
+            own["SSL_CERT_FILE"] = "/etc/ssl/certs/ca-certificates.crt"
+        if spec.egress:
+            own[ENV_EGRESS_SOCKET] = f"{INSIDE_ROOT}/egress.sock"
+        return {**own, **spec.env, **spec.secrets}
+
+    async def hand_over(self) -> None:
+        """Give writable mounts to the agent's uid, where that is not ours."""
+        if self._identity.host_uid is not None:
+            await self._change_owner(os.geteuid(), self._identity.host_uid)
+
+    async def take_back(self) -> None:
+        """Take back what `hand_over` gave, with what the agent made of it."""
+        if self._identity.host_uid is not None:
+            await self._change_owner(self._identity.host_uid, os.geteuid())
+
+    async def _change_owner(self, old: int, new: int) -> None:
+        for mount in self._spec.mounts:
+            if mount.writable:
+                await asyncio.to_thread(change_owner, mount.source, old, new)
+
+    def output(self) -> Output:
+        """Read what the agent left; called when no process of it is left."""
+        return read_descriptor(self._output, self._spec.limits.output_bytes)
+
+    def close(self) -> None:
+        """Release the descriptor."""
+        os.close(self._output)
+
+
+def check_spec(spec: SandboxSpec) -> None:
+    """Refuse what bwrap would take for something else.
+
+    Raises:
+        BadSpec: The task is malformed.
+    """
+    if not spec.command:
+        raise BadSpec("the command is empty")
+    if not spec.bundle.is_dir():
+        raise BadSpec("the agent's folder does not exist")
+    for text in (*spec.command, *spec.env.values(), *spec.secrets.values()):
+        if "\0" in text:
+            raise BadSpec("a NUL byte in the command or the environment")
+    for name in (*spec.env, *spec.secrets):
+        if not _VARIABLE.fullmatch(name):
+            raise BadSpec("an environment variable has a malformed name")
+    for mount in spec.mounts:
+        parts = mount.target.removeprefix(f"{INSIDE_ROOT}/").split("/")
+        if not mount.target.startswith(f"{INSIDE_ROOT}/") or {"", ".", ".."} & set(parts):
+            raise BadSpec(f"mount target {mount.target} is not a plain path below {INSIDE_ROOT}/")
+        if (len(parts) == 1 and parts[0] in _RESERVED) or parts[0] in _RESERVED - {"work"}:
+            raise BadSpec(f"mount target {mount.target} is taken")
+        if not mount.source.exists():
+            raise BadSpec(f"mount source for {mount.target} does not exist")
+
+
+def change_owner(tree: Path, old: int, new: int) -> None:
+    """Give what `old` owns in a tree to `new`; follows no link and leaves hard links alone.
+
+    A file with several names may have one outside the tree, where its owner must not change.
+    """
+    for fd, names in _walk(tree):
+        for name in names:
+            found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            shared = found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode)
+            if found.st_uid == old and not shared:
+                os.chown(name, new, -1, dir_fd=fd, follow_symlinks=False)
+
+
+def _walk(tree: Path) -> Iterator[tuple[int, list[str]]]:
+    parent = os.open(tree.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield parent, [tree.name]
+    finally:
+        os.close(parent)
+    if tree.is_dir():
+        for _, folders, files, fd in os.fwalk(tree, follow_symlinks=False):
+            yield fd, [*folders, *files]
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    path.chmod(0o644)  # the folder above is private; the agent may have another uid

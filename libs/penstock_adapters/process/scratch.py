@@ -1,0 +1,75 @@
+"""Private folders of running tasks, and the removal of those a dead owner left behind."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from penstock_adapters.process.proctree import start_time
+
+PREFIX = "penstock-sandbox"
+
+_numbers = itertools.count(1)
+
+
+def owner_tag() -> str:
+    """Name this process for ever: `<pid>-<start time>`."""
+    return f"{os.getpid()}-{start_time(os.getpid())}"
+
+
+def unique_name() -> str:
+    """A name nobody else uses: prefix, owner tag and a number."""
+    return f"{PREFIX}-{owner_tag()}-{next(_numbers)}"
+
+
+def owner_is_dead(name: str) -> bool:
+    """Whether a name made by `unique_name` belongs to a process that is no more."""
+    parts = name.removeprefix(f"{PREFIX}-").split("-")
+    if not name.startswith(f"{PREFIX}-") or len(parts) != 3 or not parts[0].isdecimal():
+        return False
+    return start_time(int(parts[0])) != parts[1]
+
+
+class Scratch:
+    """A 0700 folder of this process below `parent`, with one folder per task."""
+
+    def __init__(self, parent: Path) -> None:
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sweep(parent)
+        self.root = parent / unique_name()
+        self.root.mkdir(mode=0o700)
+
+    def task_folder(self) -> Path:
+        """Make a fresh private folder."""
+        folder = self.root / str(next(_numbers))
+        folder.mkdir(mode=0o700)
+        return folder
+
+    def remove(self, folder: Path) -> None:
+        """Remove a task's folder, whatever the agent put there."""
+        remove_tree(folder)
+
+    def close(self) -> None:
+        """Remove everything."""
+        remove_tree(self.root)
+
+
+def sweep(parent: Path) -> None:
+    """Remove folders of owners that are no more."""
+    for entry in os.listdir(parent):
+        if owner_is_dead(entry):
+            remove_tree(parent / entry)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a tree even if folders in it were made unwritable; never follows links."""
+    for path, folders, _ in os.walk(folder):
+        for name in folders:
+            inner = os.path.join(path, name)
+            if not os.path.islink(inner):
+                with suppress(OSError):
+                    os.chmod(inner, 0o700)
+    shutil.rmtree(folder, ignore_errors=True)
