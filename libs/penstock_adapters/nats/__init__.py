@@ -1,0 +1,1 @@
+"""The bus: every port that NATS and JetStream serve."""
