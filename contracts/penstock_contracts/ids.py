@@ -75,6 +75,11 @@ def trigger_aggregate_id(tenant: str, trigger_id: str) -> str:
     return derive("trigger", tenant, trigger_id)
 
 
-def partition_id(partition: str) -> str:
-    """Aggregate id of a partition itself; it keeps what belongs to no other aggregate."""
-    return derive("partition", partition)
+def parked_id(partition: str, stream: str, sequence: int, time_us: int) -> str:
+    """Aggregate id of a message that belongs to no aggregate and could not be processed."""
+    return derive("parked", partition, stream, str(sequence), str(time_us))
+
+
+def refused_id(partition: str, command_id: str) -> str:
+    """Aggregate id of the refusal of a command whose target does not exist."""
+    return derive("refused", partition, command_id)

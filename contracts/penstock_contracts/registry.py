@@ -83,7 +83,7 @@ COMMANDS: dict[str, type[Wire]] = {
         trigger.ConfirmStart,
         trigger.IssueToken,
         trigger.RevokeToken,
-        partition.RedriveMessage,
+        partition.RedriveMessages,
     )
 }
 UPCASTERS: dict[str, tuple[str, Upcaster]] = {}

@@ -139,9 +139,10 @@ class ApprovalWithdrawn(Wire):
 
 
 class CommandRejected(Wire):
-    """A command was refused; `causation_id` of the event names it."""
+    """A command was refused, said once per command id."""
 
     TYPE: ClassVar[str] = "approval.command_rejected.v1"
+    command_id: str
     command: str
     code: str
     detail: str = Field(default="", max_length=4096)

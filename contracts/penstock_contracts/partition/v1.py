@@ -5,6 +5,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from penstock_contracts.values import Id, Wire
+from penstock_contracts.workflow.v1 import Problem
 
 
 class MessageParked(Wire):
@@ -34,25 +35,26 @@ class MessageRedriven(Wire):
     TYPE: ClassVar[str] = "partition.message_redriven.v1"
     stream: str
     sequence: int
-    by: str
+    by: str = ""
 
 
-class RedriveMessage(Wire):
-    """Put a parked message back on its stream."""
+class RedriveMessages(Wire):
+    """Put all parked messages of an aggregate back on their streams, in their order."""
 
-    TYPE: ClassVar[str] = "partition.redrive_message.v1"
-    stream: str
-    sequence: int
+    TYPE: ClassVar[str] = "partition.redrive_messages.v1"
+    aggregate: Id
 
 
 class CommandRejected(Wire):
     """A command whose target is unknown was refused."""
 
     TYPE: ClassVar[str] = "partition.command_rejected.v1"
+    command_id: str
     command: str
     target: str = ""
     code: str
     detail: str = Field(default="", max_length=4096)
+    problems: tuple[Problem, ...] = ()
 
 
 class Marker(Wire):

@@ -248,9 +248,10 @@ class RunCancelled(Wire):
 
 
 class CommandRejected(Wire):
-    """A command was refused; `causation_id` of the event names it."""
+    """A command was refused, said once per command id."""
 
     TYPE: ClassVar[str] = "run.command_rejected.v1"
+    command_id: str
     command: str
     code: str
     detail: str = Field(default="", max_length=4096)

@@ -20,6 +20,20 @@ class MatchedRun(Wire):
     inputs: JsonObject = {}
 
 
+class ReceiveTrigger(Wire):
+    """Internal: a decoded message from TRIGGERS; never accepted as a command from the bus.
+
+    Attributes:
+        path: source and further subject tokens.
+        event: what rules and templates see as `trigger`: id, source, type, path, data.
+    """
+
+    TYPE: ClassVar[str] = "trigger.receive_trigger.v1"
+    trigger_id: str
+    path: str
+    event: JsonObject
+
+
 class ConfirmStart(Wire):
     """The run's partition says that the run exists; a copy changes nothing."""
 
@@ -29,7 +43,11 @@ class ConfirmStart(Wire):
 
 
 class TriggerMatched(Wire):
-    """A trigger was accepted and names its runs, derived for ever."""
+    """A trigger was accepted and names its runs, derived for ever.
+
+    Attributes:
+        faults: why further workflows whose rules matched were not started.
+    """
 
     TYPE: ClassVar[str] = "trigger.trigger_matched.v1"
     tenant: str
@@ -37,6 +55,7 @@ class TriggerMatched(Wire):
     path: str
     requested_by: str = ""
     runs: tuple[MatchedRun, ...]
+    faults: tuple[str, ...] = ()
     matched_us: TimeUs
     traceparent: str | None = None
 
@@ -101,9 +120,10 @@ class TokenUnchanged(Wire):
 
 
 class CommandRejected(Wire):
-    """A command was refused; `causation_id` of the event names it."""
+    """A command was refused, said once per command id."""
 
     TYPE: ClassVar[str] = "token.command_rejected.v1"
+    command_id: str
     command: str
     code: str
     detail: str = Field(default="", max_length=4096)

@@ -155,8 +155,8 @@ class ViewReader(Protocol):
         Args:
             kind: which rows.
             tenant: whose.
-            state: only rows in this state.
-            group: only rows of this group.
+            state: only rows in this state; none for ''.
+            group: only rows of this group; none for ''.
             before: (sort_key, id) of the last row of the page before.
             limit: at most this many, and at most `PAGE_MAX`.
         """

@@ -1,0 +1,1 @@
+"""Approvals: state, transitions, decisions and effects."""

@@ -1,0 +1,57 @@
+"""Apply events to an approval."""
+
+from dataclasses import replace
+
+from penstock_contracts.approval.v1 import (
+    ApprovalGranted,
+    ApprovalRejected,
+    ApprovalRequested,
+    ApprovalWithdrawn,
+    CommandRejected,
+    VoteCast,
+)
+from penstock_contracts.partition.v1 import MessageParked, MessageRedriven
+from penstock_contracts.values import Wire
+from penstock_core.approval.state import APPROVAL_TRANSITIONS, ApprovalState
+from penstock_core.decision import BrokenInvariant
+from penstock_core.parking import without
+
+REJECTED_KEPT = 16  # ids of refused commands that are remembered
+
+
+def evolve(state: ApprovalState, event: Wire) -> ApprovalState:
+    """Give the state after `event`.
+
+    Raises:
+        BrokenInvariant: the table allows no such step.
+    """
+    version = state.version + 1
+    match event:
+        case CommandRejected():
+            kept = (*state.rejected, event.command_id)[-REJECTED_KEPT:]
+            return replace(state, version=version, rejected=kept)
+        case MessageParked():
+            return replace(state, version=version, frozen=(*state.frozen, event))
+        case MessageRedriven():
+            left = without(state.frozen, event)
+            return replace(state, version=version, frozen=left)
+        case _:
+            return _step(replace(state, version=version), event)
+
+
+def _step(state: ApprovalState, event: Wire) -> ApprovalState:
+    status = APPROVAL_TRANSITIONS.get(type(event), {}).get(state.status)
+    if status is None:
+        raise BrokenInvariant(f"{type(event).__name__} while the approval is {state.status}")
+    state = replace(state, status=status)
+    match event:
+        case ApprovalRequested():
+            return replace(state, request=event)
+        case VoteCast():
+            return replace(state, votes=(*state.votes, event))
+        case ApprovalGranted() | ApprovalRejected():
+            return replace(state, decided_by=event.by, reason=event.reason)
+        case ApprovalWithdrawn():
+            return replace(state, reason=event.reason)
+        case _:
+            return state

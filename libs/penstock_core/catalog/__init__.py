@@ -1,0 +1,1 @@
+"""The catalog: workflows, agents, tokens, and the matching of triggers to runs."""

@@ -1,0 +1,106 @@
+"""Decide on a command to the catalog."""
+
+from penstock_contracts.agent import v1 as agent
+from penstock_contracts.codes import Code
+from penstock_contracts.trigger import v1 as trigger
+from penstock_contracts.values import Wire
+from penstock_contracts.workflow import v1 as workflow
+from penstock_core.catalog.evolve import token_mark
+from penstock_core.catalog.matching import match_trigger
+from penstock_core.catalog.state import EntryState
+from penstock_core.decision import BrokenInvariant, Context, Decision, Outcome, Rejection, Stale
+from penstock_core.workflow.plan import definition_digest, manifest_digest
+from penstock_core.workflow.validation import validate
+
+
+def decide(state: EntryState, command: Wire, context: Context) -> Outcome:
+    """Answer a command to one catalog entry.
+
+    Raises:
+        BrokenInvariant: the command is of another kind.
+    """
+    if context.command_id in state.rejected:
+        return Stale(Code.STALE)
+    match command:
+        case trigger.ReceiveTrigger():
+            if state.version:
+                return Stale(Code.STALE)
+            return Decision((match_trigger(command, context),))
+        case trigger.ConfirmStart():
+            if all(run.run_id != command.run_id for run in state.waiting):
+                return Stale(Code.STALE)
+            return Decision((trigger.StartConfirmed(run_id=command.run_id),))
+        case agent.RegisterAgent():
+            return _register(state, command, context)
+        case agent.RemoveAgent():
+            return _remove_agent(state, command, context)
+        case workflow.ApplyWorkflow():
+            return _apply(state, command, context)
+        case workflow.RemoveWorkflow():
+            if not state.in_use:
+                return Rejection(Code.UNKNOWN_WORKFLOW, f"there is no workflow {command.name!r}")
+            removed = workflow.WorkflowRemoved(tenant=context.tenant, name=command.name)
+            return Decision((removed,))
+        case trigger.IssueToken():
+            return _issue(state, command, context)
+        case trigger.RevokeToken():
+            if not state.in_use:
+                return Rejection(Code.NO_MATCH, f"there is no token {command.name!r}")
+            return Decision((trigger.TokenRevoked(tenant=context.tenant, name=command.name),))
+        case _:
+            raise BrokenInvariant(f"{type(command).__name__} is no command to the catalog")
+
+
+def _register(state: EntryState, command: agent.RegisterAgent, context: Context) -> Outcome:
+    digest = manifest_digest(command.manifest)
+    if state.in_use and state.digest == digest:
+        return Decision((agent.AgentUnchanged(digest=digest),))
+    registered = agent.AgentRegistered(
+        tenant=context.tenant, digest=digest, manifest=command.manifest
+    )
+    return Decision((registered,))
+
+
+def _remove_agent(state: EntryState, command: agent.RemoveAgent, context: Context) -> Outcome:
+    if not state.in_use:
+        return Rejection(Code.UNKNOWN_AGENT, f"there is no agent {command.name!r}")
+    users = sorted(
+        name
+        for (tenant, name), entry in context.library.workflows.items()
+        if tenant == context.tenant
+        and any(node.agent == command.name for node in entry.definition.nodes.values())
+    )
+    if users:
+        return Rejection(Code.IN_USE, f"agent {command.name!r} is used by {', '.join(users)}")
+    return Decision((agent.AgentRemoved(tenant=context.tenant, name=command.name),))
+
+
+def _apply(state: EntryState, command: workflow.ApplyWorkflow, context: Context) -> Outcome:
+    agents = context.library.agents_of(context.tenant)
+    problems = validate(command.document, agents)
+    if problems:
+        first = problems[0]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        detail = f"{first.pointer or '/'}: {first.message}{more}"
+        return Rejection(Code.INVALID_DEFINITION, detail, problems)
+    definition = workflow.WorkflowDefinition.model_validate(command.document)
+    digest = definition_digest(command.document)
+    if state.in_use and state.digest == digest:
+        return Decision((workflow.WorkflowUnchanged(digest=digest),))
+    names = frozenset(node.agent for node in definition.nodes.values() if node.agent)
+    applied = workflow.WorkflowApplied(
+        tenant=context.tenant,
+        digest=digest,
+        document=command.document,
+        agents=context.library.digests_of(context.tenant, names),
+    )
+    return Decision((applied,))
+
+
+def _issue(state: EntryState, command: trigger.IssueToken, context: Context) -> Outcome:
+    if state.in_use and state.digest == token_mark(command.sha256, command.roles):
+        return Decision((trigger.TokenUnchanged(name=command.name),))
+    issued = trigger.TokenIssued(
+        tenant=context.tenant, name=command.name, sha256=command.sha256, roles=command.roles
+    )
+    return Decision((issued,))

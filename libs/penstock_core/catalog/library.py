@@ -1,0 +1,81 @@
+"""All agents and workflows as they stand: a fold over the catalog's own events."""
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from immutables import Map
+
+from penstock_contracts.agent.v1 import AgentManifest, AgentRegistered, AgentRemoved
+from penstock_contracts.values import Wire
+from penstock_contracts.workflow.v1 import WorkflowApplied, WorkflowDefinition, WorkflowRemoved
+
+Key = tuple[str, str]
+"""(tenant, name)."""
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentEntry:
+    """An agent in use."""
+
+    digest: str
+    manifest: AgentManifest
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowEntry:
+    """A workflow in use."""
+
+    digest: str
+    definition: WorkflowDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Agents and workflows by (tenant, name)."""
+
+    agents: Map[Key, AgentEntry] = field(default_factory=lambda: Map[Key, AgentEntry]())
+    workflows: Map[Key, WorkflowEntry] = field(default_factory=lambda: Map[Key, WorkflowEntry]())
+
+    def apply(self, event: Wire) -> "Library":
+        """Give the library after an event; events of other kinds change nothing."""
+        match event:
+            case AgentRegistered():
+                entry = AgentEntry(event.digest, event.manifest)
+                key = (event.tenant, event.manifest.name)
+                return Library(self.agents.set(key, entry), self.workflows)
+            case AgentRemoved():
+                return Library(_without(self.agents, (event.tenant, event.name)), self.workflows)
+            case WorkflowApplied():
+                definition = WorkflowDefinition.model_validate(event.document)
+                entry = WorkflowEntry(event.digest, definition)
+                key = (event.tenant, definition.name)
+                return Library(self.agents, self.workflows.set(key, entry))
+            case WorkflowRemoved():
+                return Library(self.agents, _without(self.workflows, (event.tenant, event.name)))
+            case _:
+                return self
+
+    def agents_of(self, tenant: str) -> dict[str, AgentManifest]:
+        """Give a tenant's agents by name."""
+        return {
+            name: entry.manifest for (owner, name), entry in self.agents.items() if owner == tenant
+        }
+
+    def digests_of(self, tenant: str, names: frozenset[str]) -> dict[str, str]:
+        """Give the current digests of those of `names` that exist."""
+        found = {name: self.agents.get((tenant, name)) for name in sorted(names)}
+        return {name: entry.digest for name, entry in found.items() if entry is not None}
+
+
+def _without(entries: Map[Key, V], key: Key) -> Map[Key, V]:
+    return entries.delete(key) if key in entries else entries
+
+
+LIBRARY_EVENTS = (
+    AgentRegistered.TYPE,
+    AgentRemoved.TYPE,
+    WorkflowApplied.TYPE,
+    WorkflowRemoved.TYPE,
+)
+"""Types of the events that `Library.apply` folds."""

@@ -1,0 +1,1 @@
+"""Runs: state, transitions, decisions, effects and snapshots."""

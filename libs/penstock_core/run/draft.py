@@ -1,0 +1,158 @@
+"""A decision in the making: each event is applied as it is added, so the next sees it."""
+
+from collections import deque
+
+from penstock_contracts.codes import Code
+from penstock_contracts.ids import approval_id
+from penstock_contracts.run.v1 import (
+    GateOpened,
+    NodeFailed,
+    NodeSkipped,
+    NodeSucceeded,
+    RunCause,
+    RunFailed,
+    RunSucceeded,
+    SkipReason,
+    TaskScheduled,
+)
+from penstock_contracts.task.v1 import Usage
+from penstock_contracts.values import MICROSECONDS, Failure, Wire
+from penstock_contracts.workflow.v1 import Gate, OnFailure
+from penstock_core.decision import BrokenInvariant, Context
+from penstock_core.run.evolve import evolve
+from penstock_core.run.scope import render_input, scope_of
+from penstock_core.run.state import SETTLED, NodeStatus, RunState, RunStatus
+from penstock_core.workflow.conditions import ConditionError
+from penstock_core.workflow.plan import Plan, PlanNode
+from penstock_core.workflow.templating import TemplateError
+
+
+class Draft:
+    """Events so far and the state after them."""
+
+    def __init__(self, state: RunState, context: Context) -> None:
+        """Start from `state`."""
+        self.state = state
+        self.context = context
+        self.events: list[Wire] = []
+
+    @property
+    def plan(self) -> Plan:
+        """Give the plan of a run that has started."""
+        if self.state.plan is None:
+            raise BrokenInvariant(f"run {self.state.run_id} has no plan")
+        return self.state.plan
+
+    def add(self, event: Wire) -> None:
+        """Append and apply an event."""
+        self.state = evolve(self.state, event)
+        self.events.append(event)
+
+    def advance(self, names: tuple[str, ...]) -> None:
+        """Move the nodes of `names` on, and whatever that makes ready, to the end of the run."""
+        ready = deque(names)
+        while ready and self.state.status is RunStatus.RUNNING:
+            name = ready.popleft()
+            node = self.state.nodes[name]
+            if node.status is NodeStatus.WAITING and node.pending == 0:
+                self._enter(self.plan.nodes[name])
+            if self.state.nodes[name].status in SETTLED:
+                ready.extend(self.plan.nodes[name].dependents)
+        if self.state.status is RunStatus.RUNNING and self.state.unsettled == 0:
+            self._finish()
+
+    def fail_node(
+        self, name: str, attempt: int, error: Failure, usage: Usage | None = None
+    ) -> None:
+        """Settle a node as failed; the run fails with it unless the node says `continue`."""
+        self.add(NodeFailed(node=name, attempt=attempt, error=error, usage=usage or Usage()))
+        if self.plan.nodes[name].on_failure is OnFailure.FAIL:
+            self.fail_run(RunCause(node=name, error=error))
+
+    def fail_run(self, cause: RunCause) -> None:
+        """End the run as failed."""
+        self.add(RunFailed(cause=cause, ended_us=self.context.now_us))
+
+    def schedule(self, node: PlanNode) -> None:
+        """Put the next attempt of an agent's node on its queue, if its input can be rendered."""
+        attempt = self.state.nodes[node.name].attempt + 1
+        try:
+            render_input(self.state, node)
+        except TemplateError as error:
+            failure = Failure(code=Code.TEMPLATE_FAILED, message=str(error))
+            self.fail_node(node.name, attempt, failure)
+            return
+        now = self.context.now_us
+        queued = node.timeout.queued
+        self.add(
+            TaskScheduled(
+                node=node.name,
+                attempt=attempt,
+                scheduled_us=now,
+                queued_until_us=None if queued is None else now + int(queued * MICROSECONDS),
+                ends_by_us=now + int(node.timeout.total * MICROSECONDS),
+            )
+        )
+
+    def _enter(self, node: PlanNode) -> None:
+        if not self.state.nodes[node.name].approved:
+            try:
+                reason = self._why_not(node)
+            except ConditionError as error:
+                failure = Failure(code=Code.CONDITION_FAILED, message=str(error))
+                self.fail_node(node.name, 0, failure)
+                return
+            if reason is not None:
+                self.add(NodeSkipped(node=node.name, reason=reason))
+                return
+            if node.gate is not None:
+                self._open_gate(node, node.gate)
+                return
+        if node.agent is not None:
+            self.schedule(node)
+
+    def _why_not(self, node: PlanNode) -> SkipReason | None:
+        for parent in node.needs:
+            settled = self.state.nodes[parent].status
+            if settled is not NodeStatus.SUCCEEDED and parent not in node.when_reads_status:
+                return SkipReason.UPSTREAM
+        if node.when is None:
+            return None
+        names = tuple(name for name in node.when.names if name in self.state.nodes)
+        if node.when.evaluate(scope_of(self.state, names)):
+            return None
+        return SkipReason.CONDITION
+
+    def _open_gate(self, node: PlanNode, gate: Gate) -> None:
+        attempt = self.state.nodes[node.name].attempt + 1
+        now = self.context.now_us
+        self.add(
+            GateOpened(
+                node=node.name,
+                attempt=attempt,
+                approval_id=approval_id(self.state.run_id, node.name, attempt),
+                opened_us=now,
+                expires_us=now + int(gate.expires * MICROSECONDS),
+            )
+        )
+
+    def pass_gate(self, node: PlanNode, by: str, reason: str) -> None:
+        """Go on behind a passed gate; a pure gate is done and its output is the decision."""
+        if node.agent is not None:
+            self.schedule(node)
+            return
+        output = {"approved": True, "by": by, "reason": reason}
+        self.add(NodeSucceeded(node=node.name, attempt=0, output=dict(output)))
+
+    def _finish(self) -> None:
+        outputs = self.plan.outputs
+        names = tuple({ref.root for ref in outputs.references if ref.root in self.state.nodes})
+        try:
+            rendered = outputs.render(scope_of(self.state, names))
+        except TemplateError as error:
+            failure = Failure(code=Code.TEMPLATE_FAILED, message=f"outputs: {error}")
+            self.fail_run(RunCause(error=failure))
+            return
+        if not isinstance(rendered, dict):
+            raise BrokenInvariant("outputs render to an object")
+        self.add(RunSucceeded(outputs=rendered, ended_us=self.context.now_us))

@@ -1,0 +1,202 @@
+"""Apply events to a run. Total: every event of the kind, in every status the tables allow."""
+
+from dataclasses import replace
+
+from immutables import Map
+
+from penstock_contracts.partition.v1 import MessageParked, MessageRedriven
+from penstock_contracts.run.v1 import (
+    AttemptFailed,
+    CommandRejected,
+    GateOpened,
+    GatePassed,
+    NodeFailed,
+    NodeSkipped,
+    NodeSucceeded,
+    RunCancelled,
+    RunFailed,
+    RunStarted,
+    RunSucceeded,
+    TaskScheduled,
+    TaskStarted,
+)
+from penstock_contracts.values import Wire
+from penstock_core.decision import BrokenInvariant
+from penstock_core.parking import without
+from penstock_core.run.state import (
+    REJECTED_KEPT,
+    SETTLED,
+    NodeState,
+    NodeStatus,
+    RunState,
+    RunStatus,
+)
+from penstock_core.run.transitions import NODE_TRANSITIONS, RUN_TRANSITIONS
+
+NodeEvent = (
+    TaskScheduled
+    | TaskStarted
+    | NodeSucceeded
+    | AttemptFailed
+    | NodeFailed
+    | NodeSkipped
+    | GateOpened
+    | GatePassed
+)
+
+
+def evolve(state: RunState, event: Wire) -> RunState:
+    """Give the state after `event`.
+
+    Raises:
+        BrokenInvariant: the tables allow no such step: a defect or a damaged history.
+    """
+    version = state.version + 1
+    match event:
+        case CommandRejected():
+            kept = (*state.rejected, event.command_id)[-REJECTED_KEPT:]
+            return replace(state, version=version, rejected=kept)
+        case MessageParked():
+            return replace(state, version=version, frozen=(*state.frozen, event))
+        case MessageRedriven():
+            left = without(state.frozen, event)
+            return replace(state, version=version, frozen=left)
+        case RunStarted():
+            return _started(replace(state, version=version), event)
+        case RunSucceeded() | RunFailed() | RunCancelled():
+            return _ended(replace(state, version=version), event)
+        case (
+            TaskScheduled()
+            | TaskStarted()
+            | NodeSucceeded()
+            | AttemptFailed()
+            | NodeFailed()
+            | NodeSkipped()
+            | GateOpened()
+            | GatePassed()
+        ):
+            return _node_changed(state, event, version)
+        case _:
+            raise BrokenInvariant(f"{type(event).__name__} is no event of a run")
+
+
+def _started(state: RunState, event: RunStarted) -> RunState:
+    if state.plan is None or state.plan.digest != event.definition_digest:
+        raise BrokenInvariant(f"run {state.run_id} needs the plan {event.definition_digest}")
+    nodes = Map(
+        {name: NodeState(pending=len(node.needs)) for name, node in state.plan.nodes.items()}
+    )
+    return replace(
+        state,
+        status=RUN_TRANSITIONS[RunStarted][_allowed_run(state, event)],
+        tenant=event.tenant,
+        workflow=event.workflow,
+        definition_digest=event.definition_digest,
+        trigger_id=event.trigger_id,
+        trigger_aggregate=event.trigger_aggregate,
+        partition=event.partition,
+        inputs=event.inputs,
+        requested_by=event.requested_by,
+        traceparent=event.traceparent,
+        started_us=event.started_us,
+        ends_by_us=event.ends_by_us,
+        nodes=nodes,
+        unsettled=len(nodes),
+    )
+
+
+def _allowed_run(state: RunState, event: Wire) -> RunStatus:
+    if state.status not in RUN_TRANSITIONS[type(event)]:
+        raise BrokenInvariant(f"{type(event).__name__} while the run is {state.status}")
+    return state.status
+
+
+def _ended(state: RunState, event: RunSucceeded | RunFailed | RunCancelled) -> RunState:
+    status = RUN_TRANSITIONS[type(event)][_allowed_run(state, event)]
+    nodes = state.nodes
+    if state.unsettled:
+        with nodes.mutate() as changed:
+            for name, node in nodes.items():
+                if node.status not in SETTLED:
+                    changed[name] = replace(node, status=NodeStatus.CANCELLED)
+            nodes = changed.finish()
+    return replace(
+        state,
+        status=status,
+        nodes=nodes,
+        unsettled=0,
+        ended_us=event.ended_us,
+        cause=event.cause if isinstance(event, RunFailed) else None,
+        outputs=event.outputs if isinstance(event, RunSucceeded) else None,
+    )
+
+
+def _node_changed(state: RunState, event: NodeEvent, version: int) -> RunState:
+    node = state.nodes.get(event.node)
+    allowed = NODE_TRANSITIONS[type(event)]
+    if node is None or node.status not in allowed:
+        status = "absent" if node is None else node.status
+        raise BrokenInvariant(f"{type(event).__name__} for {event.node}, which is {status}")
+    after = _changed_fields(replace(node, status=allowed[node.status]), event)
+    nodes = state.nodes.set(event.node, after)
+    if after.status not in SETTLED:
+        return replace(state, version=version, nodes=nodes)
+    return replace(
+        state,
+        version=version,
+        nodes=_tell_dependents(state, event.node, nodes),
+        unsettled=state.unsettled - 1,
+    )
+
+
+def _changed_fields(node: NodeState, event: NodeEvent) -> NodeState:
+    match event:
+        case TaskScheduled():
+            return replace(
+                node,
+                attempt=event.attempt,
+                phase=event.phase,
+                asked_us=event.scheduled_us,
+                queued_until_us=event.queued_until_us,
+                ends_by_us=event.ends_by_us,
+                running_until_us=None,
+                retry_at_us=None,
+                nonce=None,
+                executor="",
+                error=None,
+            )
+        case TaskStarted():
+            return replace(
+                node,
+                executor=event.executor,
+                nonce=event.nonce,
+                running_until_us=event.running_until_us,
+            )
+        case NodeSucceeded():
+            return replace(node, output=event.output, executor=event.executor or node.executor)
+        case AttemptFailed():
+            return replace(node, error=event.error, retry_at_us=event.retry_at_us)
+        case NodeFailed():
+            return replace(node, error=event.error)
+        case NodeSkipped():
+            return node
+        case GateOpened():
+            return replace(
+                node,
+                approval_id=event.approval_id,
+                asked_us=event.opened_us,
+                gate_expires_us=event.expires_us,
+            )
+        case GatePassed():
+            return replace(node, approved=True)
+
+
+def _tell_dependents(
+    state: RunState, name: str, nodes: Map[str, NodeState]
+) -> Map[str, NodeState]:
+    if state.plan is None:
+        raise BrokenInvariant(f"run {state.run_id} has no plan")
+    for dependent in state.plan.nodes[name].dependents:
+        node = nodes[dependent]
+        nodes = nodes.set(dependent, replace(node, pending=node.pending - 1))
+    return nodes

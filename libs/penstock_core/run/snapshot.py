@@ -1,0 +1,86 @@
+"""A run's state as a JSON document and back, and the hash by which two states are compared."""
+
+import hashlib
+from dataclasses import fields, replace
+from typing import Any
+
+import rfc8785
+from immutables import Map
+from pydantic import JsonValue
+
+from penstock_contracts.partition.v1 import MessageParked
+from penstock_contracts.run.v1 import RunCause
+from penstock_contracts.values import Failure, JsonObject, Phase
+from penstock_core.run.state import NodeState, NodeStatus, RunState, RunStatus
+from penstock_core.workflow.plan import Plan
+
+_APART = frozenset({"plan", "nodes"})
+
+
+def header_document(state: RunState) -> JsonObject:
+    """Give everything of a run but its nodes."""
+    document: JsonObject = {}
+    for field in fields(state):
+        if field.name not in _APART:
+            document[field.name] = _plain(getattr(state, field.name))
+    return document
+
+
+def node_document(node: NodeState) -> JsonObject:
+    """Give one node."""
+    return {field.name: _plain(getattr(node, field.name)) for field in fields(node)}
+
+
+def _plain(value: Any) -> JsonValue:
+    if isinstance(value, Failure | RunCause | MessageParked):
+        return value.to_data()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, RunStatus | NodeStatus | Phase):
+        return value.value
+    return value
+
+
+def state_hash(state: RunState) -> str:
+    """Give the SHA-256 over the canonical JSON (RFC 8785) of the whole state, in hex."""
+    return document_hash(
+        header_document(state), {name: node_document(node) for name, node in state.nodes.items()}
+    )
+
+
+def document_hash(header: JsonObject, nodes: dict[str, JsonObject]) -> str:
+    """Give the hash of a state that was saved as documents."""
+    whole: dict[str, Any] = {**header, "nodes": nodes}
+    return hashlib.sha256(rfc8785.dumps(whole)).hexdigest()
+
+
+def read_header(document: JsonObject, plan: Plan) -> RunState:
+    """Read a run without its nodes."""
+    values: dict[str, Any] = {
+        field.name: document[field.name]
+        for field in fields(RunState)
+        if field.name not in _APART and field.name in document
+    }
+    values["status"] = RunStatus(values["status"])
+    values["rejected"] = tuple(values.get("rejected", ()))
+    values["frozen"] = tuple(MessageParked.model_validate(item) for item in values["frozen"])
+    if values.get("cause") is not None:
+        values["cause"] = RunCause.model_validate(values["cause"])
+    return RunState(plan=plan, **values)
+
+
+def read_node(document: JsonObject) -> NodeState:
+    """Read one node."""
+    values: dict[str, Any] = {
+        field.name: document[field.name] for field in fields(NodeState) if field.name in document
+    }
+    values["status"] = NodeStatus(values["status"])
+    values["phase"] = Phase(values["phase"])
+    if values.get("error") is not None:
+        values["error"] = Failure.model_validate(values["error"])
+    return NodeState(**values)
+
+
+def with_nodes(state: RunState, nodes: dict[str, NodeState]) -> RunState:
+    """Put nodes back into a run that was read without them."""
+    return replace(state, nodes=Map(nodes))

@@ -1,0 +1,125 @@
+"""The state of a run: immutable, shared, cheap to change one node of."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from immutables import Map
+
+from penstock_contracts.partition.v1 import MessageParked
+from penstock_contracts.run.v1 import RunCause
+from penstock_contracts.values import Failure, JsonObject, Phase
+from penstock_core.workflow.plan import Plan
+
+REJECTED_KEPT = 16  # ids of refused commands that are remembered, so that a copy is not told twice
+
+
+class RunStatus(StrEnum):
+    """Where a run stands."""
+
+    ABSENT = "absent"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class NodeStatus(StrEnum):
+    """Where a node stands."""
+
+    WAITING = "waiting"
+    GATED = "gated"
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+SETTLED = frozenset(
+    {NodeStatus.SUCCEEDED, NodeStatus.FAILED, NodeStatus.SKIPPED, NodeStatus.CANCELLED}
+)
+ENDED = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """One node of a run.
+
+    Attributes:
+        pending: parents that are not settled yet.
+        approved: its gate has been passed.
+        asked_us: when its task or its approval was asked for.
+        due_us: next own due time of the attempt or of the retry wait.
+    """
+
+    status: NodeStatus = NodeStatus.WAITING
+    pending: int = 0
+    attempt: int = 0
+    phase: Phase = Phase.RUN
+    approved: bool = False
+    approval_id: str | None = None
+    asked_us: int = 0
+    queued_until_us: int | None = None
+    running_until_us: int | None = None
+    ends_by_us: int | None = None
+    retry_at_us: int | None = None
+    gate_expires_us: int | None = None
+    nonce: str | None = None
+    executor: str = ""
+    output: JsonObject | None = None
+    error: Failure | None = None
+
+    @property
+    def due_us(self) -> int | None:
+        """Give the earliest of the times that now apply."""
+        match self.status:
+            case NodeStatus.QUEUED:
+                return _earliest(self.queued_until_us, self.ends_by_us)
+            case NodeStatus.RUNNING:
+                return _earliest(self.running_until_us, self.ends_by_us)
+            case NodeStatus.RETRYING:
+                return self.retry_at_us
+            case _:
+                return None
+
+
+def _earliest(*times: int | None) -> int | None:
+    return min((time for time in times if time is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """A run.
+
+    Attributes:
+        plan: the compiled definition the run is pinned to; given by whoever loads the run.
+        version: events applied so far.
+        unsettled: nodes that are not settled yet.
+        frozen: parked messages that an operator has to deal with; while there are any, later
+            ones park behind them.
+    """
+
+    run_id: str
+    plan: Plan | None = None
+    version: int = 0
+    status: RunStatus = RunStatus.ABSENT
+    tenant: str = ""
+    workflow: str = ""
+    definition_digest: str = ""
+    trigger_id: str = ""
+    trigger_aggregate: str = ""
+    partition: str = ""
+    inputs: JsonObject = field(default_factory=lambda: {})
+    requested_by: str = ""
+    traceparent: str | None = None
+    started_us: int = 0
+    ends_by_us: int = 0
+    ended_us: int | None = None
+    nodes: Map[str, NodeState] = Map()
+    unsettled: int = 0
+    cause: RunCause | None = None
+    outputs: JsonObject | None = None
+    rejected: tuple[str, ...] = ()
+    frozen: tuple[MessageParked, ...] = ()

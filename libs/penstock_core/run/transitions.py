@@ -1,0 +1,53 @@
+"""Which event leads from which status to which: the tables that `evolve` obeys.
+
+The state diagrams in the documentation are generated from them.
+"""
+
+from penstock_contracts.run.v1 import (
+    AttemptFailed,
+    GateOpened,
+    GatePassed,
+    NodeFailed,
+    NodeSkipped,
+    NodeSucceeded,
+    RunCancelled,
+    RunFailed,
+    RunStarted,
+    RunSucceeded,
+    TaskScheduled,
+    TaskStarted,
+)
+from penstock_contracts.values import Wire
+from penstock_core.run.state import NodeStatus, RunStatus
+
+_N = NodeStatus
+_R = RunStatus
+
+NODE_TRANSITIONS: dict[type[Wire], dict[NodeStatus, NodeStatus]] = {
+    GateOpened: {_N.WAITING: _N.GATED},
+    GatePassed: {_N.GATED: _N.WAITING},
+    TaskScheduled: {_N.WAITING: _N.QUEUED, _N.RETRYING: _N.QUEUED},
+    TaskStarted: {_N.QUEUED: _N.RUNNING},
+    NodeSucceeded: {
+        _N.WAITING: _N.SUCCEEDED,  # a pure gate that was passed
+        _N.QUEUED: _N.SUCCEEDED,
+        _N.RUNNING: _N.SUCCEEDED,
+    },
+    AttemptFailed: {_N.QUEUED: _N.RETRYING, _N.RUNNING: _N.RETRYING},
+    NodeFailed: {
+        _N.WAITING: _N.FAILED,
+        _N.GATED: _N.FAILED,
+        _N.QUEUED: _N.FAILED,
+        _N.RUNNING: _N.FAILED,
+        _N.RETRYING: _N.FAILED,
+    },
+    NodeSkipped: {_N.WAITING: _N.SKIPPED},
+}
+"""The end of a run cancels every node that is not settled, whatever its status."""
+
+RUN_TRANSITIONS: dict[type[Wire], dict[RunStatus, RunStatus]] = {
+    RunStarted: {_R.ABSENT: _R.RUNNING},
+    RunSucceeded: {_R.RUNNING: _R.SUCCEEDED},
+    RunFailed: {_R.RUNNING: _R.FAILED},
+    RunCancelled: {_R.RUNNING: _R.CANCELLED},
+}

@@ -1,0 +1,312 @@
+"""One batch: from messages and due times to one commit, its effects and its new states."""
+
+import base64
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock_contracts.codes import Code
+from penstock_contracts.envelope import MAX_INLINE_BYTES
+from penstock_contracts.ids import parked_id, refused_id
+from penstock_contracts.partition.v1 import CommandRejected, MessageParked, RedriveMessages
+from penstock_contracts.records import EventMeta, NewRecord, chain_hash, encode_state
+from penstock_contracts.registry import type_of
+from penstock_contracts.values import MICROSECONDS, SYSTEM_TENANT, Wire
+from penstock_core.catalog.library import Library
+from penstock_core.decider import next_due
+from penstock_core.decision import BrokenInvariant, Context, Decision, Outcome, Rejection, Stale
+from penstock_core.effects import Effect, reask_after
+from penstock_core.parking import ParkedState, parking_effects, redrive
+from penstock_runtime.cells import UNKNOWN, Cell, Cells
+from penstock_runtime.domain import Addressed, Domain, Labels
+from penstock_runtime.ports.inbox import Received
+from penstock_runtime.ports.ledger import Commit, OpenEntry, PartitionRow, Witness
+from penstock_runtime.telemetry.metrics import PARKED, REJECTED, Metrics
+
+log = logging.getLogger(__name__)
+FROZEN_LOOK_US = 60 * MICROSECONDS  # a frozen aggregate's timers wait; look again after this long
+
+
+@dataclass(slots=True)
+class Batch:
+    """Grows message by message; nothing outside sees it before it is committed.
+
+    Attributes:
+        row: the partition's row as it was read.
+        cells: states the batch touches; later messages see what earlier ones made of them.
+        positions: witnesses after the messages handled so far.
+    """
+
+    domain: Domain[Any]
+    row: PartitionRow
+    cells: dict[str, Cell]
+    library: Library
+    run_partitions: int
+    metrics: Metrics
+    n: int = 0
+    chain: bytes = b""
+    records: list[NewRecord] = field(default_factory=list[NewRecord])
+    effects: list[Effect] = field(default_factory=list[Effect])
+    positions: dict[str, Witness] = field(default_factory=dict[str, Witness])
+    opened: dict[str, int] = field(default_factory=dict[str, int])
+    closed: set[str] = field(default_factory=set[str])
+
+    def __post_init__(self) -> None:
+        """Start where the row stands."""
+        self.n, self.chain = self.row.n, self.row.chain_head
+        self.positions = dict(self.row.positions)
+
+    # --- messages ---------------------------------------------------------------------------
+
+    def handle(self, message: Received, addressed: Addressed) -> None:
+        """Decide on one understood message; the position moves on whatever comes of it."""
+        self._move(message)
+        cell = self.cells[addressed.aggregate_id]
+        if cell.broken:
+            self._park_apart(message, Code.INVARIANT_BROKEN, cell.broken)
+            return
+        context = self._context(message, addressed)
+        redriving = isinstance(addressed.command, RedriveMessages)
+        if cell.state.frozen and not redriving and not isinstance(cell.state, ParkedState):
+            self._park_here(message, addressed, cell, Code.FROZEN, "earlier messages are parked")
+            return
+        try:
+            outcome = (
+                redrive(cell.state.frozen, context)
+                if redriving
+                else cell.decider.decide(cell.state, addressed.command, context)
+            )
+            self._settle(outcome, addressed, cell, context)
+        except BrokenInvariant as error:
+            log.exception("broken invariant", extra={"aggregate": addressed.aggregate_id})
+            self.park(message, addressed, Code.INVARIANT_BROKEN, str(error))
+
+    def park(
+        self, message: Received, addressed: Addressed | None, code: Code, detail: str
+    ) -> None:
+        """Keep a message that cannot be processed; its aggregate, if it has one, freezes."""
+        self._move(message)
+        cell = self.cells.get(addressed.aggregate_id) if addressed is not None else None
+        if addressed is None or cell is None or cell.broken or cell.state.version == 0:
+            self._park_apart(message, code, detail)
+        else:
+            self._park_here(message, addressed, cell, code, detail)
+
+    def skip(self, message: Received) -> None:
+        """Consume a message that is worth no event."""
+        self._move(message)
+
+    def _move(self, message: Received) -> None:
+        before = self.positions[message.stream]
+        self.positions[message.stream] = Witness(
+            before.created_us, message.sequence, message.time_us
+        )
+
+    def _context(self, message: Received, addressed: Addressed) -> Context:
+        return Context(
+            now_us=message.time_us,
+            command_id=addressed.command_id,
+            actor=addressed.actor,
+            tenant=addressed.tenant,
+            traceparent=addressed.traceparent,
+            library=self.library,
+            run_partitions=self.run_partitions,
+        )
+
+    def _settle(
+        self, outcome: Outcome, addressed: Addressed, cell: Cell, context: Context
+    ) -> None:
+        match outcome:
+            case Decision():
+                self._append(addressed.aggregate_id, cell, outcome.events, context)
+                self.effects.extend(outcome.replies)
+            case Stale():
+                self.metrics.add(REJECTED, self.row.partition, outcome.code)
+                self.effects.extend(outcome.replies)
+            case Rejection():
+                self.metrics.add(REJECTED, self.row.partition, outcome.code)
+                self._refuse(outcome, addressed, cell, context)
+
+    def _refuse(
+        self, rejection: Rejection, addressed: Addressed, cell: Cell, context: Context
+    ) -> None:
+        event = self.domain.refusal(addressed.command, addressed.command_id, rejection)
+        if event is None:
+            return
+        if cell.state.version > 0 and not isinstance(cell.state, ParkedState):
+            self._append(addressed.aggregate_id, cell, (event,), context)
+            return
+        apart = refused_id(self.row.partition, addressed.command_id)
+        if apart not in self.cells:
+            self.cells[apart] = Cells.parked(apart)
+        if self.cells[apart].state.version == 0:
+            told = CommandRejected(
+                command_id=addressed.command_id,
+                command=type_of(addressed.command),
+                target=addressed.aggregate_id,
+                code=rejection.code,
+                detail=rejection.detail[:4096],
+                problems=rejection.problems,
+            )
+            self._append(apart, self.cells[apart], (told,), context)
+
+    # --- parking ----------------------------------------------------------------------------
+
+    def _parked(
+        self, message: Received, code: Code, detail: str, aggregate: str | None
+    ) -> MessageParked:
+        self.metrics.add(PARKED, self.row.partition, code)
+        return MessageParked(
+            stream=message.stream,
+            sequence=message.sequence,
+            subject=message.subject,
+            code=code,
+            detail=detail[:4096],
+            aggregate=aggregate,
+            raw=base64.b64encode(message.payload[:MAX_INLINE_BYTES]).decode(),
+            size_bytes=len(message.payload),
+            headers=dict(message.headers),
+        )
+
+    def _park_here(
+        self, message: Received, addressed: Addressed, cell: Cell, code: Code, detail: str
+    ) -> None:
+        event = self._parked(message, code, detail, addressed.aggregate_id)
+        self._append(addressed.aggregate_id, cell, (event,), self._context(message, addressed))
+
+    def _park_apart(self, message: Received, code: Code, detail: str) -> None:
+        apart = parked_id(
+            self.row.partition, message.stream, message.sequence, message.time_us
+        )
+        self.cells[apart] = Cells.parked(apart)
+        event = self._parked(message, code, detail, None)
+        context = Context(now_us=message.time_us, tenant=_tenant_of(message.subject))
+        self._append(apart, self.cells[apart], (event,), context)
+
+    # --- time -------------------------------------------------------------------------------
+
+    def fire(self, entry: OpenEntry, moment_us: int) -> None:
+        """Act on every due time of an open aggregate up to `moment_us`, and re-ask."""
+        cell = self.cells[entry.aggregate_id]
+        if cell.broken:
+            self.closed.add(entry.aggregate_id)
+            return
+        due = cell.decider.own_due(cell.state)
+        while due is not None and due <= moment_us and not cell.state.frozen:
+            context = Context(now_us=due, command_id=f"timer/{due}", actor=self._actor())
+            outcome = cell.decider.decide(cell.state, self.domain.timer, context)
+            if not isinstance(outcome, Decision) or not outcome.events:
+                raise BrokenInvariant(f"{entry.aggregate_id} is due at {due} and does nothing")
+            self._append(entry.aggregate_id, cell, outcome.events, context)
+            due = cell.decider.own_due(cell.state)
+        for item in cell.decider.outstanding(cell.state):
+            if reask_after(item.asked_us, entry.due_us - 1) <= moment_us:
+                self.effects.append(item.effect)
+        following = next_due(cell.decider, cell.state, moment_us)
+        if following is not None and cell.state.frozen:
+            following = max(following, moment_us + FROZEN_LOOK_US)
+        self._index(entry.aggregate_id, cell, following)
+
+    def _actor(self) -> str:
+        return f"service:{self.domain.service}"
+
+    # --- events -----------------------------------------------------------------------------
+
+    def _append(
+        self, aggregate_id: str, cell: Cell, events: Sequence[Wire], context: Context
+    ) -> None:
+        dues: list[int] = []
+        states = [cell.state]
+        for event in events:  # evolve all first: a broken invariant must leave no trace
+            states.append(cell.decider.evolve(states[-1], event))
+        for event, before, after in zip(events, states, states[1:], strict=False):
+            self._record(aggregate_id, cell, event, after, context)
+            self.effects.extend(parking_effects(before.frozen, event))
+            self.effects.extend(cell.decider.effects(before, event, after))
+            self.library = self.domain.fold_library(self.library, event)
+            due = cell.decider.due_of(event)
+            if due is not None:
+                dues.append(due)
+        cell.state = states[-1]
+        self._reindex(aggregate_id, cell, dues, context.now_us)
+
+    def _record(
+        self, aggregate_id: str, cell: Cell, event: Wire, after: Any, context: Context
+    ) -> None:
+        labels = self._labels(after, cell, context)
+        meta = EventMeta(
+            time_us=context.now_us,
+            tenant=labels.tenant,
+            causation_id=context.command_id,
+            correlation_id="" if labels.correlation_id == aggregate_id else labels.correlation_id,
+            actor=context.actor,
+            traceparent=context.traceparent or labels.traceparent,
+        )
+        topic = type_of(event)
+        state = encode_state(meta, self.chain, event.to_data())
+        self.n += 1
+        self.chain = chain_hash(self.chain, aggregate_id, after.version, topic, state)
+        self.records.append(NewRecord(aggregate_id, after.version, topic, state))
+
+    def _labels(self, after: Any, cell: Cell, context: Context) -> Labels:
+        if isinstance(after, ParkedState):
+            return Labels(tenant=context.tenant, traceparent=context.traceparent)
+        return self.domain.labels(after)
+
+    def _reindex(self, aggregate_id: str, cell: Cell, dues: list[int], now_us: int) -> None:
+        if not cell.decider.is_open(cell.state):
+            self._index(aggregate_id, cell, None)
+        elif cell.bound == UNKNOWN:
+            self._index(aggregate_id, cell, next_due(cell.decider, cell.state, now_us))
+        elif dues and (cell.bound is None or min(dues) < cell.bound):
+            self._index(aggregate_id, cell, min(dues))
+
+    def _index(self, aggregate_id: str, cell: Cell, due_us: int | None) -> None:
+        if due_us is not None:
+            self.opened[aggregate_id] = due_us
+            self.closed.discard(aggregate_id)
+        elif cell.bound is not None or aggregate_id in self.opened:
+            self.opened.pop(aggregate_id, None)
+            self.closed.add(aggregate_id)
+        cell.bound = due_us
+
+    # --- the commit -------------------------------------------------------------------------
+
+    @property
+    def worth_committing(self) -> bool:
+        """Whether anything has changed: an event, a position, the index."""
+        return bool(
+            self.records or self.opened or self.closed or self.positions != self.row.positions
+        )
+
+    def commit(self) -> Commit:
+        """Give what one transaction has to write."""
+        return Commit(
+            partition=self.row.partition,
+            epoch=self.row.epoch,
+            commit_number=self.row.commit_number,
+            n=self.n,
+            chain_head=self.chain,
+            events=self.records,
+            positions=self.positions,
+            opened=self.opened,
+            closed=sorted(self.closed),
+        )
+
+    def row_after(self) -> PartitionRow:
+        """Give the row as it stands once the commit has landed."""
+        return PartitionRow(
+            partition=self.row.partition,
+            owner=self.row.owner,
+            epoch=self.row.epoch,
+            commit_number=self.row.commit_number + 1,
+            n=self.n,
+            chain_head=self.chain,
+            positions=self.positions,
+        )
+
+
+def _tenant_of(subject: str) -> str:
+    tokens = subject.split(".")
+    return tokens[1] if len(tokens) > 1 else SYSTEM_TENANT

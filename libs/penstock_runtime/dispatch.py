@@ -1,0 +1,195 @@
+"""Effects on their way out: rendered, published in commit order, then handed to the relay.
+
+The events of a commit are relayed only after its effects were acknowledged, so that a marker
+proves that everything before it has been asked for at least once.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pydantic_core import to_json
+
+from penstock_contracts.registry import type_of
+from penstock_contracts.subjects import Stream
+from penstock_contracts.task.v1 import CANCEL_TYPE, CLAIM_ANSWER_TYPE, TASK_TYPE, CancelTask
+from penstock_core.effects import (
+    Answer,
+    Effect,
+    KeepDead,
+    PutBack,
+    QueueTask,
+    SendCommand,
+    StopTask,
+)
+from penstock_runtime.domain import TaskCodes
+from penstock_runtime.faults import TransientFault
+from penstock_runtime.ports.bus import Outgoing, Published, Publisher
+from penstock_runtime.ports.clock import Clock
+from penstock_runtime.telemetry.metrics import EFFECTS, Metrics
+
+log = logging.getLogger(__name__)
+
+BACKLOG_MAX = 20_000  # effects waiting to be published; beyond, commits wait
+RETRY_FIRST_S = 0.05
+RETRY_CAP_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    effects: Sequence[Effect]
+    last_n: int
+
+
+class Renderer:
+    """Turns effects into messages."""
+
+    def __init__(self, source: str, actor: str, codes: TaskCodes | None) -> None:
+        """Sign as `source` (CloudEvents) and `actor`; `codes` only where tasks are sent."""
+        self._source = source
+        self._actor = actor
+        self._codes = codes
+
+    def render(self, effect: Effect) -> Outgoing:
+        """Give the message of an effect (of a `StopTask`: its core-subject half)."""
+        match effect:
+            case SendCommand():
+                return Outgoing(effect.stream, effect.subject, self._command(effect), effect.key)
+            case QueueTask():
+                return Outgoing(Stream.TASKS, effect.subject, self._task(effect))
+            case StopTask():
+                body = CancelTask(task_id=effect.task_id, reason=effect.reason).to_data()
+                payload = self._envelope(CANCEL_TYPE, effect.task_id, effect.task_id, body)
+                return Outgoing(None, effect.control_subject, payload)
+            case Answer():
+                body = effect.body.to_data()
+                payload = self._envelope(CLAIM_ANSWER_TYPE, "claim", None, body)
+                return Outgoing(None, effect.subject, payload)
+            case KeepDead():
+                return Outgoing(Stream.DEAD, effect.subject, effect.payload, effect.key)
+            case PutBack():
+                return Outgoing(effect.stream, effect.subject, effect.payload)
+
+    def _command(self, effect: SendCommand) -> bytes:
+        extra: dict[str, object] = {
+            "tenant": effect.tenant,
+            "correlationid": effect.correlation_id,
+            "traceparent": effect.traceparent,
+        }
+        topic = type_of(effect.body)
+        return self._envelope(topic, effect.key, effect.about, effect.body.to_data(), extra)
+
+    def _task(self, effect: QueueTask) -> bytes:
+        data = effect.task.to_data()
+        if self._codes is not None:
+            data["token"] = self._codes.code(effect.task.task_id)
+        extra: dict[str, object] = {
+            "tenant": effect.tenant,
+            "correlationid": effect.task.run_id,
+            "traceparent": effect.traceparent,
+        }
+        task_id = effect.task.task_id
+        return self._envelope(TASK_TYPE, task_id, task_id, data, extra)
+
+    def _envelope(
+        self,
+        topic: str,
+        message_id: str,
+        about: str | None,
+        data: dict[str, object],
+        extra: dict[str, object] | None = None,
+    ) -> bytes:
+        body: dict[str, object] = {
+            "specversion": "1.0",
+            "id": message_id,
+            "source": self._source,
+            "type": topic,
+            "actor": self._actor,
+        }
+        if about is not None:
+            body["subject"] = about
+        for key, value in (extra or {}).items():
+            if value:
+                body[key] = value
+        body["data"] = data
+        return to_json(body)
+
+
+class Dispatch:
+    """Publishes effects of commits in their order, retrying until the bus has them."""
+
+    def __init__(
+        self,
+        partition: str,
+        publisher: Publisher,
+        renderer: Renderer,
+        clock: Clock,
+        metrics: Metrics,
+        relayable: Callable[[int], None],
+    ) -> None:
+        """Call `relayable(n)` once the effects of all events up to n are out."""
+        self._partition = partition
+        self._publisher = publisher
+        self._renderer = renderer
+        self._clock = clock
+        self._metrics = metrics
+        self._relayable = relayable
+        self._waiting: deque[_Commit] = deque()
+        self._backlog = 0
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    async def submit(self, effects: Sequence[Effect], last_n: int) -> None:
+        """Queue what a commit calls for; waits while the backlog is full."""
+        await self._room.wait()
+        self._waiting.append(_Commit(effects, last_n))
+        self._backlog += len(effects)
+        if self._backlog >= BACKLOG_MAX:
+            self._room.clear()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                commits = list(self._waiting)
+                self._waiting.clear()
+                effects = [effect for commit in commits for effect in commit.effects]
+                await self.publish(effects)
+                self._backlog -= len(effects)
+                if self._backlog < BACKLOG_MAX:
+                    self._room.set()
+                self._relayable(commits[-1].last_n)
+
+    async def publish(self, effects: Sequence[Effect]) -> None:
+        """Publish effects until each is acknowledged, there already, or refused for space."""
+        wait_s = RETRY_FIRST_S
+        left = list(effects)
+        while left:
+            left = await self._attempt(left)
+            if left:
+                await self._clock.sleep(wait_s)
+                wait_s = min(wait_s * 2, RETRY_CAP_S)
+
+    async def _attempt(self, effects: Sequence[Effect]) -> list[Effect]:
+        outcomes = await self._publisher.publish([self._renderer.render(e) for e in effects])
+        failed: list[Effect] = []
+        for effect, outcome in zip(effects, outcomes, strict=True):
+            if outcome is Published.FAILED:
+                failed.append(effect)
+                continue
+            self._metrics.add(EFFECTS, self._partition, type(effect).__name__)
+            if outcome is Published.FULL:
+                log.warning("a stream is full; the effect is asked again later")
+        stops = [effect for effect in effects if isinstance(effect, StopTask)]
+        for stop in stops:
+            try:
+                await self._publisher.purge_subject(Stream.TASKS, stop.task_subject)
+            except TransientFault:
+                log.warning("a task's subject was not purged", extra={"task": stop.task_id})
+        return failed

@@ -1,0 +1,140 @@
+"""Keeps partitions owned: takes a lease, runs an owner, begins again after every fault."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from penstock_runtime.domain import Domain
+from penstock_runtime.faults import Fenced, StoreRolledBack, TransientFault
+from penstock_runtime.owner import NewIncarnation, Owner, Parts
+from penstock_runtime.takeover import Takeover
+from penstock_runtime.telemetry.metrics import EPOCH, FENCED, OWNED
+
+log = logging.getLogger(__name__)
+
+LEASE_S = 10.0
+RENEW_S = LEASE_S / 3
+RETRY_FIRST_S = 0.1
+RETRY_CAP_S = 5.0
+Prepare = Callable[[], Awaitable[None]]
+
+
+class PartitionHost:
+    """Owns one partition for as long as the process lives and nobody else holds it."""
+
+    def __init__(
+        self,
+        partition: str,
+        instance: str,
+        domain: Domain[Any],
+        parts: Callable[[], Parts],
+        prepare: Prepare,
+    ) -> None:
+        """Serve `partition` as `instance`; `prepare` makes sure that the streams exist.
+
+        `parts` gives fresh adapters for each epoch, since an inbox belongs to one attachment.
+        """
+        self._partition = partition
+        self._instance = instance
+        self._domain = domain
+        self._parts = parts
+        self._prepare = prepare
+        self.owner: Owner | None = None
+        self.fault = "not started"
+
+    @property
+    def ready(self) -> bool:
+        """Whether the partition is owned here and its inbox was consumed to the end once."""
+        return self.owner is not None and self.owner.caught_up.is_set()
+
+    async def run(self) -> None:
+        """Own, lose, own again, until cancelled.
+
+        Raises:
+            StoreRolledBack: an operator has to decide; nothing runs before that.
+        """
+        wait_s = RETRY_FIRST_S
+        while True:
+            try:
+                await self._epoch()
+                wait_s = RETRY_FIRST_S
+            except* (TransientFault, Fenced, NewIncarnation) as faults:
+                first = _first(faults)
+                self.fault = f"{type(first).__name__}: {first}"
+                log.warning(
+                    "an epoch has ended",
+                    extra={"partition": self._partition, "reason": self.fault},
+                )
+            except* StoreRolledBack as faults:
+                self.fault = str(_first(faults))
+                log.critical(self.fault, extra={"partition": self._partition})
+                raise
+            self.owner = None
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, RETRY_CAP_S)
+
+    async def _epoch(self) -> None:
+        parts = self._parts()
+        await self._prepare()
+        row = await parts.ledger.acquire(self._partition, self._instance, LEASE_S)
+        if row is None:
+            self.fault = "another instance owns the partition"
+            return
+        metrics = parts.metrics
+        metrics.set(EPOCH, row.epoch, self._partition)
+        owner = Owner(row, self._domain, parts)
+        try:
+            relayed = await owner.relay.open(row)
+            renewed = await owner.open()
+            self.owner = owner
+            self.fault = ""
+            metrics.set(OWNED, 1, self._partition)
+            log.info("partition owned", extra={"partition": row.partition, "epoch": row.epoch})
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keep_lease(owner))
+                tasks.create_task(owner.dispatch.run())
+                tasks.create_task(owner.relay.run())
+                tasks.create_task(_make_good(owner, relayed, row.n, renewed=renewed))
+                tasks.create_task(owner.work())
+        finally:
+            metrics.set(OWNED, 0, self._partition)
+            self.owner = None
+            await self._leave(parts, row.epoch)
+
+    async def _keep_lease(self, owner: Owner) -> None:
+        while True:
+            await owner.parts.clock.sleep(RENEW_S)
+            if not await owner.parts.ledger.renew(self._partition, owner.row.epoch, LEASE_S):
+                owner.parts.metrics.add(FENCED, self._partition)
+                raise Fenced(f"{self._partition}: the lease is another's")
+
+    async def _leave(self, parts: Parts, epoch: int) -> None:
+        try:
+            async with asyncio.timeout(RENEW_S):
+                await parts.inbox.close()
+                await parts.ledger.release(self._partition, epoch)
+        except (TransientFault, TimeoutError):
+            log.info("the lease runs out by itself", extra={"partition": self._partition})
+
+
+async def _make_good(owner: Owner, relayed_n: int, last_n: int, *, renewed: bool) -> None:
+    """Publish again what may be lost, once the inbox was consumed to its end."""
+    await owner.caught_up.wait()
+    parts = owner.parts
+    takeover = Takeover(
+        owner.row.partition, owner.cells, parts.reader, parts.index, owner.dispatch
+    )
+    await takeover.republish(relayed_n, last_n)
+    owner.relay.allow(last_n)
+    log.info(
+        "taken over", extra={"partition": owner.row.partition, "renewed_streams": renewed}
+    )
+    await takeover.sweep()
+
+
+def _first(faults: BaseExceptionGroup[BaseException]) -> BaseException:
+    found: BaseException = faults
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found

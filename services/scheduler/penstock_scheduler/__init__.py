@@ -1,0 +1,1 @@
+"""The scheduler: owner of the catalog and of all runs."""

@@ -1,0 +1,111 @@
+"""A run partition: what the runtime needs to know of runs."""
+
+from penstock_contracts.codes import Code
+from penstock_contracts.ids import task_id
+from penstock_contracts.partition.v1 import RedriveMessages
+from penstock_contracts.registry import type_of
+from penstock_contracts.run.v1 import (
+    ApplyDecision,
+    CancelRun,
+    ClaimTask,
+    CommandRejected,
+    FireTimers,
+    ReportResult,
+    ReportStarted,
+    RunStarted,
+    StartRun,
+)
+from penstock_contracts.subjects import Stream, runs_of_partition
+from penstock_contracts.values import Phase, Wire
+from penstock_core.catalog.library import Library
+from penstock_core.decision import Rejection
+from penstock_core.run.decider import RunDecider
+from penstock_core.run.state import RunState
+from penstock_runtime.codes import TaskCodeBook
+from penstock_runtime.definitions import Definitions
+from penstock_runtime.domain import Addressed, Labels, Refused
+from penstock_runtime.ports.inbox import Received, Source
+from penstock_runtime.ports.ledger import EventReader
+from penstock_runtime.reading import addressed, one_of, read_envelope
+
+_TIMER = FireTimers()
+
+
+def sources(partition: str) -> tuple[Source, ...]:
+    """Give what a run partition consumes."""
+    return (Source(Stream.RUNS.value, runs_of_partition(partition)),)
+
+
+class RunDomain:
+    """What the runtime needs to know of runs."""
+
+    service = "scheduler"
+
+    def __init__(self, definitions: Definitions, codes: TaskCodeBook) -> None:
+        """Compile plans by `definitions`; believe executors by `codes`."""
+        self._definitions = definitions
+        self._codes = codes
+        self.decider = RunDecider()
+
+    @property
+    def timer(self) -> Wire:
+        """The command that says: the time of the context has come."""
+        return _TIMER
+
+    def read(self, message: Received) -> Addressed:
+        """Understand a command to a run; an executor's word needs its task's code."""
+        address, envelope, command = read_envelope(message)
+        run_id = address.rest[1]
+        match command:
+            case StartRun() | CancelRun():
+                one_of(command.run_id, address, 1)
+            case ClaimTask() | ReportStarted():
+                self._check_code(run_id, command, Phase.RUN)
+            case ReportResult():
+                self._check_code(run_id, command, command.phase)
+            case ApplyDecision() | RedriveMessages():
+                pass
+            case _:
+                raise Refused(Code.UNKNOWN_TYPE)
+        return addressed(run_id, address, envelope, command)
+
+    def _check_code(
+        self, run_id: str, command: ClaimTask | ReportStarted | ReportResult, phase: Phase
+    ) -> None:
+        task = task_id(run_id, command.node, command.attempt, phase)
+        if task != command.task_id or not self._codes.matches(task, command.token):
+            raise Refused(Code.FORGED)
+
+    async def blank(self, aggregate_id: str, hint: Wire | None) -> RunState:
+        """Make the state before the first event, with the plan the run is pinned to."""
+        if not isinstance(hint, StartRun | RunStarted):
+            return RunState(aggregate_id)
+        plan = await self._definitions.plan(
+            hint.tenant, hint.workflow, hint.definition_digest, hint.agents
+        )
+        return RunState(aggregate_id, plan=plan)
+
+    def labels(self, state: RunState) -> Labels:
+        """Mark events with the run."""
+        return Labels(state.tenant, state.run_id, state.traceparent)
+
+    def refusal(self, command: Wire, command_id: str, rejection: Rejection) -> Wire | None:
+        """Tell whoever asked over HTTP."""
+        if not isinstance(command, CancelRun | RedriveMessages):
+            return None
+        return CommandRejected(
+            command_id=command_id,
+            command=type_of(command),
+            code=rejection.code,
+            detail=rejection.detail[:4096],
+        )
+
+    async def open_library(self, reader: EventReader) -> Library:
+        """Runs need to know of no other aggregate."""
+        del reader
+        return Library()
+
+    def fold_library(self, library: Library, event: Wire) -> Library:
+        """Change nothing."""
+        del event
+        return library
