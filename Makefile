@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 
-.PHONY: help venv demo up down test check lint types generate bench lock build clean
+.PHONY: help venv demo up down test check lint types generate ratchet bench lock build clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | \
@@ -51,6 +51,9 @@ types: venv ## basedpyright
 
 generate: venv ## write every generated file again
 	@$(BIN)/python -m penstock_testkit.generate
+
+ratchet: venv ## raise the coverage marks to what the last `make test` reached
+	@$(BIN)/python -m penstock_testkit.coverage_gate coverage.json --raise
 
 bench: venv ## steps per second through the inline adapter, and the latency of a warm stack
 	@$(BIN)/python load-tests/bench.py
