@@ -91,8 +91,8 @@ class MemoryProjection:
         found = [
             row
             for row in self._of(kind, tenant)
-            if state in (None, row.state)
-            and group in (None, row.group)
+            if (state is None or state == row.state != "")
+            and (group is None or group == row.group != "")
             and (before is None or _order(row) < before)
         ]
         return sorted(found, key=_order, reverse=True)[: min(limit, PAGE_MAX)]

@@ -1,0 +1,81 @@
+"""A partition's row: taking it over, leasing it, and reading it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg.rows import tuple_row
+from pydantic import TypeAdapter
+from pydantic_core import to_json
+
+from penstock_adapters.postgres.datastore import PgConnection
+from penstock_adapters.postgres.statements import load_statements
+from penstock_contracts.records import genesis_hash
+from penstock_runtime.faults import Fenced
+from penstock_runtime.ports.ledger import PartitionRow, Witness
+
+_SQL = load_statements("partitions.sql")
+_POSITIONS = TypeAdapter(dict[str, Witness])
+
+Row = tuple[Any, ...]
+"""A row as the driver gives it; the statement says what is in it."""
+
+
+def fetch(connection: PgConnection, statement: bytes, params: Mapping[str, object]) -> list[Row]:
+    """Run a statement, prepared and in binary form, and give its rows."""
+    with connection.cursor(row_factory=tuple_row, binary=True) as cursor:
+        return cursor.execute(statement, params, prepare=True).fetchall()
+
+
+def positions_text(positions: Mapping[str, Witness]) -> str:
+    """Write positions as JSON."""
+    return to_json(positions).decode()
+
+
+def acquire(
+    connection: PgConnection, partition: str, owner: str, lease_s: float
+) -> PartitionRow | None:
+    """Take the partition over with the next epoch, or give None while another's lease runs."""
+    params = {
+        "partition": partition,
+        "owner": owner,
+        "genesis": genesis_hash(partition),
+        "lease_s": float(lease_s),
+    }
+    rows = fetch(connection, _SQL["acquire"], params)
+    return to_partition_row(rows[0]) if rows else None
+
+
+def renew(connection: PgConnection, partition: str, epoch: int, lease_s: float) -> bool:
+    """Prolong the lease of `epoch`; False: it is another's."""
+    params = {"partition": partition, "epoch": epoch, "lease_s": float(lease_s)}
+    return bool(fetch(connection, _SQL["renew"], params))
+
+
+def release(connection: PgConnection, partition: str, epoch: int) -> None:
+    """End the lease of `epoch`."""
+    fetch(connection, _SQL["release"], {"partition": partition, "epoch": epoch})
+
+
+def settled_row(connection: PgConnection, partition: str) -> PartitionRow:
+    """Give the row as it is once a commit that holds it has ended.
+
+    Raises:
+        Fenced: there is none.
+    """
+    rows = fetch(connection, _SQL["settled_row"], {"partition": partition})
+    if not rows:
+        raise Fenced(f"partition {partition} has no row")
+    return to_partition_row(rows[0])
+
+
+def all_rows(connection: PgConnection) -> Sequence[PartitionRow]:
+    """Give every partition's row, by name."""
+    return [to_partition_row(row) for row in fetch(connection, _SQL["all_rows"], {})]
+
+
+def to_partition_row(row: Row) -> PartitionRow:
+    """Make a partition's row of what the statements above select."""
+    partition, owner, epoch, commit_number, n, chain_head, positions = row
+    return PartitionRow(
+        partition, owner, epoch, commit_number, n, chain_head, _POSITIONS.validate_json(positions)
+    )

@@ -1,0 +1,131 @@
+-- Writing and reading the event table.
+
+-- name: create_table
+CREATE TABLE IF NOT EXISTS stored_events (
+    originator_id uuid NOT NULL,
+    originator_version bigint NOT NULL,
+    topic text,
+    state bytea,
+    notification_id bigserial,
+    partition text COLLATE "C",
+    n bigint,
+    PRIMARY KEY (originator_id, originator_version)
+) WITH (
+    autovacuum_enabled = true,
+    autovacuum_vacuum_threshold = 100000000,
+    autovacuum_vacuum_scale_factor = 0.5,
+    autovacuum_analyze_threshold = 1000,
+    autovacuum_analyze_scale_factor = 0.01
+);
+
+-- Both indexes only ever grow at their right end: full pages are never split again.
+-- name: create_notification_index
+CREATE UNIQUE INDEX IF NOT EXISTS stored_events_notification_id_idx
+ON stored_events (notification_id) WITH (fillfactor = 100);
+
+-- name: create_partition_index
+CREATE INDEX IF NOT EXISTS stored_events_partition_idx
+ON stored_events (partition, notification_id) WITH (fillfactor = 100)
+WHERE partition IS NOT NULL;
+
+-- name: lock
+LOCK TABLE stored_events IN EXCLUSIVE MODE;
+
+-- name: notify
+NOTIFY stored_events;
+
+-- name: insert
+INSERT INTO stored_events (originator_id, originator_version, topic, state)
+SELECT originator_id, originator_version, topic, state
+FROM unnest(%(ids)b::uuid[], %(versions)b::bigint[], %(topics)b::text[], %(states)b::bytea[])
+    AS e (originator_id, originator_version, topic, state)
+RETURNING notification_id;
+
+-- The fence decides first: the rest happens only if the row was as the owner believes it.
+-- name: commit
+WITH fence AS (
+    UPDATE partitions
+    SET commit_number = commit_number + 1,
+        n = %(n)b,
+        chain_head = %(chain_head)b,
+        positions = %(positions)b::jsonb
+    WHERE partition = %(partition)b
+        AND epoch = %(epoch)b
+        AND commit_number = %(commit_number)b
+        AND n = %(before)b
+    RETURNING partition
+),
+stored AS (
+    INSERT INTO stored_events
+        (originator_id, originator_version, topic, state, partition, n)
+    SELECT originator_id, originator_version, topic, state, %(partition)b, %(before)b + place
+    FROM unnest(%(ids)b::uuid[], %(versions)b::bigint[], %(topics)b::text[], %(states)b::bytea[])
+        WITH ORDINALITY AS e (originator_id, originator_version, topic, state, place)
+    WHERE EXISTS (SELECT FROM fence)
+    RETURNING notification_id
+),
+opened AS (
+    INSERT INTO open_aggregates AS o (partition, aggregate_id, due_us)
+    SELECT %(partition)b, aggregate_id, due_us
+    FROM unnest(%(opened)b::uuid[], %(due_us)b::bigint[]) AS a (aggregate_id, due_us)
+    WHERE EXISTS (SELECT FROM fence)
+    ON CONFLICT (partition, aggregate_id) DO UPDATE
+    SET due_us = excluded.due_us
+    WHERE o.due_us <> excluded.due_us
+),
+closed AS (
+    DELETE FROM open_aggregates
+    WHERE partition = %(partition)b
+        AND aggregate_id = ANY (%(closed)b::uuid[])
+        AND EXISTS (SELECT FROM fence)
+)
+SELECT EXISTS (SELECT FROM fence), ARRAY(SELECT notification_id FROM stored);
+
+-- name: load
+SELECT originator_id::text, originator_version, topic, state,
+    coalesce(partition, ''), coalesce(n, 0), notification_id
+FROM stored_events
+WHERE originator_id = ANY (%(ids)b::uuid[])
+ORDER BY originator_id, originator_version;
+
+-- name: after
+SELECT originator_id::text, originator_version, topic, state, partition, n, notification_id
+FROM stored_events
+WHERE partition = %(partition)b
+    AND notification_id >= (SELECT position_behind(%(partition)b, %(n)b))
+ORDER BY notification_id
+LIMIT %(limit)b;
+
+-- name: of_topics
+SELECT originator_id::text, originator_version, topic, state, partition, n, notification_id
+FROM stored_events
+WHERE partition = %(partition)b
+    AND notification_id >= (SELECT position_behind(%(partition)b, %(n)b))
+    AND topic = ANY (%(topics)b::text[])
+ORDER BY notification_id
+LIMIT %(limit)b;
+
+-- For the auditor, who reads a partition from end to end in one snapshot.
+-- name: behind_position
+SELECT originator_id::text, originator_version, topic, state, partition, n, notification_id
+FROM stored_events
+WHERE partition = %(partition)b AND notification_id > %(position)b
+ORDER BY notification_id
+LIMIT %(limit)b;
+
+-- name: due
+SELECT aggregate_id::text, due_us
+FROM open_aggregates
+WHERE partition = %(partition)b AND due_us <= %(now_us)b
+ORDER BY due_us, aggregate_id
+LIMIT %(limit)b;
+
+-- name: next_due
+SELECT min(due_us) FROM open_aggregates WHERE partition = %(partition)b;
+
+-- name: open_after
+SELECT aggregate_id::text, due_us
+FROM open_aggregates
+WHERE partition = %(partition)b AND aggregate_id > %(after_id)b::uuid
+ORDER BY aggregate_id
+LIMIT %(limit)b;
