@@ -27,21 +27,27 @@ REQUIREMENTS = ROOT / "requirements-dev.lock"
 MINIMUM_PYTHON = (3, 11)
 
 
-def fingerprint() -> str:
-    """Everything that, when it changes, makes the environment stale."""
-    digest = hashlib.sha256()
-    digest.update(f"{VENV}\0{sys.version}\0{os.uname().machine}\0".encode())
-    for path in (REQUIREMENTS, ROOT / "pyproject.toml", Path(__file__)):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+def fingerprint() -> list[str]:
+    """Everything that, when it changes, makes the environment stale.
+
+    Returns:
+        Two digests: what the installed packages depend on, and what this project's own
+        installation depends on.
+    """
+    packages = hashlib.sha256(f"{VENV}\0{sys.version}\0{os.uname().machine}\0".encode())
+    for path in (REQUIREMENTS, Path(__file__)):
+        packages.update(path.read_bytes())
+    project = hashlib.sha256((ROOT / "pyproject.toml").read_bytes())
+    return [packages.hexdigest(), project.hexdigest()]
 
 
-def is_current(wanted: str) -> bool:
-    """Whether a finished installation of exactly this lock is in place."""
+def installed() -> list[str]:
+    """The fingerprint of the finished installation that is in place, else nothing."""
     try:
-        return STAMP.read_text() == wanted and (VENV / "bin" / "penstock").exists()
+        stamp = STAMP.read_text().split()
     except OSError:
-        return False
+        return []
+    return stamp if (VENV / "bin" / "penstock").exists() else []
 
 
 @contextlib.contextmanager
@@ -70,16 +76,27 @@ def create() -> None:
         ) from error
 
 
-def install() -> None:
-    """Installs the locked packages, then this project without resolving anything."""
-    pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-input"]
-    pip += ["--disable-pip-version-check"]
+def pip(*arguments: str) -> None:
+    """Runs the environment's pip install.
+
+    Raises:
+        CalledProcessError: it failed, after it has said why.
+    """
+    command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-input"]
+    command += ["--disable-pip-version-check"]
     if os.geteuid() == 0:
-        pip += ["--root-user-action", "ignore"]
-    subprocess.run([*pip, "--require-hashes", "-r", REQUIREMENTS.name], cwd=ROOT, check=True)
-    subprocess.run(
-        [*pip, "--no-deps", "--no-build-isolation", "--editable", "."], cwd=ROOT, check=True
-    )
+        command += ["--root-user-action", "ignore"]
+    subprocess.run([*command, *arguments], cwd=ROOT, check=True)
+
+
+def bring_up_to_date(wanted: list[str]) -> None:
+    """Installs the locked packages if they changed, then this project, resolving nothing."""
+    if installed()[:1] != wanted[:1]:
+        print("setting up .venv from requirements-dev.lock (once, about a minute) ...", flush=True)
+        create()
+        pip("--require-hashes", "-r", REQUIREMENTS.name)
+    pip("--no-deps", "--no-build-isolation", "--editable", ".")
+    STAMP.write_text("\n".join(wanted))
 
 
 def main() -> int:
@@ -88,21 +105,18 @@ def main() -> int:
         print(f"Penstock needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}")
         return 1
     wanted = fingerprint()
-    if is_current(wanted):
+    if installed() == wanted:
         return 0
     with only_one():
-        if is_current(wanted):  # another process has just finished
+        if installed() == wanted:  # another process has just finished
             return 0
         started = time.monotonic()
-        print("setting up .venv from requirements-dev.lock (once, about a minute) ...", flush=True)
-        create()
         try:
-            install()
+            bring_up_to_date(wanted)
         except subprocess.CalledProcessError as error:
             print(f"installation failed with exit code {error.returncode}", file=sys.stderr)
             return 1
-        STAMP.write_text(wanted)
-        print(f"ready after {time.monotonic() - started:.0f} s", flush=True)
+        print(f".venv is ready after {time.monotonic() - started:.0f} s", flush=True)
     return 0
 
 
