@@ -12,6 +12,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import ConsumerConfig, StreamConfig
 from nats.js.errors import NotFoundError
+from nats.js.kv import KeyValue
 
 from penstock_contracts import subjects
 from penstock_contracts.permissions import BusUser, inbox_prefix
@@ -21,7 +22,7 @@ from penstock_testkit.servers import RealServers
 
 pytestmark = pytest.mark.real
 
-WITHIN_S = 5.0
+WITHIN_S = 5
 RUN = "6f1f7a3e-0000-4000-8000-000000000001"
 
 
@@ -206,7 +207,9 @@ async def test_the_scheduler_owns_and_an_executor_fills_the_heartbeats(as_user: 
         await written.put("executor-1", b"alive")
         assert (await bucket.get("executor-1")).value == b"alive"
         watcher = await bucket.watchall()
-        assert (await watcher.updates(timeout=WITHIN_S)).value == b"alive"
+        seen = await watcher.updates(timeout=WITHIN_S)
+        assert isinstance(seen, KeyValue.Entry)
+        assert seen.value == b"alive"
         await watcher.stop()
         assert scheduler.violations.empty()
         assert executor.violations.empty()
