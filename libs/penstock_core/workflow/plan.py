@@ -176,8 +176,10 @@ def _running_s(timeout: Timeouts, manifest: AgentManifest | None) -> float:
 
 
 def canonical_document(document: JsonObject) -> JsonObject:
-    """Give the form of a definition whose canonical JSON is hashed: defaults left out, durations
-    in seconds, so that two ways of writing the same thing have one digest.
+    """Give the form of a definition whose canonical JSON is hashed.
+
+    Defaults are left out and durations are in seconds, so that two ways of writing the same
+    thing have one digest.
 
     Raises:
         pydantic.ValidationError: it is no definition.
