@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from enum import StrEnum
 from types import ModuleType
 
 import pytest
 
+from penstock_contracts.codes import Code
 from penstock_runtime.settings import Settings
+from penstock_testkit.generate.error_codes import page
 from penstock_testkit.generate.settings_tables import BEGIN, END, model_of, with_table
 from penstock_testkit.generate.state_machines import diagram, tables
 
@@ -82,3 +85,8 @@ def test_a_table_is_added_to_a_readme_once_and_then_replaced():
     first = with_table("# Service\n", "| old |\n")
     assert first == f"# Service\n\n## Settings\n\n{BEGIN}\n| old |\n{END}\n"
     assert with_table(first, "| new |\n") == first.replace("old", "new")
+
+
+def test_every_code_stands_on_its_page():
+    text = page(inspect.getsource(Code))
+    assert [code for code in Code if f"| `{code.value}` | " not in text] == []

@@ -28,7 +28,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "uvloop": (f"{ADAPTERS}system/",),
     "orjson": (ADAPTERS,),
     "tenacity": (f"{ADAPTERS}wrappers/",),
-    "celpy": ("libs/penstock_core/workflow/",),
+    "cel_expr_python": ("libs/penstock_core/workflow/",),
     "rfc8785": ("libs/penstock_core/",),
     "immutables": ("libs/penstock_core/",),
     "packaging": ("agents/security-scanner/",),
@@ -53,7 +53,7 @@ BOTTOM: dict[str, frozenset[str]] = {
             "penstock_core",
             "pydantic",
             "pydantic_core",
-            "celpy",  # conditions
+            "cel_expr_python",  # conditions
             "immutables",  # states share structure
             "jsonschema",  # inputs against schemas
             "referencing",  # resolves $ref for jsonschema without fetching
