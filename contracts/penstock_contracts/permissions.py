@@ -5,10 +5,12 @@ read by its owner alone; others get the few subjects below. Two kinds of command
 even from the owner of the stream they travel on: only the approval service publishes decisions,
 only the gateway publishes votes.
 
-Only owners may create consumers on streams to which they also publish: a consumer's deliver
-subject is not checked against its creator's permissions, so whoever writes a stream and creates
-consumers on it could have the server publish anything anywhere. For the same reason executors get
-no direct reads: their answer goes, unchecked, to whatever reply subject the request names.
+A limit of the server that shapes this table: the subject to which a request asks to be answered is
+not checked against the requester's permissions. So whoever may request anything can put the
+server's answer (an acknowledgement, a status) on any subject, where it is no CloudEvent and is
+parked; and whoever pulls can put the pulled message there unchanged. Therefore nobody but an owner
+pulls from a stream it writes to, nobody has direct reads of such a stream, and a consumer believes
+a command's own type, never the subject it came by.
 """
 
 from dataclasses import dataclass, field

@@ -198,6 +198,19 @@ async def test_an_executor_pulls_its_tasks_and_acknowledges_them(as_user: As) ->
         assert executor.violations.empty()
 
 
+async def test_known_limit_of_the_server_a_reply_subject_is_not_checked(as_user: As) -> None:
+    """Why a consumer compares a command's type with its subject: the subject proves nothing."""
+    await make_streams(as_user, BusUser.SCHEDULER, Stream.RUNS, Stream.LOGS)
+    async with as_user(BusUser.EXECUTOR) as executor, as_user(BusUser.SCHEDULER) as scheduler:
+        log = subjects.log(DEFAULT_TENANT, RUN, "scan")
+        await executor.client.publish(log, b"line", reply=command("apply_decision"))
+        await executor.client.flush(timeout=WITHIN_S)
+        js = scheduler.client.jetstream(timeout=WITHIN_S)
+        noise = await js.get_last_msg(Stream.RUNS.value, command("apply_decision"))
+        assert noise.data is not None
+        assert json.loads(noise.data)["stream"] == Stream.LOGS.value  # an ack, no CloudEvent
+
+
 async def test_the_scheduler_owns_and_an_executor_fills_the_heartbeats(as_user: As) -> None:
     async with as_user(BusUser.SCHEDULER) as scheduler, as_user(BusUser.EXECUTOR) as executor:
         bucket = await scheduler.client.jetstream().create_key_value(
