@@ -78,9 +78,9 @@ class Batch:
                 else cell.decider.decide(cell.state, addressed.command, context)
             )
             self._settle(outcome, addressed, cell, context)
-        except BrokenInvariant as error:
+        except Exception as error:  # deciders are pure: whatever they raise is a defect, not a fault
             log.exception("broken invariant", extra={"aggregate": addressed.aggregate_id})
-            self.park(message, addressed, Code.INVARIANT_BROKEN, str(error))
+            self.park(message, addressed, Code.INVARIANT_BROKEN, f"{type(error).__name__}: {error}")
 
     def park(
         self, message: Received, addressed: Addressed | None, code: Code, detail: str

@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 LEASE_S = 10.0
 RENEW_S = LEASE_S / 3
+OTHERS_LEASE_S = 1.0  # pause between two tries to take over a partition that another holds
 RETRY_FIRST_S = 0.1
 RETRY_CAP_S = 5.0
 Prepare = Callable[[], Awaitable[None]]
@@ -44,6 +45,11 @@ class PartitionHost:
         self.fault = "not started"
 
     @property
+    def partition(self) -> str:
+        """Name of the partition."""
+        return self._partition
+
+    @property
     def ready(self) -> bool:
         """Whether the partition is owned here and its inbox was consumed to the end once."""
         return self.owner is not None and self.owner.caught_up.is_set()
@@ -57,8 +63,7 @@ class PartitionHost:
         wait_s = RETRY_FIRST_S
         while True:
             try:
-                await self._epoch()
-                wait_s = RETRY_FIRST_S
+                wait_s = RETRY_FIRST_S if await self._epoch() else OTHERS_LEASE_S
             except* (TransientFault, Fenced, NewIncarnation) as faults:
                 first = _first(faults)
                 self.fault = f"{type(first).__name__}: {first}"
@@ -74,13 +79,14 @@ class PartitionHost:
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, RETRY_CAP_S)
 
-    async def _epoch(self) -> None:
+    async def _epoch(self) -> bool:
+        """Serve one epoch to its end; False: another instance holds the partition."""
         parts = self._parts()
         await self._prepare()
         row = await parts.ledger.acquire(self._partition, self._instance, LEASE_S)
         if row is None:
             self.fault = "another instance owns the partition"
-            return
+            return False
         metrics = parts.metrics
         metrics.set(EPOCH, row.epoch, self._partition)
         owner = Owner(row, self._domain, parts)
@@ -101,6 +107,7 @@ class PartitionHost:
             metrics.set(OWNED, 0, self._partition)
             self.owner = None
             await self._leave(parts, row.epoch)
+        return True
 
     async def _keep_lease(self, owner: Owner) -> None:
         while True:

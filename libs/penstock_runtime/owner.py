@@ -15,7 +15,7 @@ from penstock_runtime.batch import Batch
 from penstock_runtime.cells import Cells
 from penstock_runtime.dispatch import Dispatch, Renderer
 from penstock_runtime.domain import Addressed, Domain, Refused
-from penstock_runtime.faults import Fenced, VersionConflict
+from penstock_runtime.faults import VersionConflict
 from penstock_runtime.ports.bus import Publisher, RelayLog
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.inbox import Inbox, Received, Source
@@ -283,13 +283,3 @@ class Owner:
             if self._next_due is None or earliest < self._next_due:
                 self._next_due = earliest
         await self.dispatch.submit(batch.effects, batch.n)
-
-    async def settle_doubt(self) -> None:
-        """After a commit whose reply was lost: step down unless the row is as we left it.
-
-        Raises:
-            Fenced: another epoch owns the row.
-        """
-        row = await self.parts.ledger.row(self.row.partition)
-        if row.epoch != self.row.epoch:
-            raise Fenced(f"{row.partition}: epoch {row.epoch} owns the partition")

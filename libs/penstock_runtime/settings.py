@@ -82,6 +82,11 @@ class PostgresSettings(Settings):
     postgres_url: SecretStr = Field(
         description="connection URL of the service's database and its service role"
     )
+    postgres_owner_url: SecretStr | None = Field(
+        default=None,
+        description="connection URL of the same database's owner role; with it the service "
+        "brings the tables up to date at its start",
+    )
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)

@@ -1,0 +1,99 @@
+"""Opening the real adapters of a service that owns partitions."""
+
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from penstock_adapters.nats.connection import NatsConnection, NatsSettings, connect
+from penstock_adapters.nats.inbox import NatsInbox
+from penstock_adapters.nats.publisher import NatsPublisher
+from penstock_adapters.nats.relay import NatsRelayLog
+from penstock_adapters.nats.streams import ensure_streams
+from penstock_adapters.postgres.ledger import PostgresLedger
+from penstock_adapters.postgres.migrate import Schema, migrate
+from penstock_adapters.system.clock import SystemClock
+from penstock_adapters.system.prometheus import PrometheusMetrics
+from penstock_contracts.subjects import Stream
+from penstock_runtime.dispatch import Renderer
+from penstock_runtime.owner import Parts
+from penstock_runtime.ports.inbox import Source
+from penstock_runtime.settings import NatsSettings as BusSettings
+from penstock_runtime.settings import PostgresSettings
+from penstock_runtime.telemetry.metrics import NATS_ERRORS
+
+AUDITOR_ROLE = "auditor"
+
+
+def bus_settings(settings: BusSettings, name: str) -> NatsSettings:
+    """Give the connection's settings from the service's."""
+    password = settings.nats_password
+    return NatsSettings(
+        url=settings.nats_url,
+        user=settings.nats_user,
+        password=password.get_secret_value() if password is not None else None,
+        inbox_prefix=settings.nats_inbox_prefix,
+        name=name,
+    )
+
+
+def migrate_store(settings: PostgresSettings, schema: Schema) -> None:
+    """Bring the database to this program's tables, if the owner's URL is given."""
+    if settings.postgres_owner_url is None:
+        return
+    role = urlsplit(settings.postgres_url.get_secret_value()).username or ""
+    migrate(settings.postgres_owner_url.get_secret_value(), role, AUDITOR_ROLE, schema)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerAdapters:
+    """What all partitions of one process share."""
+
+    connection: NatsConnection
+    ledger: PostgresLedger
+    streams: Collection[Stream]
+    metrics: PrometheusMetrics
+
+    async def prepare(self) -> None:
+        """See to it that the owned streams exist.
+
+        Raises:
+            TransientFault: the server does not answer.
+        """
+        await ensure_streams(self.connection, self.streams)
+
+    def parts(self, sources: Sequence[Source], renderer: Renderer, run_partitions: int) -> Parts:
+        """Give the wiring of one epoch; its inbox is its own."""
+        return Parts(
+            ledger=self.ledger,
+            reader=self.ledger,
+            index=self.ledger,
+            inbox=NatsInbox(self.connection, sources),
+            sources=sources,
+            publisher=NatsPublisher(self.connection),
+            relay_log=NatsRelayLog(self.connection),
+            renderer=renderer,
+            clock=SystemClock(),
+            metrics=self.metrics,
+            run_partitions=run_partitions,
+        )
+
+
+@asynccontextmanager
+async def open_owner(
+    bus: NatsSettings, store: PostgresSettings, streams: Collection[Stream]
+) -> AsyncGenerator[OwnerAdapters]:
+    """Connect to bus and store, and leave both in order.
+
+    Raises:
+        TransientFault: one of them does not answer.
+    """
+    metrics = PrometheusMetrics()
+    connection = await connect(
+        bus, on_error=lambda error: metrics.add(NATS_ERRORS, type(error).__name__)
+    )
+    try:
+        async with PostgresLedger(store.postgres_url.get_secret_value()) as ledger:
+            yield OwnerAdapters(connection, ledger, streams, metrics)
+    finally:
+        await connection.close()

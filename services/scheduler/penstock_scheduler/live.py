@@ -1,0 +1,48 @@
+"""Opens the scheduler's real adapters and serves until told to stop."""
+
+import asyncio
+from functools import partial
+
+from penstock_adapters.nats.work import ensure_pool
+from penstock_adapters.owning import OwnerAdapters, bus_settings, migrate_store, open_owner
+from penstock_adapters.postgres.migrate import Schema
+from penstock_adapters.nats.streams import ensure_heartbeats
+from penstock_adapters.system.ops import OpsServer
+from penstock_adapters.system.process import serve
+from penstock_contracts.permissions import OWNED_STREAMS, BusUser
+from penstock_runtime.codes import TaskCodeBook
+from penstock_runtime.owning import own_until, ready_probe
+from penstock_scheduler.app import hosts
+from penstock_scheduler.settings import SchedulerSettings
+
+SERVICE = "scheduler"
+
+
+def main() -> int:
+    """Serve as a process; gives the exit code."""
+    return serve(SERVICE, SchedulerSettings, run)
+
+
+async def run(settings: SchedulerSettings, stop: asyncio.Event) -> None:
+    """Own the catalog and all run partitions until `stop` is set."""
+    await asyncio.to_thread(migrate_store, settings, Schema.LEDGER)
+    streams = OWNED_STREAMS[BusUser.SCHEDULER]
+    async with open_owner(bus_settings(settings, settings.name), settings, streams) as adapters:
+        owned = hosts(
+            settings.name,
+            settings.run_partitions,
+            TaskCodeBook(settings.task_secret.get_secret_value().encode()),
+            adapters.ledger,
+            partial(adapters.parts, run_partitions=settings.run_partitions),
+            partial(_prepare, adapters, settings),
+        )
+        probe = ready_probe(owned, lambda: adapters.connection.is_connected)
+        async with OpsServer(settings.ops_host, settings.ops_port, probe, adapters.metrics):
+            await own_until(stop, owned)
+
+
+async def _prepare(adapters: OwnerAdapters, settings: SchedulerSettings) -> None:
+    await adapters.prepare()
+    await ensure_heartbeats(adapters.connection)
+    for pool in settings.pools.split(","):
+        await ensure_pool(adapters.connection, pool.strip(), ack_wait_s=settings.ack_wait_s)
