@@ -5,6 +5,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 MAX_FILE_BYTES = 1_000_000
@@ -56,9 +57,15 @@ class SourceFile:
             return self.suffix in (".py", ".pyw", ".pyi")
         return self.data.startswith(b"#!") and b"python" in self.data[:80]
 
+    @cached_property
     def text(self) -> str:
         """Decoded leniently: a stray byte must not hide the rest of a file."""
         return self.data.decode("utf-8", errors="replace")
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The text by lines; line n is at n - 1."""
+        return self.text.splitlines()
 
 
 @dataclass

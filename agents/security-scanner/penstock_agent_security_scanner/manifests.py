@@ -62,7 +62,7 @@ def packages_of(source: SourceFile) -> list[Package]:
 def _requirements(source: SourceFile) -> Iterator[Package]:
     """Requirement lines of pip; options, addresses and includes are not packages."""
     logical, start = "", 0
-    for number, raw in enumerate(source.text().splitlines(), 1):
+    for number, raw in enumerate(source.lines, 1):
         start = start or number
         if _CONTINUATION.search(raw):
             logical += _CONTINUATION.sub(" ", raw)
@@ -98,7 +98,7 @@ def _lowest(specifiers: SpecifierSet) -> tuple[str | None, bool]:
 
 
 def _pyproject(source: SourceFile) -> Iterator[Package]:
-    data = tomllib.loads(source.text())
+    data = tomllib.loads(source.text)
     project = data.get("project", {})
     texts = [*project.get("dependencies", [])]
     for group in project.get("optional-dependencies", {}).values():
@@ -130,7 +130,7 @@ def _poetry(source: SourceFile, poetry: dict[str, Any]) -> Iterator[Package]:
 
 def _toml_lock(source: SourceFile) -> Iterator[Package]:
     """poetry.lock and uv.lock."""
-    for entry in tomllib.loads(source.text()).get("package", []):
+    for entry in tomllib.loads(source.text).get("package", []):
         name, version = str(entry["name"]), entry.get("version")
         if version is None or "editable" in entry.get("source", {}):
             continue
@@ -139,7 +139,7 @@ def _toml_lock(source: SourceFile) -> Iterator[Package]:
 
 
 def _package_json(source: SourceFile) -> Iterator[Package]:
-    data = json.loads(source.text())
+    data = json.loads(source.text)
     for table in ("dependencies", "devDependencies", "optionalDependencies"):
         for name, wanted in data.get(table, {}).items():
             match = _NPM_RANGE.match(str(wanted))
@@ -149,7 +149,7 @@ def _package_json(source: SourceFile) -> Iterator[Package]:
 
 
 def _package_lock(source: SourceFile) -> Iterator[Package]:
-    data = json.loads(source.text())
+    data = json.loads(source.text)
     for path, entry in data.get("packages", {}).items():
         if not path or entry.get("link"):
             continue

@@ -7,10 +7,10 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from penstock_agent_sdk import AgentError, progress
 from penstock_agent_security_scanner import dependencies, text_rules
-from penstock_agent_security_scanner.bandit_rules import BanditScanner
 from penstock_agent_security_scanner.catalogue import Rule
 from penstock_agent_security_scanner.files import SourceFile, Walk
 from penstock_agent_security_scanner.manifests import is_manifest
@@ -28,14 +28,24 @@ from penstock_agent_security_scanner.models import (
 )
 from penstock_agent_security_scanner.python_rules import Scan, scan_python
 from penstock_agent_security_scanner.report import build_report
-from penstock_agent_security_scanner.secret_rules import CWE as SECRET_CWE
-from penstock_agent_security_scanner.secret_rules import SUGGESTION as SECRET_SUGGESTION
-from penstock_agent_security_scanner.secret_rules import SecretScanner
+from penstock_agent_security_scanner.secrets_found import Secret
+
+if TYPE_CHECKING:
+    from penstock_agent_security_scanner.bandit_rules import BanditScanner
+    from penstock_agent_security_scanner.secret_rules import SecretScanner
+
+CREDENTIAL_CWE = "CWE-798"
+CREDENTIAL_ADVICE = (
+    "Take it from the environment or a secret store, revoke this one, and purge the history."
+)
 
 # After this the files not yet reached are counted and the check is partial: an answer in time
 # that says what it lacks is worth more than a task killed at its limit.
-DEADLINE_S = 45.0
+DEADLINE_S = 25.0
 BATCH_FILES = 50
+BATCH_BYTES = 4_000_000
+# Findings kept per check; a repository made to have millions of them must not take our memory.
+MAX_KEPT = 10_000
 _SUPPRESSION = re.compile(
     r"#\s*nosec\b|nosemgrep|#\s*noqa:?.*\bS\d{3}\b|pragma: ?(?:allow|white)list[ -]"
     r"|NOSONAR|eslint-disable|checkov:skip|gitleaks:allow|@SuppressWarnings"
@@ -55,6 +65,7 @@ class _State:
     not_reached: int = 0
     suppression_comments: int = 0
     suppressed: int = 0
+    not_kept: int = 0
     manifests: list[SourceFile] = field(default_factory=list)
 
 
@@ -77,8 +88,8 @@ class _Scanner:
         self._started = clock()
         self._walk = Walk(root)
         self._state = _State()
-        self._bandit = BanditScanner() if "code" in task.scan_type else None
-        self._secrets = SecretScanner() if "secrets" in task.scan_type else None
+        self._bandit = _bandit() if "code" in task.scan_type else None
+        self._secrets = _secrets() if "secrets" in task.scan_type else None
 
     def run(self) -> ScanOutput:
         batch: list[SourceFile] = []
@@ -89,7 +100,7 @@ class _Scanner:
             self._look_at(source)
             if self._bandit is not None and source.is_python:
                 batch.append(source)
-            if len(batch) >= BATCH_FILES:
+            if len(batch) >= BATCH_FILES or sum(len(s.data) for s in batch) > BATCH_BYTES:
                 self._python(batch)
                 batch = []
         self._python(batch)
@@ -102,25 +113,12 @@ class _Scanner:
         state = self._state
         state.scanned += 1
         state.lines += source.data.count(b"\n")
-        text = source.text()
         if self._secrets is not None:
-            for secret in self._secrets.scan(source.name, text):
-                self._add(
-                    "secrets",
-                    source,
-                    Finding(
-                        rule=secret.rule,
-                        severity=secret.severity,
-                        file=source.name,
-                        line=secret.line,
-                        message=secret.message,
-                        cwe=SECRET_CWE,
-                        suggestion=SECRET_SUGGESTION,
-                    ),
-                )
+            for secret in self._secrets.scan(source.name, source.lines):
+                self._add("secrets", source, _secret_finding(secret, source.name))
         if "code" in self._task.scan_type and source.suffix in text_rules.LANGUAGES:
             state.code_files += 1
-            for rule, line in text_rules.scan_text(source.suffix, text):
+            for rule, line in text_rules.scan_text(source.suffix, source.text, source.lines):
                 self._add("code", source, _finding(rule, source.name, line))
         if "dependencies" in self._task.scan_type and is_manifest(source.base):
             state.manifests.append(source)
@@ -139,7 +137,7 @@ class _Scanner:
                 self._add("code", source, _finding(rule, source.name, line))
         for issue in self._bandit.scan(by_path):
             source = by_path[issue.path]
-            judged = issue.judged(source.text().splitlines(), own[issue.path].constant_sql)
+            judged = issue.judged(source.lines, own[issue.path].constant_sql)
             if judged is None:
                 continue
             finding = Finding(
@@ -157,12 +155,15 @@ class _Scanner:
         self, check: Check, source: SourceFile, finding: Finding, lines: range | None = None
     ) -> None:
         covered = lines or range(finding.line, finding.line + 1)
-        text = source.text().splitlines()[covered.start - 1 : covered.stop - 1]
+        text = source.lines[covered.start - 1 : covered.stop - 1]
         if any(_SUPPRESSION.search(line) for line in text):
             self._state.suppression_comments += 1
             if self._task.honour_suppressions:
                 self._state.suppressed += 1
                 return
+        if len(self._state.found[check]) >= MAX_KEPT:
+            self._state.not_kept += 1
+            return
         self._state.found[check].append(finding)
 
     def _result(self) -> ScanOutput:
@@ -211,9 +212,23 @@ class _Scanner:
         bar = RANK[self._task.severity_threshold]
         if any(RANK[finding.severity] <= bar for finding in self._state.found[check]):
             return "failed"
-        if self._walk.truncated or self._state.not_reached:
+        state = self._state
+        if self._walk.truncated or state.not_reached or state.not_kept:
             return "partial"
         return otherwise
+
+
+# Each library takes a tenth of a second to import: only what was asked for is.
+def _bandit() -> "BanditScanner":
+    from penstock_agent_security_scanner.bandit_rules import BanditScanner  # noqa: PLC0415
+
+    return BanditScanner()
+
+
+def _secrets() -> "SecretScanner":
+    from penstock_agent_security_scanner.secret_rules import SecretScanner  # noqa: PLC0415
+
+    return SecretScanner()
 
 
 def _own_rules(source: SourceFile) -> Scan:
@@ -225,6 +240,18 @@ def _own_rules(source: SourceFile) -> Scan:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         # bandit meets the same file, cannot parse it either, and counts it as `not_parsed`.
         return Scan()
+
+
+def _secret_finding(secret: Secret, file: str) -> Finding:
+    return Finding(
+        rule=secret.rule,
+        severity=secret.severity,
+        file=file,
+        line=secret.line,
+        message=secret.message,
+        cwe=CREDENTIAL_CWE,
+        suggestion=CREDENTIAL_ADVICE,
+    )
 
 
 def _finding(rule: Rule, file: str, line: int) -> Finding:

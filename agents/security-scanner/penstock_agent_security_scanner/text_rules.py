@@ -49,18 +49,19 @@ def patterns_for(suffix: str) -> tuple[Pattern, ...]:
     )
 
 
-def scan_text(suffix: str, text: str) -> list[tuple[Rule, int]]:
+def scan_text(suffix: str, text: str, lines: list[str]) -> list[tuple[Rule, int]]:
     """Rule and line of every pattern that fits.
 
     Args:
         suffix: Lower-case extension; one outside `LANGUAGES` gives nothing.
-        text: The whole file. Lines over `MAX_LINE_CHARS` (minified code) are left out.
+        text: The whole file.
+        lines: The same by lines. Those over `MAX_LINE_CHARS` (minified code) are left out.
     """
     found: list[tuple[Rule, int]] = []
     active = [p for p in patterns_for(suffix) if p.unless is None or not p.unless.search(text)]
     if not active:
         return found
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         if len(line) > MAX_LINE_CHARS or _COMMENT.match(line):
             continue
         found.extend((pattern.rule, number) for pattern in active if pattern.regex.search(line))
