@@ -40,6 +40,19 @@ class StoreLimits:
     slot_s: float = 20.0
 
 
+def refuse_old_server(version: int) -> None:
+    """Check the server's version number (180004 is 18.4).
+
+    Raises:
+        UnsupportedServer: it is older than PostgreSQL 17.
+    """
+    if version < SERVER_VERSION_MIN:
+        raise UnsupportedServer(
+            f"PostgreSQL 17 or later is required, this server is {version // 10_000}: "
+            "older ones cannot lock the event table for a role that may not delete"
+        )
+
+
 class Datastore(PostgresDatastore):
     """The library's datastore over a handful of connections instead of a pool.
 
@@ -148,13 +161,11 @@ class Datastore(PostgresDatastore):
             keepalives_idle=30,
             tcp_user_timeout=int(self._limits.call_s * 1000),
         )
-        version = connection.info.server_version
-        if version < SERVER_VERSION_MIN:
+        try:
+            refuse_old_server(connection.info.server_version)
+        except UnsupportedServer:
             connection.close()
-            raise UnsupportedServer(
-                f"PostgreSQL 17 or later is required, this server is {version // 10_000}: "
-                "older ones cannot lock the event table for a role that may not delete"
-            )
+            raise
         return connection
 
     def _give_back(self, connection: PgConnection) -> None:
@@ -179,6 +190,8 @@ def _session_options(limits: StoreLimits, *, read_only: bool) -> str:
         "jit": "off",  # its start-up costs more than any statement here
         "default_transaction_isolation": r"read\ committed",
         "default_transaction_read_only": "on" if read_only else "off",
+        # A call whose client has gone must not be carried out much later.
+        "client_connection_check_interval": "1000",
         "lock_timeout": f"{limits.lock_s * 1000:.0f}",
         "statement_timeout": f"{limits.statement_s * 1000:.0f}",
         "idle_in_transaction_session_timeout": f"{limits.statement_s * 1000:.0f}",

@@ -85,10 +85,17 @@ class DatabaseThreads:
             self._waiting -= 1
 
     async def close(self) -> None:
-        """Close the connections and end the threads; calls still running are cut off."""
-        self.datastore.close()
-        self.datastore.sever()
-        await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
+        """Let the calls made so far end, within `StoreLimits.call_s`, then close everything."""
+        loop = asyncio.get_running_loop()
+        ended = loop.run_in_executor(None, self._pool.shutdown)
+        try:
+            async with asyncio.timeout(self._limits.call_s):
+                await asyncio.shield(ended)
+        except TimeoutError:
+            self.datastore.sever()
+            await ended
+        finally:
+            self.datastore.close()
 
     def _with_connection(
         self,
