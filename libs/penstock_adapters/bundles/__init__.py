@@ -1,5 +1,11 @@
 """Agents' folders on this machine."""
 
-from penstock_adapters.bundles.folders import FolderBundles, discover, read_bundle
+from penstock_adapters.bundles.folders import (
+    FolderBundles,
+    default_roots,
+    discover,
+    read_bundle,
+    sdk_folder,
+)
 
-__all__ = ["FolderBundles", "discover", "read_bundle"]
+__all__ = ["FolderBundles", "default_roots", "discover", "read_bundle", "sdk_folder"]

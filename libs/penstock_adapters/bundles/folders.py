@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -19,6 +20,7 @@ from penstock_runtime.bundles import (
 )
 
 MAX_MANIFEST_BYTES = 256 * 1024
+_SDK = "penstock_agent_sdk"  # found, never imported
 
 ReadYaml = Callable[[str, str], object]
 """Gives the value of a YAML text; the second argument names it in errors (ValueError)."""
@@ -36,6 +38,24 @@ def _digest_of(manifest: AgentManifest) -> str:
     from penstock_core.workflow.plan import manifest_digest  # noqa: PLC0415
 
     return manifest_digest(manifest)
+
+
+def sdk_folder() -> Path | None:
+    """Folder from which agents import their SDK, where one is installed."""
+    found = find_spec(_SDK)
+    if found is None or found.origin is None:
+        return None
+    return Path(found.origin).resolve().parents[1]
+
+
+def default_roots() -> tuple[Path, ...]:
+    """Give the root of the agents that came with Penstock.
+
+    In a checkout they stand beside their SDK's folder, in an installation beside its package.
+    """
+    folder = sdk_folder()
+    candidates = () if folder is None else (folder.parent, folder)
+    return tuple(root for root in candidates if any(root.glob(f"*/{MANIFEST_NAME}")))[:1]
 
 
 def read_bundle(

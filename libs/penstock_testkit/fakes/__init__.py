@@ -1,0 +1,1 @@
+"""Fakes of ports for tests: small, in memory, and without a clock of their own."""

@@ -1,0 +1,230 @@
+"""An executor among fakes: tasks in, messages out."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pydantic import JsonValue
+
+from penstock_contracts import subjects
+from penstock_contracts.agent.v1 import AgentManifest, Effect
+from penstock_contracts.envelope import Envelope
+from penstock_contracts.ids import idempotency_key, run_id, task_id
+from penstock_contracts.run.v1 import ReportResult
+from penstock_contracts.task.v1 import CLAIM_ANSWER_TYPE, TASK_TYPE, ClaimAnswer, TaskMessage
+from penstock_contracts.values import MICROSECONDS, JsonObject, Phase
+from penstock_core.workflow.plan import manifest_digest
+from penstock_executor.app import Executor, Options, Ports
+from penstock_executor.workspaces import Workspaces
+from penstock_runtime.bundles import Bundle, Discovery
+from penstock_runtime.ports.sandbox import EgressRule
+from penstock_testkit.fakes.bus import (
+    KeptControl,
+    KeptHeartbeats,
+    KeptItem,
+    KeptPublisher,
+    KeptQueue,
+)
+from penstock_testkit.fakes.clock import START_US, ManualClock
+from penstock_testkit.fakes.measured import KeptMetrics
+from penstock_testkit.fakes.sandbox import ScriptedSandbox
+
+TENANT = "default"
+PARTITION = subjects.run_partition(0)
+POOL = "default"
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+RUN = run_id(TENANT, "hello", "trigger-1")
+MAX_TURNS = 2_000  # of the event loop until a condition must hold
+PROBE = AgentManifest(
+    name="probe",
+    effect=Effect.REPEATABLE,
+    command=("probe",),
+    input={"type": "object"},
+    output={"type": "object"},
+)
+
+
+class FixedBundles:
+    """Fulfils the port `Bundles` with what a test puts in."""
+
+    def __init__(self, manifests: Sequence[AgentManifest], folder: Path) -> None:
+        self.bundles = {
+            manifest.name: Bundle(manifest, manifest_digest(manifest), folder)
+            for manifest in manifests
+        }
+
+    async def find(self, agent: str, digest: str) -> Bundle | None:
+        """Give it."""
+        return self.bundles.get(agent)
+
+    async def discover(self) -> Discovery:
+        """Give all."""
+        return Discovery(self.bundles)
+
+
+class FixedSecrets:
+    """Fulfils the port `Secrets` with what a test puts in."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    async def find(self, name: str) -> str | None:
+        """Give it."""
+        return self._values.get(name)
+
+    def places(self, name: str) -> str:
+        """Name no place."""
+        return f"a secret called {name}"
+
+
+class ExecutorWorld:
+    """Runs an executor inside `async with`; nothing of it is real but its own code."""
+
+    def __init__(
+        self,
+        manifest: AgentManifest = PROBE,
+        *,
+        secrets: Mapping[str, str] | None = None,
+        workspaces: Workspaces | None = None,
+        egress: tuple[EgressRule, ...] = (),
+        capacity: int = 4,
+        grace_s: float = 5.0,
+    ) -> None:
+        self.manifest = manifest
+        self.clock = ManualClock()
+        self.queue = KeptQueue()
+        self.publisher = KeptPublisher()
+        self.control = KeptControl()
+        self.sandbox = ScriptedSandbox()
+        self.bundles = FixedBundles([manifest], Path("/nowhere"))
+        self.heartbeats = KeptHeartbeats()
+        self.metrics = KeptMetrics()
+        self.stop = asyncio.Event()
+        ports = Ports(
+            queue=self.queue,
+            publisher=self.publisher,
+            control=self.control,
+            sandbox=self.sandbox,
+            bundles=self.bundles,
+            secrets=FixedSecrets(secrets or {}),
+            heartbeats=self.heartbeats,
+            clock=self.clock,
+            metrics=self.metrics,
+        )
+        options = Options(
+            name="executor.one",
+            pool=POOL,
+            capacity=capacity,
+            grace_s=grace_s,
+            workspaces=workspaces or Workspaces(()),
+            egress=egress,
+        )
+        self.executor = Executor(ports, options)
+        self._running: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start the executor."""
+        self._running = asyncio.create_task(self.executor.run(self.stop))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop it at once, whatever still runs."""
+        self.stop.set()
+        if self._running is not None:
+            _ = self._running.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._running
+
+    async def ended(self) -> None:
+        """Wait until a stopped executor has ended by itself."""
+        assert self._running is not None
+        await asyncio.wait_for(asyncio.shield(self._running), 5)
+
+    def task(self, node: str = "scan", **changes: object) -> TaskMessage:
+        """Make a task for the manifest's agent."""
+        attempt = 1
+        task = TaskMessage(
+            task_id=task_id(RUN, node, attempt, Phase.RUN),
+            run_id=RUN,
+            partition=PARTITION,
+            workflow="hello",
+            node=node,
+            attempt=attempt,
+            agent=self.manifest.name,
+            agent_digest=manifest_digest(self.manifest),
+            idempotency_key=idempotency_key(RUN, node),
+            token="code-of-the-task",  # noqa: S106 - a sample
+            ends_by_us=START_US + 600 * MICROSECONDS,
+            running_s=60.0,
+            input={},
+        )
+        return task.model_copy(update=changes)
+
+    def item(self, task: TaskMessage) -> KeptItem:
+        """Wrap a task as the queue would give it."""
+        envelope = Envelope(
+            id=task.task_id,
+            source="penstock/run-0",
+            type=TASK_TYPE,
+            tenant=TENANT,
+            traceparent=TRACE,
+            data=task.to_data(),
+        )
+        subject = subjects.task(TENANT, POOL, task.agent, task.task_id)
+        return KeptItem(subject, envelope.encode())
+
+    def deliver(self, task: TaskMessage | None = None) -> KeptItem:
+        """Put a task on the queue."""
+        item = self.item(task or self.task())
+        self.queue.put(item)
+        return item
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Let the event loop turn until `condition` holds; the clock stands still."""
+        for _ in range(MAX_TURNS):
+            if condition():
+                return
+            await asyncio.sleep(0)
+        raise AssertionError("the condition never held")
+
+    async def settled(self, item: KeptItem) -> str:
+        """Give what was done to the item in the end."""
+        await self.until(lambda: any(fate != "in_progress" for fate in item.fates))
+        return item.fates[-1]
+
+    async def result(self, task: TaskMessage | None = None) -> ReportResult:
+        """Deliver a task and give its one result."""
+        item = self.deliver(task)
+        assert await self.settled(item) == "ack"
+        (result,) = self.results()
+        return result
+
+    def results(self) -> list[ReportResult]:
+        """Give all results that were published."""
+        return [ReportResult.model_validate(data) for data in self.data_of(ReportResult.TYPE)]
+
+    def data_of(self, kind: str) -> list[JsonObject]:
+        """Give the data of all published messages of a type."""
+        found: list[JsonValue] = [envelope["data"] for envelope in self.publisher.of_type(kind)]
+        return [data for data in found if isinstance(data, dict)]
+
+    async def answer_claim(self, task: TaskMessage, nonce: str, *, granted: bool) -> None:
+        """Answer as the scheduler does."""
+        answer = ClaimAnswer(task_id=task.task_id, nonce=nonce, granted=granted)
+        envelope = Envelope(
+            id="claim", source="penstock/run-0", type=CLAIM_ANSWER_TYPE, data=answer.to_data()
+        )
+        await self.control.send(subjects.control(TENANT, task.task_id, "claim"), envelope.encode())
+
+
+def once(manifest: AgentManifest = PROBE) -> AgentManifest:
+    """Give the manifest as that of a `once` agent."""
+    return manifest.model_copy(update={"effect": Effect.ONCE})

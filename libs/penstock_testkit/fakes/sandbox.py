@@ -1,0 +1,76 @@
+"""A sandbox whose agents are what a test says."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from penstock_runtime.ports.sandbox import (
+    ExitReason,
+    LogLine,
+    SandboxHealth,
+    SandboxResult,
+    SandboxSpec,
+)
+
+AVAILABLE = SandboxHealth("scripted", "none", True, (), None, None)
+DONE = SandboxResult(
+    reason=ExitReason.EXITED,
+    exit_code=0,
+    signal=None,
+    output=b"{}",
+    detail="",
+    wall_s=0.5,
+    cpu_s=0.25,
+    max_rss_bytes=1024,
+    log_truncated=False,
+)
+
+
+class ScriptedSandbox:
+    """Fulfils the port `Sandbox`: prints `lines`, waits while `hold` is unset, gives `result`."""
+
+    def __init__(self) -> None:
+        self.health = AVAILABLE
+        self.result = DONE
+        self.lines: list[LogLine] = []
+        self.error: Exception | None = None
+        self.ran: list[SandboxSpec] = []
+        self.killed: list[str] = []
+        self.hold = asyncio.Event()
+        self.hold.set()
+        self.closed = False
+
+    def ends(
+        self,
+        reason: ExitReason = ExitReason.EXITED,
+        exit_code: int | None = None,
+        output: bytes | None = None,
+        detail: str = "",
+        signal: int | None = None,
+    ) -> None:
+        """Say how the next tasks end."""
+        self.result = replace(
+            DONE, reason=reason, exit_code=exit_code, output=output, detail=detail, signal=signal
+        )
+
+    async def check(self) -> SandboxHealth:
+        """Give `health`."""
+        return self.health
+
+    async def run(self, spec: SandboxSpec, on_log: Callable[[LogLine], None]) -> SandboxResult:
+        """Do as told."""
+        self.ran.append(spec)
+        for line in self.lines:
+            on_log(line)
+        try:
+            _ = await self.hold.wait()
+        except asyncio.CancelledError:
+            self.killed.append(spec.task_id)
+            raise
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+    async def close(self) -> None:
+        """Note it."""
+        self.closed = True

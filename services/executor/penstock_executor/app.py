@@ -1,0 +1,197 @@
+"""The executor, wired from ports: pulls tasks, hands each to its own asyncio task, and stops."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from penstock_contracts import subjects
+from penstock_executor.attempts import Attempts, Tools
+from penstock_executor.claims import Claims
+from penstock_executor.messages import Messages
+from penstock_executor.outbox import Outbox
+from penstock_executor.preparing import Preparer
+from penstock_executor.presence import RETRY_S, Presence
+from penstock_executor.running import Interruption, Pulse, RunningTasks
+from penstock_executor.workspaces import Workspaces
+from penstock_runtime.bundles import Bundles
+from penstock_runtime.faults import TransientFault
+from penstock_runtime.ports.bus import Publisher
+from penstock_runtime.ports.clock import Clock
+from penstock_runtime.ports.health import Check
+from penstock_runtime.ports.heartbeat import Heartbeats
+from penstock_runtime.ports.sandbox import EgressRule, Sandbox
+from penstock_runtime.ports.secrets import Secrets
+from penstock_runtime.ports.work import ControlChannel, WorkItem, WorkQueue
+from penstock_runtime.telemetry.metrics import CAPACITY, TASKS_RUNNING, Metrics
+
+TAKE_S = 5.0  # longest wait for tasks in one pull
+MAX_TAKE = 500
+SETTLE_S = 5.0  # for reports of interrupted tasks
+PULL_RETRY_S = 1.0
+BEAT_S = 10.0  # a third of the 30 s after which a silent task is delivered again
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything outside."""
+
+    queue: WorkQueue
+    publisher: Publisher
+    control: ControlChannel
+    sandbox: Sandbox
+    bundles: Bundles
+    secrets: Secrets
+    heartbeats: Heartbeats
+    clock: Clock
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What an executor is told.
+
+    Attributes:
+        grace_s: how long running tasks may go on after a stop.
+    """
+
+    name: str
+    pool: str
+    capacity: int
+    grace_s: float
+    workspaces: Workspaces
+    egress: tuple[EgressRule, ...] = ()
+    beat_s: float = BEAT_S
+
+
+class Executor:
+    """One executor process: bounded, stoppable, and silent when its sandbox cannot run."""
+
+    def __init__(self, ports: Ports, options: Options) -> None:
+        self._ports = ports
+        self._options = options
+        self._tasks = RunningTasks()
+        self._outbox = Outbox(ports.publisher, ports.metrics)
+        self._claims = Claims(self._outbox, ports.clock, ports.metrics)
+        messages = Messages(options.name)
+        self._pulse = Pulse(self._tasks, self._outbox, messages, ports.clock, options.beat_s)
+        self._presence = Presence(
+            options.name, options.pool, options.capacity, self._tasks, ports.sandbox,
+            ports.heartbeats, ports.clock, ports.metrics,
+        )  # fmt: skip
+        preparer = Preparer(
+            ports.bundles, ports.secrets, options.workspaces, options.egress, ports.clock
+        )
+        tools = Tools(
+            tasks=self._tasks,
+            preparer=preparer,
+            sandbox=ports.sandbox,
+            outbox=self._outbox,
+            claims=self._claims,
+            messages=messages,
+            clock=ports.clock,
+            metrics=ports.metrics,
+        )
+        self._attempts = Attempts(options.pool, tools)
+
+    async def checks(self) -> Sequence[Check]:
+        """Answer `/health/ready`."""
+        return [self._presence.check()]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set and everything running is ended, reported or given back."""
+        self._ports.metrics.set(CAPACITY, self._options.capacity, self._options.pool)
+        filter_ = subjects.control_filter()
+        end_listening = await self._ports.control.listen(filter_, self._controlled)
+        background = [
+            asyncio.create_task(self._pulse.run(), name="pulse"),
+            asyncio.create_task(self._presence.run(), name="presence"),
+        ]
+        try:
+            async with asyncio.TaskGroup() as group:
+                closing = group.create_task(self._close_queue(stop))
+                await self._pull(stop, group.create_task)
+                await closing
+                await self._let_end()
+        finally:
+            for task in background:
+                _ = task.cancel()
+            _ = await asyncio.wait(background)
+            await end_listening()
+            await self._outbox.close()
+            await self._presence.leave()
+
+    async def _close_queue(self, stop: asyncio.Event) -> None:
+        """End the pull that waits, so that a stop is noticed at once."""
+        _ = await stop.wait()
+        await self._ports.queue.close()
+
+    async def _controlled(self, subject: str, payload: bytes) -> None:
+        task_id, verb = subjects.parse(subject).rest
+        if verb == "claim":
+            self._claims.answered(payload)
+        elif verb == "cancel":
+            running = self._tasks.find(task_id)
+            if running is not None:
+                _log.info("task cancelled", extra={"task": task_id})
+                running.interrupt(Interruption.CANCELLED)
+
+    async def _pull(
+        self,
+        stop: asyncio.Event,
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+    ) -> None:
+        while not stop.is_set():
+            if not await self._presence.available():
+                await self._first_of(self._ports.clock.sleep(RETRY_S), stop.wait())
+                continue
+            room = self._options.capacity - len(self._tasks)
+            if room <= 0:
+                await self._first_of(self._tasks.fewer(), stop.wait())
+                continue
+            for item in await self._take(min(room, MAX_TAKE)):
+                if stop.is_set():
+                    await item.give_back(0.0)
+                else:
+                    _ = spawn(self._attempts.handle(item))
+            # Lets the new tasks register themselves, so that they count as running.
+            await asyncio.sleep(0)
+            self._ports.metrics.set(TASKS_RUNNING, len(self._tasks), self._options.pool)
+
+    async def _take(self, limit: int) -> Sequence[WorkItem]:
+        try:
+            return await self._ports.queue.take(limit, TAKE_S)
+        except TransientFault as fault:
+            _log.warning("no tasks can be taken", extra={"reason": str(fault)})
+            await self._ports.clock.sleep(PULL_RETRY_S)
+            return ()
+
+    async def _let_end(self) -> None:
+        """Give running tasks their grace, then interrupt them and see their reports out."""
+        await self._until_idle(self._options.grace_s)
+        for running in self._tasks:
+            running.interrupt(Interruption.STOPPING)
+        await self._until_idle(SETTLE_S)
+        for running in self._tasks:  # their reports cannot be sent: the queue delivers them again
+            if running.work is None and running.handler is not None:
+                _ = running.handler.cancel()
+
+    async def _until_idle(self, seconds: float) -> None:
+        if len(self._tasks):
+            await self._first_of(self._idle(), self._ports.clock.sleep(seconds))
+
+    async def _idle(self) -> None:
+        while len(self._tasks):
+            await self._tasks.fewer()
+
+    @staticmethod
+    async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:
+        tasks = [asyncio.ensure_future(wait) for wait in waits]
+        try:
+            _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                _ = task.cancel()

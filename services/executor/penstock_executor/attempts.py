@@ -1,0 +1,259 @@
+"""The life of one task here: read, checked, claimed, run, reported, acknowledged."""
+
+import asyncio
+import logging
+import secrets as random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from penstock_contracts.codes import Code
+from penstock_contracts.envelope import MalformedMessage
+from penstock_contracts.values import MICROSECONDS, Failure
+from penstock_executor.claims import Claim, Claims
+from penstock_executor.intake import Delivery, buried, read_task
+from penstock_executor.log_stream import LogStream
+from penstock_executor.messages import Messages
+from penstock_executor.outbox import Outbox
+from penstock_executor.outcomes import Ending, ending_of, failed
+from penstock_executor.preparing import Prepared, Preparer
+from penstock_executor.running import Interruption, Running, RunningTasks
+from penstock_runtime.faults import TransientFault
+from penstock_runtime.ports.bus import Outgoing, Published
+from penstock_runtime.ports.clock import Clock
+from penstock_runtime.ports.sandbox import Sandbox
+from penstock_runtime.ports.work import WorkItem
+from penstock_runtime.telemetry import metrics as m
+from penstock_runtime.telemetry.fields import bind
+from penstock_runtime.telemetry.trace import parse_traceparent
+
+NONCE_BYTES = 16
+DELAY_SILENT_S = 5.0  # a claim without an answer: the scheduler may be away
+DELAY_UNPUBLISHED_S = 5.0  # a result that could not be published
+DELAY_DUPLICATE_S = 30.0  # a second delivery of what runs here
+DELAY_UNREADABLE_S = 30.0  # DEAD did not take it
+
+_SENT = (Published.DONE, Published.ALREADY_THERE)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """The task goes back to the queue."""
+
+    delay_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The task is acknowledged without a result: somebody else has settled it."""
+
+    reason: str
+
+
+Fate = Ending | GiveBack | Drop
+
+
+def _draw() -> str:
+    return random.token_hex(NONCE_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every attempt works with; `draw` gives a fresh nonce for each delivery."""
+
+    tasks: RunningTasks
+    preparer: Preparer
+    sandbox: Sandbox
+    outbox: Outbox
+    claims: Claims
+    messages: Messages
+    clock: Clock
+    metrics: m.Metrics
+    draw: Callable[[], str] = _draw
+
+
+class Attempts:
+    """Handles deliveries; whatever happens to one, the others go on."""
+
+    def __init__(self, pool: str, tools: Tools) -> None:
+        self._pool = pool
+        self._tasks = tools.tasks
+        self._preparer = tools.preparer
+        self._sandbox = tools.sandbox
+        self._outbox = tools.outbox
+        self._claims = tools.claims
+        self._messages = tools.messages
+        self._clock = tools.clock
+        self._metrics = tools.metrics
+        self._draw = tools.draw
+
+    async def handle(self, item: WorkItem) -> None:
+        """See a delivery through to its acknowledgement, or give it back."""
+        self._metrics.add(m.TASKS_TAKEN, self._pool)
+        try:
+            delivery = read_task(item.subject, item.payload)
+        except MalformedMessage as fault:
+            await self._bury(item, str(fault))
+            return
+        if self._tasks.find(delivery.task.task_id) is not None:
+            await self._give_back(item, GiveBack(DELAY_DUPLICATE_S, "duplicate"))
+            return
+        _bind(delivery)
+        running = Running(item, delivery, beat_us=self._clock.now_us())
+        running.handler = running.work = asyncio.current_task()
+        self._tasks.add(running)
+        try:
+            fate = await self._fate(running)
+            running.work = None  # the outcome stands: nobody interrupts its report
+            await self._settle(running, fate)
+        finally:
+            self._tasks.remove(running)
+
+    async def _fate(self, running: Running) -> Fate:
+        fate: Fate | None = None
+        try:
+            fate = await self._work(running)
+        except asyncio.CancelledError:
+            if running.interruption is None:
+                raise  # the process itself ends at once
+        except Exception as error:  # noqa: BLE001 - a task boundary: a defect ends this task only
+            _log.exception("task failed by a defect of the executor or its sandbox")
+            fate = Ending(None, _defect(running, error))
+        finally:
+            self._close_logs(running)
+        if running.interruption is not None or fate is None:
+            if running.work is not None:
+                _ = running.work.uncancel()
+            return _interrupted(running)
+        return fate
+
+    def _close_logs(self, running: Running) -> None:
+        logs = running.logs
+        if logs is None or not logs.printed:
+            return
+        logs.flush()
+        self._metrics.add(m.LOG_LINES, self._pool, amount=logs.printed)
+        if logs.dropped:
+            self._metrics.add(m.LOG_LINES_DROPPED, self._pool, amount=logs.dropped)
+
+    async def _work(self, running: Running) -> Fate:
+        delivery = running.delivery
+        prepared = await self._preparer.prepare(delivery)
+        if isinstance(prepared, Failure):
+            return Ending(None, prepared)
+        running.repeats = prepared.repeats
+        if not prepared.repeats:
+            nonce = self._draw()
+            answer = await self._claims.ask(nonce, self._messages.claim(delivery, nonce))
+            if answer is Claim.REFUSED:
+                return Drop("claim refused")
+            if answer is Claim.SILENT:
+                return GiveBack(DELAY_SILENT_S, "no answer to the claim")
+            running.nonce = nonce
+        return await self._run(running, prepared)
+
+    async def _run(self, running: Running, prepared: Prepared) -> Ending:
+        delivery = running.delivery
+
+        def compose(first: int, at_us: int, lines: tuple[tuple[str, str], ...]) -> Outgoing:
+            return self._messages.log(delivery, first, at_us, lines)
+
+        logs = running.logs = LogStream(compose, self._outbox.post, prepared.redact)
+        running.begun_us = self._clock.now_us()
+        result = await self._sandbox.run(prepared.spec, logs.write)
+        spent_s = (self._clock.now_us() - running.begun_us) / MICROSECONDS
+        self._metrics.observe(m.TASK_SECONDS, spent_s, self._pool, delivery.task.agent)
+        return ending_of(result, prepared.output, prepared.redact, logs.last_line)
+
+    async def _settle(self, running: Running, fate: Fate) -> None:
+        match fate:
+            case Ending():
+                await self._report(running, fate)
+            case GiveBack():
+                await self._give_back(running.item, fate)
+            case Drop():
+                _log.info("task dropped", extra={"reason": fate.reason})
+                self._count(running, fate.reason.replace(" ", "_"))
+                await self._acknowledge(running.item)
+
+    async def _report(self, running: Running, ending: Ending) -> None:
+        message = self._messages.result(
+            running.delivery, running.nonce, ending.usage, ending.output, ending.error
+        )
+        outcome = await self._outbox.send(message)
+        if outcome not in _SENT:
+            _log.error("result not published", extra={"outcome": outcome.value})
+            await self._give_back(running.item, GiveBack(DELAY_UNPUBLISHED_S, "unpublished"))
+            return
+        if ending.error is not None:
+            code, text = ending.error.code, ending.error.message
+            _log.info("task failed", extra={"code": code, "reason": text})
+            self._count(running, code)
+        else:
+            _log.debug("task succeeded")
+            self._count(running, "succeeded")
+        await self._acknowledge(running.item)
+
+    def _count(self, running: Running, outcome: str) -> None:
+        self._metrics.add(m.TASKS_ENDED, self._pool, running.delivery.task.agent, outcome)
+
+    async def _acknowledge(self, item: WorkItem) -> None:
+        try:
+            await item.ack_sync()
+        except TransientFault as fault:
+            # It may be delivered again; the scheduler counts the second result as stale.
+            self._metrics.add(m.ACK_FAILURES, "TASKS")
+            _log.warning("task not acknowledged", extra={"reason": str(fault)})
+
+    async def _give_back(self, item: WorkItem, fate: GiveBack) -> None:
+        self._metrics.add(m.TASKS_GIVEN_BACK, self._pool, fate.reason.replace(" ", "_"))
+        _log.info("task given back", extra={"reason": fate.reason, "delay_s": fate.delay_s})
+        try:
+            await item.give_back(fate.delay_s)
+        except TransientFault as fault:
+            # The server delivers it again by itself when its patience is over.
+            _log.warning("task not given back", extra={"reason": str(fault)})
+
+    async def _bury(self, item: WorkItem, reason: str) -> None:
+        self._metrics.add(m.TASKS_DEAD, self._pool)
+        extra = {"subject": item.subject, "bytes": len(item.payload), "reason": reason}
+        _log.error("task that cannot be read", extra=extra)
+        subject, parked = buried(item.subject, item.payload, reason)
+        if await self._outbox.send(self._messages.dead(subject, parked)) in _SENT:
+            await self._acknowledge(item)
+        else:
+            await self._give_back(item, GiveBack(DELAY_UNREADABLE_S, "unreadable"))
+
+
+def _interrupted(running: Running) -> Fate:
+    if running.interruption is Interruption.CANCELLED:
+        return Drop("cancelled")
+    if running.nonce is None:
+        return GiveBack(0.0, "stopping")
+    return Ending(None, failed(Code.UNKNOWN_OUTCOME, _unknown("the executor was stopped")))
+
+
+def _defect(running: Running, error: Exception) -> Failure:
+    if running.nonce is not None:
+        return failed(Code.UNKNOWN_OUTCOME, _unknown("the executor failed"))
+    # Only the type: the text of a foreign error may hold what must not be stored.
+    message = f"the sandbox failed: {type(error).__name__}"
+    return failed(Code.SANDBOX_FAILED, message, retryable=True)
+
+
+def _unknown(what: str) -> str:
+    return f"{what} while the agent ran; the effect may have happened"
+
+
+def _bind(delivery: Delivery) -> None:
+    task = delivery.task
+    trace = parse_traceparent(delivery.traceparent)
+    bind(
+        run=task.run_id,
+        node=task.node,
+        task=task.task_id,
+        attempt=task.attempt,
+        agent=task.agent,
+        trace=None if trace is None else trace.trace_id,
+    )

@@ -1,0 +1,161 @@
+"""Opens the real adapters for the executor."""
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Generator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from penstock_adapters.bubblewrap import BubblewrapSandbox
+from penstock_adapters.bundles import FolderBundles, default_roots, sdk_folder
+from penstock_adapters.inline import InlineSandbox, builtin_manifests
+from penstock_adapters.nats.connection import NatsConnection, connect
+from penstock_adapters.nats.connection import NatsSettings as BusSettings
+from penstock_adapters.nats.heartbeats import NatsHeartbeats
+from penstock_adapters.nats.publisher import NatsPublisher
+from penstock_adapters.nats.work import ACK_WAIT_S, NatsControl, NatsWorkQueue
+from penstock_adapters.process import ProcessSandbox
+from penstock_adapters.system.clock import SystemClock
+from penstock_adapters.system.ops import OpsServer
+from penstock_adapters.system.process import serve
+from penstock_adapters.system.prometheus import PrometheusMetrics
+from penstock_adapters.system.secrets import EnvironmentSecrets, FileSecrets, FirstOf
+from penstock_adapters.wrappers.patient_publisher import PatientPublisher
+from penstock_executor.app import Executor, Options, Ports
+from penstock_executor.settings import ExecutorSettings, SandboxKind
+from penstock_executor.workspaces import Workspaces
+from penstock_runtime.ports.health import Check
+from penstock_runtime.ports.sandbox import Sandbox
+from penstock_runtime.ports.secrets import Secrets
+from penstock_runtime.telemetry.metrics import NATS_CONNECTED, NATS_ERRORS
+
+BEATS_PER_WAIT = 3  # signs of life within the server's patience
+
+
+def main() -> int:
+    """Run the executor until it is told to stop; gives the process' exit code."""
+    return serve("executor", ExecutorSettings, run)
+
+
+async def run(settings: ExecutorSettings, stop: asyncio.Event) -> None:
+    """Open everything, work until `stop`, close everything.
+
+    Raises:
+        TransientFault: the bus does not answer at the start.
+    """
+    clock, metrics = SystemClock(), PrometheusMetrics()
+
+    def bus_error(error: Exception) -> None:
+        metrics.add(NATS_ERRORS, type(error).__name__)
+
+    async with AsyncExitStack() as stack:
+        connection = await connect(_bus(settings), bus_error)
+        stack.push_async_callback(connection.close)
+        scratch = _scratch(settings)
+        sandbox = _sandbox(settings, scratch, clock)
+        stack.push_async_callback(sandbox.close)
+        ports = Ports(
+            queue=NatsWorkQueue(connection, settings.pool),
+            publisher=PatientPublisher(NatsPublisher(connection), clock.sleep),
+            control=NatsControl(connection),
+            sandbox=sandbox,
+            bundles=_bundles(settings),
+            secrets=_secrets(settings),
+            heartbeats=NatsHeartbeats(connection),
+            clock=clock,
+            metrics=metrics,
+        )
+        empty = stack.enter_context(_empty_folder())
+        executor = Executor(ports, _options(settings, scratch, empty))
+
+        async def ready() -> Sequence[Check]:
+            metrics.set(NATS_CONNECTED, float(connection.is_connected))
+            return [_bus_check(connection, settings), *await executor.checks()]
+
+        ops = OpsServer(settings.ops_host, settings.ops_port, ready, metrics)
+        _ = await stack.enter_async_context(ops)
+        await executor.run(stop)
+
+
+def _bus(settings: ExecutorSettings) -> BusSettings:
+    password = settings.nats_password
+    return BusSettings(
+        url=settings.nats_url,
+        user=settings.nats_user,
+        password=None if password is None else password.get_secret_value(),
+        inbox_prefix=settings.nats_inbox_prefix,
+        name=settings.name,
+    )
+
+
+def _bus_check(connection: NatsConnection, settings: ExecutorSettings) -> Check:
+    if connection.is_connected:
+        return Check("nats", ok=True, detail="connected")
+    return Check("nats", ok=False, detail=f"not connected to {_bus(settings).address()}")
+
+
+def _scratch(settings: ExecutorSettings) -> Path:
+    if settings.scratch is not None:
+        return settings.scratch
+    return Path(tempfile.gettempdir()) / f"penstock-executor-{os.getuid()}"
+
+
+@contextmanager
+def _empty_folder() -> Generator[Path]:
+    """What is mounted over folders that agents must not see; readable under any uid."""
+    with TemporaryDirectory(prefix="penstock-empty-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def _sandbox(settings: ExecutorSettings, scratch: Path, clock: SystemClock) -> Sandbox:
+    match settings.sandbox:
+        case SandboxKind.BUBBLEWRAP:
+            return BubblewrapSandbox(scratch, readable=_sdk())
+        case SandboxKind.PROCESS:
+            return ProcessSandbox(scratch, allow_unsandboxed=settings.allow_unsandboxed)
+        case SandboxKind.INLINE:
+            return InlineSandbox(clock)
+
+
+def _sdk() -> tuple[Path, ...]:
+    """The agents' SDK, unless it is installed where agents can see it anyway."""
+    folder = sdk_folder()
+    if folder is None or folder.is_relative_to(Path(sys.prefix).resolve()):
+        return ()
+    return (folder,)
+
+
+def _bundles(settings: ExecutorSettings) -> FolderBundles:
+    builtin = builtin_manifests() if settings.sandbox is SandboxKind.INLINE else ()
+    return FolderBundles(settings.agent_roots or default_roots(), builtin)
+
+
+def _secrets(settings: ExecutorSettings) -> Secrets:
+    sources: list[Secrets] = [EnvironmentSecrets(os.environ)]
+    if settings.secrets_dir is not None:
+        sources.append(FileSecrets(settings.secrets_dir))
+    return FirstOf(sources)
+
+
+def _options(settings: ExecutorSettings, scratch: Path, empty: Path) -> Options:
+    mounts = settings.sandbox is SandboxKind.BUBBLEWRAP
+    hidden = [scratch] if settings.home is None else [scratch, settings.home]
+    return Options(
+        name=settings.name,
+        pool=settings.pool,
+        capacity=settings.tasks_at_once(),
+        grace_s=settings.grace_s,
+        workspaces=Workspaces(
+            settings.workspace_roots,
+            hidden=hidden,
+            empty=empty if mounts else None,
+            rewrite=mounts,
+        ),
+        egress=settings.egress_allow,
+        beat_s=ACK_WAIT_S / BEATS_PER_WAIT,
+    )

@@ -1,0 +1,135 @@
+"""What an executor says: claims, starts, results, log lines, and what it could not read."""
+
+from pydantic_core import to_json
+
+from penstock_contracts import subjects
+from penstock_contracts.partition.v1 import MessageParked
+from penstock_contracts.run.v1 import ClaimTask, ReportResult, ReportStarted
+from penstock_contracts.subjects import Stream
+from penstock_contracts.task.v1 import LOG_TYPE, Outcome, Usage
+from penstock_contracts.values import Failure, JsonObject, TimeUs, Wire
+from penstock_executor.intake import Delivery
+from penstock_runtime.ports.bus import Outgoing
+from penstock_runtime.telemetry.trace import parse_traceparent
+
+_CLAIM = "claim_task"
+_STARTED = "report_started"
+_RESULT = "report_result"
+
+
+class Messages:
+    """Builds the messages of one executor. An id is the task's with what is said about it."""
+
+    def __init__(self, executor: str) -> None:
+        self._executor = executor
+        self._source = f"penstock/executor/{executor}"
+
+    def claim(self, delivery: Delivery, nonce: str) -> Outgoing:
+        """Ask for the exclusive right to begin."""
+        task = delivery.task
+        body = ClaimTask(
+            task_id=task.task_id,
+            node=task.node,
+            attempt=task.attempt,
+            executor=self._executor,
+            nonce=nonce,
+            token=task.token,
+        )
+        return self._command(delivery, _CLAIM, body, nonce)
+
+    def started(self, delivery: Delivery) -> Outgoing:
+        """Say that the task still runs."""
+        task = delivery.task
+        body = ReportStarted(
+            task_id=task.task_id,
+            node=task.node,
+            attempt=task.attempt,
+            executor=self._executor,
+            token=task.token,
+        )
+        return self._command(delivery, _STARTED, body)
+
+    def result(
+        self,
+        delivery: Delivery,
+        nonce: str | None,
+        usage: Usage,
+        output: JsonObject | None,
+        error: Failure | None,
+    ) -> Outgoing:
+        """Say how the task ended: by `error`, or well with `output`."""
+        task = delivery.task
+        body = ReportResult.model_construct(  # checked where its parts were made
+            task_id=task.task_id,
+            node=task.node,
+            attempt=task.attempt,
+            phase=task.phase,
+            executor=self._executor,
+            token=task.token,
+            nonce=nonce,
+            outcome=Outcome.SUCCEEDED if error is None else Outcome.FAILED,
+            output=output,
+            error=error,
+            usage=usage,
+        )
+        return self._command(delivery, _RESULT, body, nonce)
+
+    def log(
+        self, delivery: Delivery, first: int, at_us: TimeUs, lines: tuple[tuple[str, str], ...]
+    ) -> Outgoing:
+        """Pass on lines of the agent, already redacted."""
+        task = delivery.task
+        body = {
+            "task_id": task.task_id,
+            "node": task.node,
+            "attempt": task.attempt,
+            "first": first,
+            "at_us": at_us,
+            "lines": lines,
+        }
+        message_id = f"{task.task_id}/log/{first}"
+        payload = self._encode(delivery, message_id, LOG_TYPE, task.run_id, body)
+        return Outgoing(Stream.LOGS, subjects.log(delivery.tenant, task.run_id, task.node), payload)
+
+    def dead(self, subject: str, parked: MessageParked) -> Outgoing:
+        """Keep what could not be read."""
+        envelope = {
+            "specversion": "1.0",
+            "id": parked.subject,
+            "source": self._source,
+            "type": MessageParked.TYPE,
+            "actor": "service:executor",
+            "tenant": subjects.parse(subject).tenant,
+            "data": parked.to_data(),
+        }
+        return Outgoing(Stream.DEAD, subject, to_json(envelope))
+
+    def _command(
+        self, delivery: Delivery, command: str, body: Wire, nonce: str | None = None
+    ) -> Outgoing:
+        task = delivery.task
+        message_id = f"{task.task_id}/{command}" + (f"/{nonce}" if nonce else "")
+        kind: str = type(body).__dict__["TYPE"]
+        payload = self._encode(delivery, message_id, kind, task.run_id, body.to_data())
+        subject = subjects.run(delivery.tenant, task.partition, task.run_id, command)
+        return Outgoing(Stream.RUNS, subject, payload)
+
+    def _encode(
+        self, delivery: Delivery, message_id: str, kind: str, about: str, data: object
+    ) -> bytes:
+        envelope: dict[str, object] = {
+            "specversion": "1.0",
+            "id": message_id,
+            "source": self._source,
+            "type": kind,
+            "subject": about,
+            "tenant": delivery.tenant,
+            "causationid": delivery.message_id,
+            "correlationid": delivery.task.run_id,
+            "actor": "service:executor",
+            "data": data,
+        }
+        trace = parse_traceparent(delivery.traceparent)
+        if trace is not None:
+            envelope["traceparent"] = trace.child(message_id).header()
+        return to_json(envelope)

@@ -1,0 +1,108 @@
+"""Settings of the executor."""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from penstock_contracts.values import Name
+from penstock_runtime.ports.sandbox import EgressRule
+from penstock_runtime.settings import NatsSettings, ServiceSettings
+
+TASKS_PER_CORE = 2
+INLINE_CAPACITY = 200
+MAX_PORT = 65_535
+
+
+class SandboxKind(StrEnum):
+    """Adapters of the sandbox port."""
+
+    BUBBLEWRAP = "bubblewrap"
+    PROCESS = "process"
+    INLINE = "inline"
+
+
+def _paths(value: object) -> object:
+    """Split as PATH is split; empty pieces are left out."""
+    if isinstance(value, str):
+        return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part)
+    return value
+
+
+def _rules(value: object) -> object:
+    """Read `host:port,host:port`; an IPv6 address stands in brackets."""
+    if isinstance(value, str):
+        return tuple(_rule(part.strip()) for part in value.split(",") if part.strip())
+    return value
+
+
+def _rule(text: str) -> EgressRule:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or not 0 < int(port) <= MAX_PORT:
+        raise ValueError(f"`{text}` is not host:port")
+    return EgressRule(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+PathList = Annotated[tuple[Path, ...], BeforeValidator(_paths)]
+RuleList = Annotated[tuple[EgressRule, ...], BeforeValidator(_rules)]
+
+
+class ExecutorSettings(NatsSettings, ServiceSettings):
+    """What an executor reads from its environment."""
+
+    pool: Name = Field(default="default", description="pool whose tasks it takes")
+    capacity: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description=f"tasks at once (default: {TASKS_PER_CORE} a core; inline {INLINE_CAPACITY})",
+    )
+    sandbox: SandboxKind = Field(
+        default=SandboxKind.BUBBLEWRAP,
+        description="what isolates agents; `inline` runs the built-in agents only",
+    )
+    allow_unsandboxed: bool = Field(
+        default=False, description="1 allows `process`, which isolates nothing"
+    )
+    agent_roots: PathList = Field(
+        default=(),
+        description="folders whose subfolders are agents, separated as in PATH "
+        "(default: the agents that came with Penstock)",
+    )
+    workspace_roots: PathList = Field(
+        default=(),
+        description="folders inside which agents may be given folders, separated as in PATH",
+    )
+    egress_allow: RuleList = Field(
+        default=(),
+        description="`host:port,host:port` that agents with `network: egress` may reach",
+    )
+    secrets_dir: Path | None = Field(
+        default=None,
+        description="folder with one file a secret, asked after `PENSTOCK_SECRET_<NAME>`",
+    )
+    scratch: Path | None = Field(
+        default=None, description="folder for tasks' temporaries (default: below the system's)"
+    )
+    home: Path | None = Field(
+        default=None, description="state folder of the embedded stack; never shown to an agent"
+    )
+
+    @field_validator("allow_unsandboxed", mode="after")
+    @classmethod
+    def _process_needs_leave(cls, value: bool, info: ValidationInfo) -> bool:
+        if info.data.get("sandbox") is SandboxKind.PROCESS and not value:
+            raise ValueError(
+                "must be 1 with PENSTOCK_SANDBOX=process: agents would run without isolation"
+            )
+        return value
+
+    def tasks_at_once(self) -> int:
+        """Capacity, with its default worked out."""
+        if self.capacity is not None:
+            return self.capacity
+        if self.sandbox is SandboxKind.INLINE:
+            return INLINE_CAPACITY
+        return TASKS_PER_CORE * (os.cpu_count() or 1)
