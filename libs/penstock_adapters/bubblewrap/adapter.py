@@ -56,6 +56,7 @@ class _Ready:
     """What was found to work here."""
 
     identity: Identity
+    view: tuple[str, ...]
     launcher: Launcher
 
 
@@ -162,8 +163,8 @@ class BubblewrapSandbox:
         ready: _Ready | None = None
         for identity in candidates:
             if ready is None:
-                launcher = self._launcher(bwrap, identity, view, program)
-                ready = _Ready(identity, launcher)
+                launcher = Launcher(bwrap, identity, program, self._cgroups, self._spare)
+                ready = _Ready(identity, self._view(identity, view), launcher)
                 refused = await self._trial(ready)
                 if refused is None:
                     continue
@@ -179,13 +180,11 @@ class BubblewrapSandbox:
             self._degraded = (*self._degraded, _NO_FILTER)
             return None
 
-    def _launcher(
-        self, bwrap: str, identity: Identity, view: list[str], program: bytes | None
-    ) -> Launcher:
-        etc = self._scratch.task_folder()
-        make_etc(etc, identity.uid, identity.uid)
-        static = [*view, "--ro-bind", str(etc / "etc"), "/etc", "--proc", "/proc", "--dev", "/dev"]
-        return Launcher(bwrap, identity, static, program, self._cgroups, self._spare)
+    def _view(self, identity: Identity, view: list[str]) -> tuple[str, ...]:
+        folder = self._scratch.task_folder()
+        make_etc(folder, identity.uid, identity.uid)
+        etc = ("--ro-bind", str(folder / "etc"), "/etc")
+        return (*view, *etc, "--proc", "/proc", "--dev", "/dev")
 
     async def _trial(self, ready: _Ready) -> str | None:
         """Run an interpreter; None if that works, else what was printed."""
@@ -232,7 +231,7 @@ class BubblewrapSandbox:
             if slot.group is not None:
                 slot.group.limit(spec.limits)
             loop.add_reader(slot.status, _follow, loop, slot.status, tree)
-            slot.start(files.arguments())
+            slot.start(files.arguments(ready.view))
             supervisor = Supervisor(slot.child, tree, spec.limits, on_log, self._grace_s)
             ending = await supervisor.run()
             return _result(slot, ending, files, spec.limits)

@@ -134,14 +134,12 @@ class Launcher:
         self,
         bwrap: str,
         identity: Identity,
-        view: Sequence[str],
         program: bytes | None,
         cgroups: Cgroups | None,
         spare: int,
     ) -> None:
         self._bwrap = bwrap
         self._identity = identity
-        self._view = tuple(view)
         self._program = program
         self._cgroups = cgroups
         self._spare = spare
@@ -207,7 +205,7 @@ class Launcher:
         command = [self._bwrap, *_NAMESPACES, *_ISOLATION, *self._identity.flags]
         if filter_fd is not None:
             command += ["--seccomp", str(filter_fd)]
-        command += ["--json-status-fd", str(status), *self._view]
+        command += ["--json-status-fd", str(status)]
         command += ["--args", str(arguments), "--remount-ro", "/", "--chdir", "/penstock/work"]
         command += ["--", *self._identity.prefix, "/bin/sh", LAUNCH_SCRIPT]
         return command if self._identity.namespace is None else [*_TAKE_NAMESPACE, *command]

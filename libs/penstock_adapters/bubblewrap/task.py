@@ -8,7 +8,7 @@ import re
 import shlex
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from penstock_adapters.bubblewrap.identity import NAMESPACE_FD, Identity
@@ -62,11 +62,14 @@ class TaskFiles:
         if identity.host_uid is not None:
             os.fchown(self._output, identity.host_uid, identity.host_uid)
 
-    def arguments(self) -> list[str]:
-        """Arguments for bwrap that belong to this task; the program comes last."""
+    def arguments(self, view: Sequence[str]) -> list[str]:
+        """Arguments for bwrap: scratch space, the view of the host, and what is this task's own.
+
+        /tmp comes before the view, which may lie below it; the program comes last.
+        """
         spec, size = self._spec, str(self._spec.limits.disk_bytes)
         shared = str(min(self._spec.limits.disk_bytes, SHARED_MEMORY_BYTES))
-        arguments = ["--perms", "1777", "--size", size, "--tmpfs", "/tmp"]
+        arguments = ["--perms", "1777", "--size", size, "--tmpfs", "/tmp", *view]
         arguments += ["--perms", "1777", "--size", shared, "--tmpfs", "/dev/shm"]
         arguments += ["--remount-ro", "/dev"]
         arguments += ["--perms", "0755", "--dir", INSIDE_ROOT]

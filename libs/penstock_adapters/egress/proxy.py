@@ -57,13 +57,15 @@ class EgressDecision:
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class Request:
+    """A request head as far as the proxy understands it."""
+
     host: str
     port: int
     forward: bytes | None  # head to send on, None for CONNECT
 
 
-class _BadRequest(Exception):
+class BadRequest(Exception):
     """A request head the proxy does not understand."""
 
 
@@ -118,7 +120,7 @@ class EgressProxy:
             async with asyncio.timeout(HEAD_TIMEOUT_S):
                 head = await reader.readuntil(b"\r\n\r\n")
             await self._relay(parse_head(head), reader, writer)
-        except (_BadRequest, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+        except (BadRequest, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             await _answer(writer, b"400 Bad Request", type(error).__name__)
         except (OSError, TimeoutError):
             pass  # either side went away: nothing to tell anybody
@@ -126,7 +128,7 @@ class EgressProxy:
             writer.transport.abort()
 
     async def _relay(
-        self, request: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         try:
             destination = await self._policy.decide(request.host, request.port)
@@ -206,25 +208,25 @@ async def _answer(writer: asyncio.StreamWriter, status: bytes, detail: str) -> N
             await writer.wait_closed()
 
 
-def parse_head(head: bytes) -> _Request:
+def parse_head(head: bytes) -> Request:
     """Understand a request head.
 
     Raises:
-        _BadRequest: It is neither CONNECT host:port nor an absolute http:// request.
+        BadRequest: It is neither CONNECT host:port nor an absolute http:// request.
     """
     first, *headers = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
     try:
         method, target, version = first.decode("ascii").split(" ")
     except ValueError as error:  # UnicodeDecodeError is one too
-        raise _BadRequest("request line") from error
+        raise BadRequest("request line") from error
     if not version.startswith("HTTP/1.") or not method.isalpha():
-        raise _BadRequest("request line")
+        raise BadRequest("request line")
     if method == "CONNECT":
-        return _Request(*_host_port(f"//{target}", None), forward=None)
+        return Request(*_host_port(f"//{target}", None), forward=None)
     if not target.lower().startswith("http://"):
-        raise _BadRequest("absolute form expected")
+        raise BadRequest("absolute form expected")
     host, port = _host_port(target, _HTTP_PORT)
-    return _Request(host, port, _rewrite(method, target, headers))
+    return Request(host, port, _rewrite(method, target, headers))
 
 
 def _host_port(url: str, default_port: int | None) -> tuple[str, int]:
@@ -232,9 +234,9 @@ def _host_port(url: str, default_port: int | None) -> tuple[str, int]:
         parts = urlsplit(url)
         port = parts.port or default_port
     except ValueError as error:
-        raise _BadRequest("port") from error
+        raise BadRequest("port") from error
     if parts.username is not None or not parts.hostname or port is None:
-        raise _BadRequest("host and port")
+        raise BadRequest("host and port")
     return parts.hostname, port
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from penstock_runtime.ports.sandbox import EgressRule
@@ -17,6 +17,8 @@ MAX_PINNED_NAMES = 256
 """Names resolved and pinned for one task."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+Resolve = Callable[[str], Awaitable[Sequence[str]]]
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -39,9 +41,14 @@ class EgressPolicy:
 
     Addresses that are not global (private, loopback, link-local, ...) are reachable only where a
     rule names that very address, or `localhost`.
+
+    Args:
+        rules: What the task may reach.
+        resolve: Finds the addresses of a name, raising OSError; the system's resolver if None.
     """
 
-    def __init__(self, rules: Sequence[EgressRule]) -> None:
+    def __init__(self, rules: Sequence[EgressRule], resolve: Resolve | None = None) -> None:
+        self._resolve_name = resolve or system_addresses
         self._rules = tuple(EgressRule(canonical_host(rule.host), rule.port) for rule in rules)
         self._pinned: dict[str, asyncio.Task[str]] = {}
 
@@ -67,8 +74,20 @@ class EgressPolicy:
         if name not in self._pinned:
             if len(self._pinned) >= MAX_PINNED_NAMES:
                 raise EgressDenied("too many different names")
-            self._pinned[name] = asyncio.create_task(_lookup(name))
+            self._pinned[name] = asyncio.create_task(self._lookup(name))
         return await asyncio.shield(self._pinned[name])
+
+    async def _lookup(self, name: str) -> str:
+        try:
+            async with asyncio.timeout(RESOLVE_TIMEOUT_S):
+                found = await self._resolve_name(name)
+        except (OSError, TimeoutError, UnicodeError) as error:
+            raise EgressDenied("the name does not resolve") from error
+        for text in found:
+            address = parse_address(canonical_host(text))
+            if address is not None and _may_pin(name, address):
+                return str(address)
+        raise EgressDenied("the name resolves to an address that is not public")
 
     def close(self) -> None:
         """Give up what is still being resolved."""
@@ -76,23 +95,11 @@ class EgressPolicy:
             lookup.cancel()
 
 
-async def _lookup(name: str) -> str:
+async def system_addresses(name: str) -> list[str]:
+    """The addresses of a name, as the system's resolver finds them."""
     loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(RESOLVE_TIMEOUT_S):
-            found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except (OSError, TimeoutError, UnicodeError) as error:
-        raise EgressDenied("the name does not resolve") from error
-    for entry in found:
-        address = parse_address(str(entry[4][0]))
-        if address is None:
-            continue
-        if name == "localhost":
-            if address.is_loopback:
-                return str(address)
-        elif _is_public(address):
-            return str(address)
-    raise EgressDenied("the name resolves to an address that is not public")
+    found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    return [str(entry[4][0]) for entry in found]
 
 
 def canonical_host(host: str) -> str:
@@ -109,6 +116,10 @@ def parse_address(host: str) -> Address | None:
     if isinstance(address, ipaddress.IPv6Address):
         return address.ipv4_mapped or address
     return address
+
+
+def _may_pin(name: str, address: Address) -> bool:
+    return address.is_loopback if name == "localhost" else _is_public(address)
 
 
 def _is_public(address: Address) -> bool:
