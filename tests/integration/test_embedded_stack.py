@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from penstock_adapters.embedded.detached import supervise
 from penstock_adapters.embedded.faults import (
     AlreadyRunningError,
     EmbeddedError,
@@ -269,3 +270,15 @@ async def test_servers_named_in_the_environment_are_used_instead_of_ours(home: P
             with psycopg.connect(outside.postgres.admin_url) as admin:
                 found = admin.execute("SELECT datname FROM pg_database").fetchall()
             assert ("penstock_gateway",) in found
+
+
+async def test_a_supervisor_in_the_foreground_ends_on_a_signal(home: Path) -> None:
+    watcher = Watcher()
+    stack = EmbeddedStack(home, service_argv(), on_event=watcher)
+    supervised = asyncio.create_task(supervise(stack))
+    await watcher.until("webhook-gateway", ChildState.READY, restarts=0)
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(WITHIN_S):
+        await supervised
+    assert read_status(stack.folder).state in (StackState.STOPPED, StackState.FAILED)
+    assert stack.pid("postgres") is None

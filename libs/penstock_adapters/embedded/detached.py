@@ -24,14 +24,16 @@ SUPERVISOR: Final = "supervisor"
 
 
 async def supervise(stack: EmbeddedStack) -> None:
-    """Start `stack`, keep it up until SIGTERM or SIGINT, stop it. A signal also ends the start.
+    """Start `stack`, keep it up until a signal asks for the end, stop it.
+
+    A signal during the start ends the start.
 
     Raises:
         EmbeddedError: it did not start.
     """
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
-    signals = (signal.SIGTERM, signal.SIGINT)
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # the last when its terminal closes
     for number in signals:
         loop.add_signal_handler(number, asked.set)
     start = asyncio.create_task(stack.start())
