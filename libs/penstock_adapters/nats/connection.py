@@ -126,6 +126,19 @@ class NatsConnection:
             return False
         return True
 
+    async def wait_disconnected(self, session: int, timeout_s: float) -> bool:
+        """Wait until `session` has ended; False when that took longer."""
+        lost = asyncio.Event()
+        end = self.on_change(lambda _connected: lost.set())
+        try:
+            if self.session == session:
+                await asyncio.wait_for(lost.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        finally:
+            end()
+        return True
+
     async def wait_closed(self) -> None:
         """Wait until the client is closed for good: by `close`, or by a server that refused us."""
         await self._closed.wait()
@@ -289,6 +302,10 @@ class NatsConnection:
 
     async def _on_closed(self) -> None:
         self._closed.set()
+
+    async def reconnect(self) -> None:
+        """Leave the server and connect again, as after a change of credentials."""
+        await self._client.force_reconnect()
 
     async def close(self) -> None:
         """Write what is queued and close, within the drain bound."""
