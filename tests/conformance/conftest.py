@@ -1,0 +1,56 @@
+"""One nats-server for all suites that need a real bus; every test finds its streams empty."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from penstock_adapters.nats.connection import NatsConnection, NatsSettings, connect
+from penstock_testkit.conformance.bus import MemoryBus, RealBus
+from penstock_testkit.servers import RealNats, RealServers
+
+
+@pytest.fixture(scope="session")
+def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNats]:
+    server = RealServers(tmp_path_factory.mktemp("bus") / "state").nats
+    server.start()
+    yield server
+    server.kill()
+
+
+async def connected(nats: RealNats) -> NatsConnection:
+    login = nats.login()
+    return await connect(
+        NatsSettings(
+            login.url,
+            login.user,
+            login.password,
+            login.inbox_prefix,
+            reconnect_wait_s=0.02,
+        )
+    )
+
+
+@pytest.fixture
+async def memory_bus() -> AsyncIterator[MemoryBus]:
+    bus = MemoryBus()
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+async def real_bus(nats: RealNats, tmp_path: Path) -> AsyncIterator[RealBus]:
+    bus = RealBus(nats, await connected(nats), tmp_path / "copy")
+    await bus.reset()
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+async def atomic_bus(nats: RealNats, tmp_path: Path) -> AsyncIterator[RealBus]:
+    bus = RealBus(nats, await connected(nats), tmp_path / "copy", mode="atomic")
+    await bus.reset()
+    yield bus
+    await bus.close()
