@@ -175,6 +175,7 @@ def _executor(durable: str) -> Permissions:
                 run_v1.ReportResult.TYPE,
             ),
             f"{ROOT}.*.log.>",
+            f"{ROOT}.*.dead.{Stream.TASKS.value}.>",
             f"{API}.STREAM.INFO.{HEARTBEAT_STREAM}",
             HEARTBEAT_KEYS,
         ),

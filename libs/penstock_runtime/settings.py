@@ -9,9 +9,10 @@ so. All faults are reported together, and none of them repeats the offending val
 
 import socket
 from collections.abc import Mapping
+from enum import Enum, EnumType
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
+from typing import Annotated, Literal, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -175,19 +176,28 @@ def _flat(annotation: object) -> tuple[object, ...]:
     return (annotation,)
 
 
+_TYPE_NAMES: Mapping[object, str] = {
+    SecretStr: "secret",
+    str: "text",
+    int: "integer",
+    float: "number",
+    bool: "0 or 1",
+    Path: "path",
+}
+
+
 def _type_name(field: FieldInfo) -> str:
-    names: list[str] = []
-    for part in _flat(field.annotation):
-        if get_origin(part) is Literal:
-            names.append(" \\| ".join(f"`{value}`" for value in get_args(part)))
-        elif part is SecretStr:
-            names.append("secret")
-        elif get_origin(part) is tuple:
-            names.append("list")
-        else:
-            names.append({str: "text", int: "integer", float: "number", bool: "0 or 1"}.get(
-                cast("Any", part), getattr(part, "__name__", str(part)).lower()))  # fmt: skip
-    return ", ".join(names)
+    return ", ".join(_shown(part) for part in _flat(field.annotation))
+
+
+def _shown(part: object) -> str:
+    if get_origin(part) is Literal:
+        return " \\| ".join(f"`{value}`" for value in get_args(part))
+    if get_origin(part) is tuple:
+        return "list"
+    if isinstance(part, EnumType):
+        return " \\| ".join(f"`{member.value}`" for member in cast("type[Enum]", part))
+    return _TYPE_NAMES.get(part, "text")
 
 
 def _default(field: FieldInfo) -> str:
