@@ -89,29 +89,39 @@ FROM stored_events
 WHERE originator_id = ANY (%(ids)b::uuid[])
 ORDER BY originator_id, originator_version;
 
+-- A partition is read by a range of pairs, never by `partition = x ... ORDER BY notification_id`:
+-- for the latter the planner likes to walk the index on notification_id alone, and passes over
+-- every other partition's events on its way.
+
 -- name: after
 SELECT originator_id::text, originator_version, topic, state, partition, n, notification_id
 FROM stored_events
-WHERE partition = %(partition)b
-    AND notification_id >= (SELECT position_behind(%(partition)b, %(n)b))
-ORDER BY notification_id
+WHERE partition IS NOT NULL
+    AND (partition, notification_id)
+        >= (%(partition)b, (SELECT position_behind(%(partition)b, %(n)b)))
+    AND (partition, notification_id) <= (%(partition)b, 9223372036854775807)
+ORDER BY partition, notification_id
 LIMIT %(limit)b;
 
 -- name: of_topics
 SELECT originator_id::text, originator_version, topic, state, partition, n, notification_id
 FROM stored_events
-WHERE partition = %(partition)b
-    AND notification_id >= (SELECT position_behind(%(partition)b, %(n)b))
+WHERE partition IS NOT NULL
+    AND (partition, notification_id)
+        >= (%(partition)b, (SELECT position_behind(%(partition)b, %(n)b)))
+    AND (partition, notification_id) <= (%(partition)b, 9223372036854775807)
     AND topic = ANY (%(topics)b::text[])
-ORDER BY notification_id
+ORDER BY partition, notification_id
 LIMIT %(limit)b;
 
 -- For the auditor, who reads a partition from end to end in one snapshot.
 -- name: behind_position
 SELECT originator_id::text, originator_version, topic, state, partition, n, notification_id
 FROM stored_events
-WHERE partition = %(partition)b AND notification_id > %(position)b
-ORDER BY notification_id
+WHERE partition IS NOT NULL
+    AND (partition, notification_id) > (%(partition)b, %(position)b)
+    AND (partition, notification_id) <= (%(partition)b, 9223372036854775807)
+ORDER BY partition, notification_id
 LIMIT %(limit)b;
 
 -- name: due

@@ -67,47 +67,59 @@ SELECT kind, tenant, id, parent, sort_key, state, group_name, body::text
 FROM views
 WHERE tenant = %(tenant)b AND kind = %(kind)b AND id = ANY (%(ids)b::text[]);
 
+-- Lists read a range of one index and order by all its columns, so that no other index serves:
+-- the planner else likes to walk a longer one and to pass over what it does not want.
+
 -- name: children
 SELECT kind, tenant, id, parent, sort_key, state, group_name, body::text
 FROM views
-WHERE tenant = %(tenant)b AND kind = %(kind)b AND parent = %(parent)b AND parent <> ''
-ORDER BY sort_key, id
+WHERE parent <> ''
+    AND (tenant, kind, parent, sort_key, id)
+        >= (%(tenant)b, %(kind)b, %(parent)b, '-9223372036854775808'::bigint, '')
+    AND (tenant, kind, parent, sort_key) <= (%(tenant)b, %(kind)b, %(parent)b, 9223372036854775807)
+ORDER BY tenant, kind, parent, sort_key, id
 LIMIT %(limit)b;
 
 -- name: page
 SELECT kind, tenant, id, parent, sort_key, state, group_name, body::text
 FROM views
-WHERE tenant = %(tenant)b AND kind = %(kind)b
-    AND (sort_key, id) < (%(before_key)b, %(before_id)b)
-ORDER BY sort_key DESC, id DESC
+WHERE (tenant, kind, sort_key, id) < (%(tenant)b, %(kind)b, %(before_key)b, %(before_id)b)
+    AND (tenant, kind, sort_key, id) >= (%(tenant)b, %(kind)b, '-9223372036854775808'::bigint, '')
+ORDER BY tenant DESC, kind DESC, sort_key DESC, id DESC
 LIMIT %(limit)b;
 
 -- name: page_by_state
 SELECT kind, tenant, id, parent, sort_key, state, group_name, body::text
 FROM views
-WHERE tenant = %(tenant)b AND kind = %(kind)b
-    AND state = %(state)b AND state <> ''
-    AND (sort_key, id) < (%(before_key)b, %(before_id)b)
-ORDER BY sort_key DESC, id DESC
+WHERE state <> ''
+    AND (tenant, kind, state, sort_key, id)
+        < (%(tenant)b, %(kind)b, %(state)b, %(before_key)b, %(before_id)b)
+    AND (tenant, kind, state, sort_key, id)
+        >= (%(tenant)b, %(kind)b, %(state)b, '-9223372036854775808'::bigint, '')
+ORDER BY tenant DESC, kind DESC, state DESC, sort_key DESC, id DESC
 LIMIT %(limit)b;
 
 -- name: page_by_group
 SELECT kind, tenant, id, parent, sort_key, state, group_name, body::text
 FROM views
-WHERE tenant = %(tenant)b AND kind = %(kind)b
-    AND group_name = %(group)b AND group_name <> ''
-    AND (sort_key, id) < (%(before_key)b, %(before_id)b)
-ORDER BY sort_key DESC, id DESC
+WHERE group_name <> ''
+    AND (tenant, kind, group_name, sort_key, id)
+        < (%(tenant)b, %(kind)b, %(group)b, %(before_key)b, %(before_id)b)
+    AND (tenant, kind, group_name, sort_key, id)
+        >= (%(tenant)b, %(kind)b, %(group)b, '-9223372036854775808'::bigint, '')
+ORDER BY tenant DESC, kind DESC, group_name DESC, sort_key DESC, id DESC
 LIMIT %(limit)b;
 
 -- name: page_by_state_and_group
 SELECT kind, tenant, id, parent, sort_key, state, group_name, body::text
 FROM views
-WHERE tenant = %(tenant)b AND kind = %(kind)b
+WHERE group_name <> ''
+    AND (tenant, kind, group_name, sort_key, id)
+        < (%(tenant)b, %(kind)b, %(group)b, %(before_key)b, %(before_id)b)
+    AND (tenant, kind, group_name, sort_key, id)
+        >= (%(tenant)b, %(kind)b, %(group)b, '-9223372036854775808'::bigint, '')
     AND state = %(state)b AND state <> ''
-    AND group_name = %(group)b AND group_name <> ''
-    AND (sort_key, id) < (%(before_key)b, %(before_id)b)
-ORDER BY sort_key DESC, id DESC
+ORDER BY tenant DESC, kind DESC, group_name DESC, sort_key DESC, id DESC
 LIMIT %(limit)b;
 
 -- `prefix_end` sorts behind every id with the prefix: a range serves where LIKE would need care.

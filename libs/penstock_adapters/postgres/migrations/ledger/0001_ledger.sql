@@ -43,14 +43,24 @@ DECLARE
     middle bigint;
     probe record;
 BEGIN
-    SELECT coalesce(max(notification_id), 0) + 1 INTO high
-    FROM stored_events WHERE partition = wanted;
+    SELECT e.notification_id AS id, e.n, e.partition = wanted AS found INTO probe
+    FROM stored_events AS e
+    WHERE e.partition IS NOT NULL
+        AND (e.partition, e.notification_id) <= (wanted, 9223372036854775807)
+    ORDER BY e.partition DESC, e.notification_id DESC
+    LIMIT 1;
+    IF probe.found IS NOT TRUE OR probe.n <= behind THEN
+        RETURN 9223372036854775807;
+    END IF;
+    high := probe.id + behind + 1 - probe.n;
     WHILE low < high LOOP
         middle := (low + high) / 2;
         SELECT e.notification_id AS id, e.n INTO probe
         FROM stored_events AS e
-        WHERE e.partition = wanted AND e.notification_id >= middle
-        ORDER BY e.notification_id
+        WHERE e.partition IS NOT NULL
+            AND (e.partition, e.notification_id) >= (wanted, middle)
+            AND (e.partition, e.notification_id) <= (wanted, 9223372036854775807)
+        ORDER BY e.partition, e.notification_id
         LIMIT 1;
         IF probe.n <= behind THEN
             low := probe.id + behind - probe.n + 1;
