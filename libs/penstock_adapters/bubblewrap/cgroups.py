@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,6 +16,10 @@ from penstock_runtime.ports.sandbox import Limits
 
 OWN_PROCESSES = 2
 """Processes of bwrap itself inside a group: its monitor and its pid 1."""
+
+SWEEP_TRIES = 20
+SWEEP_WAIT_S = 0.01
+"""How often, and after how long, the removal of a dead owner's group is tried again."""
 
 _ROOT = Path("/sys/fs/cgroup")
 
@@ -159,11 +164,23 @@ class Cgroups:
         for parent in self._parents.values():
             for name in os.listdir(parent):
                 if owner_is_dead(name):
-                    for pid in _numbers(parent / name / "cgroup.procs"):
-                        with suppress(OSError):
-                            os.kill(pid, signal.SIGKILL)
-                    with suppress(OSError):
-                        (parent / name).rmdir()
+                    _clear(parent / name)
+
+
+def _clear(folder: Path) -> None:
+    """Kill what runs in a folder and remove it; gives up after a moment."""
+    for _ in range(SWEEP_TRIES):
+        for pid in _numbers(folder / "cgroup.procs"):
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError:
+            time.sleep(SWEEP_WAIT_S)
+        else:
+            return
 
 
 def find_cgroups(root: Path = _ROOT, delegated: Path | None = None) -> Cgroups | None:

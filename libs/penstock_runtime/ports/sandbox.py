@@ -2,7 +2,8 @@
 
 The protocol towards the agent is language-neutral: `/penstock/input.json` holds the input,
 `/penstock/output.json` receives the output, stdout and stderr are logs, exit code 0 means done,
-10 a declared failure, anything else a crash. An adapter that cannot mount (no isolation) tells
+10 a declared failure, anything else a crash (129 to 192: ended by signal code - 128, as shells
+report it). The output is written in place: under isolation a rename onto it is refused. An adapter that cannot mount (no isolation) tells
 the agent the real places through the environment: `PENSTOCK_INPUT`, `PENSTOCK_OUTPUT` and
 `PENSTOCK_WORK` are set by every adapter, and an agent that reads them works under all of them.
 """
@@ -58,7 +59,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A host path shown inside the sandbox; `target` is absolute and below `/penstock/`."""
+    """A host path shown inside the sandbox; `target` is absolute and below `/penstock/`.
+
+    A writable source is private to the task: an executor that runs as root hands what it owns
+    there to the agent's uid for the time of the task, and takes it back afterwards.
+    """
 
     source: Path
     target: str
