@@ -6,13 +6,17 @@ they would let the scanned repository decide what is found.
 
 import logging
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bandit.core import config as bandit_config
-from bandit.core import manager as bandit_manager
-
 from penstock_agent_security_scanner.models import Severity
+
+with warnings.catch_warnings():
+    # It loads its plugins at import, by a call its own dependency has deprecated.
+    warnings.simplefilter("ignore")
+    from bandit.core import config as bandit_config
+    from bandit.core import manager as bandit_manager
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 # Its own levels say how bad and how sure; these are the ids where another level, or a more exact
@@ -133,7 +137,9 @@ class BanditScanner:
         manager = self._manager
         manager.results, manager.skipped, manager.scores = [], [], []
         manager.files_list = list(paths)
-        manager.run_tests()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the scanned code's syntax, quoted in our log
+            manager.run_tests()
         self.unparsed += len(manager.get_skipped())
         return [issue for raw in manager.results if (issue := _translated(raw)) is not None]
 
