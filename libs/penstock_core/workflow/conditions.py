@@ -125,6 +125,7 @@ def _fault(text: str) -> str:
     _line, column, message = match.groups()
     message = message.replace(" (in container '')", "").partition(" expecting {")[0]
     place = f" at column {column}" if int(column) > 0 else ""
+    message = message.replace("mismatched input '<EOF>'", "it ends too early")
     return f"{message[:MAX_DETAIL_CHARS]}{place}"
 
 
