@@ -10,11 +10,11 @@ import psycopg
 import pytest
 from nats.js.api import StreamConfig
 
-from penstock_adapters.embedded import postgres_install
 from penstock_adapters.embedded.faults import PlacementFailedError, ServerMissingError
 from penstock_adapters.embedded.home import StateFolder
 from penstock_adapters.embedded.nats_server import jetstream_greets
 from penstock_adapters.embedded.ports import PortBook, draw_free_port, is_free
+from penstock_adapters.embedded.postgres_install import find_programs, outside_of, place
 from penstock_adapters.embedded.postgres_server import postgres_asks
 from penstock_testkit.servers import RealServers
 
@@ -100,37 +100,31 @@ def test_ports_are_remembered_distinct_and_below_the_ephemeral_range(tmp_path: P
     }
 
 
-def test_programs_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_install, "WHEEL", "penstock_has_no_such_wheel")
+def test_programs_that_are_missing_or_broken_are_named() -> None:
     with pytest.raises(ServerMissingError, match="PENSTOCK_POSTGRES_URL"):
-        postgres_install.find_programs()
-    monkeypatch.setattr(postgres_install, "WHEEL", "json")
+        find_programs(wheel="penstock_has_no_such_wheel")
     with pytest.raises(ServerMissingError, match="does not run"):
-        postgres_install.find_programs()
+        find_programs(wheel="json")
 
 
-def test_programs_that_are_too_old_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_install, "MINIMUM_MAJOR", 99)
-    with pytest.raises(ServerMissingError, match="too old"):
-        postgres_install.find_programs()
+def test_programs_that_are_too_old_are_refused() -> None:
+    with pytest.raises(ServerMissingError, match="too old: 99"):
+        find_programs(minimum_major=99)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="is about what root does")
-def test_a_strangers_folder_below_var_tmp_is_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(postgres_install, "FALLBACK_ROOT", tmp_path)
+def test_a_strangers_folder_in_the_place_for_data_is_not_used(tmp_path: Path) -> None:
     folder = StateFolder.at(tmp_path / "state")
     folder.create()
-    stranger = postgres_install._outside(folder)
+    stranger = outside_of(folder, tmp_path)
     stranger.mkdir()
     os.chown(stranger, 12_345, 12_345)
     with pytest.raises(PlacementFailedError, match="belongs to another user"):
-        postgres_install.place(folder, postgres_install.find_programs())
+        place(folder, find_programs(), tmp_path)
     os.chown(stranger, 0, 0)
-    placed = postgres_install.place(folder, postgres_install.find_programs())
+    placed = place(folder, find_programs(), tmp_path)
     assert placed.base == stranger
     assert stat.S_IMODE(stranger.stat().st_mode) == 0o755
     copied = (placed.bin / "postgres").stat()
-    again = postgres_install.place(folder, postgres_install.find_programs())
+    again = place(folder, find_programs(), tmp_path)
     assert (again.bin / "postgres").stat().st_ino == copied.st_ino

