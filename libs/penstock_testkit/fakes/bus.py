@@ -48,11 +48,16 @@ class KeptPublisher:
 
 @dataclass(eq=False)
 class KeptItem:
-    """Fulfils the port `WorkItem`; `fates` says what was done to it, in order."""
+    """Fulfils the port `WorkItem`; `fates` says what was done to it, in order.
+
+    Attributes:
+        done: set once it was acknowledged or given back.
+    """
 
     subject: str
     payload: bytes
     fates: list[str] = field(default_factory=list[str])
+    done: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def in_progress(self) -> None:
         """Note a sign of life."""
@@ -61,10 +66,12 @@ class KeptItem:
     async def ack_sync(self) -> None:
         """Note the acknowledgement."""
         self.fates.append("ack")
+        self.done.set()
 
     async def give_back(self, delay_s: float) -> None:
         """Note that it went back."""
         self.fates.append(f"back {delay_s:g}")
+        self.done.set()
 
 
 class KeptQueue:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,8 +20,9 @@ from penstock_contracts.values import MICROSECONDS, JsonObject, Phase
 from penstock_core.workflow.plan import manifest_digest
 from penstock_executor.app import Executor, Options, Ports
 from penstock_executor.workspaces import Workspaces
-from penstock_runtime.bundles import Bundle, Discovery
-from penstock_runtime.ports.sandbox import EgressRule
+from penstock_runtime.bundles import Bundle, Bundles, Discovery
+from penstock_runtime.ports.clock import Clock
+from penstock_runtime.ports.sandbox import EgressRule, Sandbox
 from penstock_testkit.fakes.bus import (
     KeptControl,
     KeptHeartbeats,
@@ -80,8 +82,20 @@ class FixedSecrets:
         return f"a secret called {name}"
 
 
+@dataclass(frozen=True, slots=True)
+class Real:
+    """What is not a fake in a test of the real thing."""
+
+    sandbox: Sandbox
+    bundles: Bundles
+    clock: Clock
+
+
 class ExecutorWorld:
-    """Runs an executor inside `async with`; nothing of it is real but its own code."""
+    """Runs an executor inside `async with`; nothing of it is real but its own code.
+
+    A test of the real thing may put in a sandbox, bundles and a clock by `real`.
+    """
 
     def __init__(
         self,
@@ -92,6 +106,7 @@ class ExecutorWorld:
         egress: tuple[EgressRule, ...] = (),
         capacity: int = 4,
         grace_s: float = 5.0,
+        real: Real | None = None,
     ) -> None:
         self.manifest = manifest
         self.clock = ManualClock()
@@ -107,11 +122,11 @@ class ExecutorWorld:
             queue=self.queue,
             publisher=self.publisher,
             control=self.control,
-            sandbox=self.sandbox,
-            bundles=self.bundles,
+            sandbox=real.sandbox if real else self.sandbox,
+            bundles=real.bundles if real else self.bundles,
             secrets=FixedSecrets(secrets or {}),
             heartbeats=self.heartbeats,
-            clock=self.clock,
+            clock=real.clock if real else self.clock,
             metrics=self.metrics,
         )
         options = Options(
