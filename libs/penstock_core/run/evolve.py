@@ -92,6 +92,7 @@ def _started(state: RunState, event: RunStarted) -> RunState:
         tenant=event.tenant,
         workflow=event.workflow,
         definition_digest=event.definition_digest,
+        agents=event.agents,
         trigger_id=event.trigger_id,
         trigger_aggregate=event.trigger_aggregate,
         partition=event.partition,

@@ -1,6 +1,7 @@
 """A run's state as a JSON document and back, and the hash by which two states are compared."""
 
 import hashlib
+import json
 from dataclasses import fields, replace
 from typing import Any
 
@@ -51,10 +52,14 @@ def state_hash(state: RunState) -> str:
 def document_hash(header: JsonObject, nodes: dict[str, JsonObject]) -> str:
     """Give the hash of a state that was saved as documents."""
     whole: dict[str, Any] = {**header, "nodes": nodes}
-    return hashlib.sha256(rfc8785.dumps(whole)).hexdigest()
+    try:
+        canonical = rfc8785.dumps(whole)
+    except rfc8785.CanonicalizationError:  # integers beyond 2^53 have no canonical form there
+        canonical = json.dumps(whole, sort_keys=True, separators=(",", ":")).encode()
+    return hashlib.sha256(canonical).hexdigest()
 
 
-def read_header(document: JsonObject, plan: Plan) -> RunState:
+def read_header(document: JsonObject, plan: Plan | None) -> RunState:
     """Read a run without its nodes."""
     values: dict[str, Any] = {
         field.name: document[field.name]

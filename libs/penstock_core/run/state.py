@@ -1,5 +1,6 @@
 """The state of a run: immutable, shared, cheap to change one node of."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -96,6 +97,7 @@ class RunState:
     Attributes:
         plan: the compiled definition the run is pinned to; given by whoever loads the run.
         version: events applied so far.
+        agents: digest of each agent the run is pinned to.
         unsettled: nodes that are not settled yet.
         frozen: parked messages that an operator has to deal with; while there are any, later
             ones park behind them.
@@ -108,6 +110,7 @@ class RunState:
     tenant: str = ""
     workflow: str = ""
     definition_digest: str = ""
+    agents: Mapping[str, str] = field(default_factory=lambda: {})
     trigger_id: str = ""
     trigger_aggregate: str = ""
     partition: str = ""
