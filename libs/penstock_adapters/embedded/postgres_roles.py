@@ -77,7 +77,7 @@ class Database:
             password_variable(role): scram_verifier(book[postgres_secret(role)])
             for role in all_roles()
         }
-        self.run("\\i " + _quoted(str(ROLES_SQL)), verifiers)
+        _ = self.run(ROLES_SQL.read_text(encoding="utf-8"), verifiers)
 
     def run(self, script: str, variables: Mapping[str, str] | None = None) -> str:
         r"""Run a psql script as the administrator and return what it printed.
@@ -113,11 +113,6 @@ class Database:
         if done.returncode != 0:
             raise StartFailedError(f"PostgreSQL refused the set-up: {done.stderr.strip()}")
         return done.stdout.strip()
-
-
-def _quoted(path: str) -> str:
-    """Quote a path for a psql command."""
-    return "'" + path.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def scram_verifier(password: str) -> str:
