@@ -57,6 +57,25 @@ class DirectClient(Client):
         self._pending = []
         self._pending_data_size = 0
 
+    async def flushed(self, timeout_s: float) -> None:
+        """Wait until the server has read everything sent so far.
+
+        Raises:
+            TimeoutError: it took longer.
+            nats.errors.Error: not connected.
+        """
+        read: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        await self._send_ping(read)  # pyright: ignore[reportUnknownMemberType]
+        await asyncio.wait_for(read, timeout_s)
+
+    async def shut(self) -> None:
+        """Close, even a connection whose opening was broken off half-way."""
+        if self._flush_queue is not None:
+            await self.close()
+        if self._transport is not None:
+            self._transport.close()
+            await asyncio.sleep(0)  # a turn of the loop: the socket is closed in a callback
+
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
     ) -> None:

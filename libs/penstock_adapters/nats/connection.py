@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -35,7 +36,7 @@ class NatsSettings:
         cert_file: client certificate, with `key_file`.
         connect_timeout_s: bound of the first connection.
         request_timeout_s: bound of every request and acknowledgement.
-        drain_timeout_s: bound of closing.
+        drain_timeout_s: bound of writing what is queued, and again of closing.
         ping_interval_s: a server that misses two pings in a row is left.
         reconnect_wait_s: pause between two tries at the same server.
         domain: JetStream domain of a leaf node's hub; None for the server's own.
@@ -63,10 +64,7 @@ class NatsSettings:
 
     def address(self) -> str:
         """Give host:port of each server, for messages; never a password."""
-        places = [
-            urlsplit(server if "//" in server else f"//{server}") for server in self.servers()
-        ]
-        return ", ".join(f"{place.hostname}:{place.port or DEFAULT_PORT}" for place in places)
+        return ", ".join(map(_place_of, self.servers()))
 
     def tls(self) -> ssl.SSLContext | None:
         """Give the TLS context, or None for a plain connection."""
@@ -76,6 +74,12 @@ class NatsSettings:
         if self.cert_file is not None:
             context.load_cert_chain(self.cert_file, self.key_file)
         return context
+
+
+def _place_of(server: str) -> str:
+    """Give host:port as written, be it valid or not."""
+    place = urlsplit(server if "//" in server else f"//{server}").netloc.rpartition("@")[2]
+    return place if ":" in place.rpartition("]")[2] else f"{place}:{DEFAULT_PORT}"
 
 
 class NatsConnection:
@@ -243,7 +247,7 @@ class NatsConnection:
                 reason = first_failures.result() if first_failures.done() else "no answer in time"
                 raise TransientFault(self._cannot_connect(reason))
             await connecting
-        except NatsError as error:
+        except (NatsError, ValueError) as error:
             raise TransientFault(self._cannot_connect(error)) from error
         finally:
             if not connecting.done():
@@ -308,12 +312,16 @@ class NatsConnection:
         await self._client.force_reconnect()
 
     async def close(self) -> None:
-        """Write what is queued and close, within the drain bound."""
-        if not self._client.is_closed:
-            try:
-                await asyncio.wait_for(self._client.drain(), self.settings.drain_timeout_s)
-            except (NatsError, TimeoutError, OSError):
-                await self._client.close()  # not connected, or the server hangs
+        """Write what is queued and close, within the drain bound.
+
+        The library's own drain is of no use here: it swallows its cancellation, and then waits
+        for a hung server without our bound. Direct subscriptions have no queue to drain.
+        """
+        with suppress(NatsError, TimeoutError, OSError):  # not connected, or the server hangs
+            if self._client.is_connected:
+                await self._client.flushed(self.settings.drain_timeout_s)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._client.shut(), self.settings.drain_timeout_s)
         self._connected.clear()
         self._closed.set()
 
