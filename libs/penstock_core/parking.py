@@ -21,9 +21,7 @@ from penstock_core.decision import BrokenInvariant, Context, Decision, Outcome, 
 from penstock_core.effects import Effect, KeepDead, Outstanding, PutBack
 
 
-def without(
-    parked: tuple[MessageParked, ...], event: MessageRedriven
-) -> tuple[MessageParked, ...]:
+def without(parked: tuple[MessageParked, ...], event: MessageRedriven) -> tuple[MessageParked, ...]:
     """Give `parked` less the message that was put back."""
     gone = (event.stream, event.sequence)
     return tuple(item for item in parked if (item.stream, item.sequence) != gone)
@@ -102,9 +100,7 @@ class ParkedDecider:
                 raise BrokenInvariant(f"{type(event).__name__} is no event of a parked message")
         return replace(state, version=state.version + 1, frozen=frozen)
 
-    def effects(
-        self, before: ParkedState, event: Wire, after: ParkedState
-    ) -> tuple[Effect, ...]:
+    def effects(self, before: ParkedState, event: Wire, after: ParkedState) -> tuple[Effect, ...]:
         """Give nothing beside what parking itself calls for."""
         return ()
 
@@ -123,5 +119,3 @@ class ParkedDecider:
     def own_due(self, state: ParkedState) -> int | None:
         """Give nothing."""
         return None
-
-

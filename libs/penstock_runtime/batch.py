@@ -78,13 +78,13 @@ class Batch:
                 else cell.decider.decide(cell.state, addressed.command, context)
             )
             self._settle(outcome, addressed, cell, context)
-        except Exception as error:  # deciders are pure: whatever they raise is a defect, not a fault
+        except (
+            Exception
+        ) as error:  # deciders are pure: whatever they raise is a defect, not a fault
             log.exception("broken invariant", extra={"aggregate": addressed.aggregate_id})
             self.park(message, addressed, Code.INVARIANT_BROKEN, f"{type(error).__name__}: {error}")
 
-    def park(
-        self, message: Received, addressed: Addressed | None, code: Code, detail: str
-    ) -> None:
+    def park(self, message: Received, addressed: Addressed | None, code: Code, detail: str) -> None:
         """Keep a message that cannot be processed; its aggregate, if it has one, freezes."""
         self._move(message)
         cell = self.cells.get(addressed.aggregate_id) if addressed is not None else None
@@ -114,9 +114,7 @@ class Batch:
             run_partitions=self.run_partitions,
         )
 
-    def _settle(
-        self, outcome: Outcome, addressed: Addressed, cell: Cell, context: Context
-    ) -> None:
+    def _settle(self, outcome: Outcome, addressed: Addressed, cell: Cell, context: Context) -> None:
         match outcome:
             case Decision():
                 self._append(addressed.aggregate_id, cell, outcome.events, context)
@@ -176,9 +174,7 @@ class Batch:
         self._append(addressed.aggregate_id, cell, (event,), self._context(message, addressed))
 
     def _park_apart(self, message: Received, code: Code, detail: str) -> None:
-        apart = parked_id(
-            self.row.partition, message.stream, message.sequence, message.time_us
-        )
+        apart = parked_id(self.row.partition, message.stream, message.sequence, message.time_us)
         self.cells[apart] = Cells.parked(apart)
         event = self._parked(message, code, detail, None)
         context = Context(now_us=message.time_us, tenant=_tenant_of(message.subject))

@@ -56,9 +56,9 @@ class Bundles(Protocol):
     """The agents this machine can run."""
 
     async def find(self, agent: str, digest: str) -> Bundle | None:
-        """Give the agent as it is now, looking again if it is absent or not of `digest`.
+        """Give the agent as it is now, looking again if it is absent or has changed.
 
-        The caller compares the digest; another one is given so that it can be named.
+        The caller compares `digest`; an agent with another one is given so that it can be named.
         """
         ...
 

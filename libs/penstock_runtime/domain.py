@@ -122,5 +122,3 @@ class TaskCodes(Protocol):
     def code(self, task_id: str) -> str:
         """Give the code that the result of `task_id` must carry."""
         ...
-
-

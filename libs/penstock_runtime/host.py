@@ -129,14 +129,10 @@ async def _make_good(owner: Owner, relayed_n: int, last_n: int, *, renewed: bool
     """Publish again what may be lost, once the inbox was consumed to its end."""
     await owner.caught_up.wait()
     parts = owner.parts
-    takeover = Takeover(
-        owner.row.partition, owner.cells, parts.reader, parts.index, owner.dispatch
-    )
+    takeover = Takeover(owner.row.partition, owner.cells, parts.reader, parts.index, owner.dispatch)
     await takeover.republish(relayed_n, last_n)
     owner.relay.allow(last_n)
-    log.info(
-        "taken over", extra={"partition": owner.row.partition, "renewed_streams": renewed}
-    )
+    log.info("taken over", extra={"partition": owner.row.partition, "renewed_streams": renewed})
     await takeover.sweep()
 
 

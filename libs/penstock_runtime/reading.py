@@ -28,9 +28,7 @@ def read_envelope(message: Received) -> tuple[Address, Envelope, Wire]:
     return address, envelope, command
 
 
-def addressed(
-    aggregate_id: str, address: Address, envelope: Envelope, command: Wire
-) -> Addressed:
+def addressed(aggregate_id: str, address: Address, envelope: Envelope, command: Wire) -> Addressed:
     """Name the aggregate a command is for; a redrive names it itself."""
     if isinstance(command, RedriveMessages):
         aggregate_id = command.aggregate
@@ -53,5 +51,3 @@ def one_of(aggregate_id: str, address: Address, place: int) -> str:
     if address.rest[place] != aggregate_id:
         raise Refused(Code.FORGED)
     return aggregate_id
-
-

@@ -110,9 +110,7 @@ class Relay:
             return b""
         record = records[0]
         previous = bytes.fromhex(decode_state(record.state)[1])
-        return chain_hash(
-            previous, record.aggregate_id, record.version, record.topic, record.state
-        )
+        return chain_hash(previous, record.aggregate_id, record.version, record.topic, record.state)
 
     def offer(self, records: Sequence[StoredRecord]) -> None:
         """Give events just committed, so that they need not be read again."""
@@ -220,9 +218,7 @@ class Relay:
         head, last = self._head, self._done
         for record in unit:
             last = record.n
-            head = chain_hash(
-                head, record.aggregate_id, record.version, record.topic, record.state
-            )
+            head = chain_hash(head, record.aggregate_id, record.version, record.topic, record.state)
         messages = [(_subject(record), published_form(record)) for record in unit]
 
         def marker(last_event_sequence: int) -> Marker:
@@ -248,6 +244,4 @@ def _subject(record: StoredRecord) -> str:
     tenant = DEFAULT_TENANT
     if _TENANT in record.state[:_TENANT_WITHIN]:
         tenant = decode_state(record.state)[0].tenant
-    return event_subject(
-        tenant, kind_of(record.topic), record.aggregate_id, name_of(record.topic)
-    )
+    return event_subject(tenant, kind_of(record.topic), record.aggregate_id, name_of(record.topic))

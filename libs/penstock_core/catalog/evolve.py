@@ -38,9 +38,7 @@ def evolve(state: EntryState, event: Wire) -> EntryState:
         case trigger.TriggerMatched():
             return _matched(state, event)
         case trigger.TriggerIgnored():
-            return replace(
-                state, kind="trigger", tenant=event.tenant, trigger_id=event.trigger_id
-            )
+            return replace(state, kind="trigger", tenant=event.tenant, trigger_id=event.trigger_id)
         case trigger.StartConfirmed():
             left = tuple(run for run in state.waiting if run.run_id != event.run_id)
             return replace(state, waiting=left)

@@ -31,9 +31,7 @@ class _Fault:
     detail: str
 
 
-def match_trigger(
-    command: ReceiveTrigger, context: Context
-) -> TriggerMatched | TriggerIgnored:
+def match_trigger(command: ReceiveTrigger, context: Context) -> TriggerMatched | TriggerIgnored:
     """Match a trigger against every workflow of its tenant, or the one it names."""
     source, _, rest = command.path.partition(".")
     if source == DIRECT_SOURCE:

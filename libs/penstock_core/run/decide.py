@@ -125,9 +125,7 @@ def _report_started(state: RunState, command: ReportStarted) -> Outcome:
         return Stale(Code.STALE)
     if not _plan_node(state, command.node).repeats:
         return Stale(Code.CLAIMED)
-    started = TaskStarted(
-        node=command.node, attempt=command.attempt, executor=command.executor
-    )
+    started = TaskStarted(node=command.node, attempt=command.attempt, executor=command.executor)
     return Decision((started,))
 
 

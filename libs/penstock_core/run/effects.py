@@ -1,5 +1,7 @@
 """What a run asks of others, and how it answers."""
 
+from pydantic import JsonValue
+
 from penstock_contracts import subjects
 from penstock_contracts.approval.v1 import RequestApproval, WithdrawApproval
 from penstock_contracts.ids import derive, idempotency_key, task_id
@@ -17,8 +19,6 @@ from penstock_contracts.run.v1 import (
 from penstock_contracts.subjects import Stream
 from penstock_contracts.task.v1 import ClaimAnswer, TaskMessage
 from penstock_contracts.trigger.v1 import ConfirmStart
-from pydantic import JsonValue
-
 from penstock_contracts.values import JsonObject, Wire
 from penstock_contracts.workflow.v1 import Gate
 from penstock_core.decision import BrokenInvariant

@@ -192,9 +192,7 @@ def _changed_fields(node: NodeState, event: NodeEvent) -> NodeState:
             return replace(node, approved=True)
 
 
-def _tell_dependents(
-    state: RunState, name: str, nodes: Map[str, NodeState]
-) -> Map[str, NodeState]:
+def _tell_dependents(state: RunState, name: str, nodes: Map[str, NodeState]) -> Map[str, NodeState]:
     if state.plan is None:
         raise BrokenInvariant(f"run {state.run_id} has no plan")
     for dependent in state.plan.nodes[name].dependents:

@@ -3,9 +3,11 @@
 The protocol towards the agent is language-neutral: `/penstock/input.json` holds the input,
 `/penstock/output.json` receives the output, stdout and stderr are logs, exit code 0 means done,
 10 a declared failure, anything else a crash (129 to 192: ended by signal code - 128, as shells
-report it). The output is written in place: under isolation a rename onto it is refused. An adapter that cannot mount (no isolation) tells
-the agent the real places through the environment: `PENSTOCK_INPUT`, `PENSTOCK_OUTPUT` and
-`PENSTOCK_WORK` are set by every adapter, and an agent that reads them works under all of them.
+report it). The output is written in place: under isolation a rename onto it is refused.
+
+An adapter that cannot mount (no isolation) tells the agent the real places through the
+environment: `PENSTOCK_INPUT`, `PENSTOCK_OUTPUT` and `PENSTOCK_WORK` are set by every adapter, and
+an agent that reads them works under all of them.
 """
 
 from __future__ import annotations

@@ -25,9 +25,7 @@ async def run(settings: ApprovalSettings, stop: asyncio.Event) -> None:
     await asyncio.to_thread(migrate_store, settings, Schema.LEDGER)
     streams = OWNED_STREAMS[BusUser.APPROVAL]
     async with open_owner(bus_settings(settings, settings.name), settings, streams) as adapters:
-        owned = (
-            host(settings.name, partial(adapters.parts, run_partitions=1), adapters.prepare),
-        )
+        owned = (host(settings.name, partial(adapters.parts, run_partitions=1), adapters.prepare),)
         probe = ready_probe(owned, lambda: adapters.connection.is_connected)
         async with OpsServer(settings.ops_host, settings.ops_port, probe, adapters.metrics):
             await own_until(stop, owned)

@@ -21,8 +21,7 @@ from penstock_runtime.reading import addressed, one_of, read_envelope
 from penstock_scheduler.triggers import read_trigger
 
 SOURCES = tuple(
-    Source(stream.value, STREAM_SUBJECTS[stream][0])
-    for stream in (Stream.TRIGGERS, Stream.CATALOG)
+    Source(stream.value, STREAM_SUBJECTS[stream][0]) for stream in (Stream.TRIGGERS, Stream.CATALOG)
 )
 PAGE = 1_000
 

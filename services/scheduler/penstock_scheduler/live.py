@@ -3,10 +3,10 @@
 import asyncio
 from functools import partial
 
+from penstock_adapters.nats.streams import ensure_heartbeats
 from penstock_adapters.nats.work import ensure_pool
 from penstock_adapters.owning import OwnerAdapters, bus_settings, migrate_store, open_owner
 from penstock_adapters.postgres.migrate import Schema
-from penstock_adapters.nats.streams import ensure_heartbeats
 from penstock_adapters.system.ops import OpsServer
 from penstock_adapters.system.process import serve
 from penstock_contracts.permissions import OWNED_STREAMS, BusUser

@@ -7,10 +7,10 @@ from pydantic import JsonValue
 from pydantic_core import from_json
 
 from penstock_contracts.envelope import MAX_BODY_BYTES, MalformedMessage
+from penstock_contracts.ids import trigger_aggregate_id
 from penstock_contracts.subjects import parse
 from penstock_contracts.trigger.v1 import ReceiveTrigger
 from penstock_contracts.values import JsonObject
-from penstock_contracts.ids import trigger_aggregate_id
 from penstock_runtime.domain import Addressed
 from penstock_runtime.ports.inbox import Received
 
@@ -85,7 +85,7 @@ def _checked(event: JsonObject) -> tuple[JsonObject, str]:
 
 def _bounded(trigger_id: str) -> str:
     """Keep ids short: a long one is replaced by its hash."""
-    if len(trigger_id) <= 200:  # noqa: PLR2004 - characters
+    if len(trigger_id) <= 200:
         return trigger_id
     return f"sha256:{hashlib.sha256(trigger_id.encode()).hexdigest()}"
 

@@ -1,0 +1,1 @@
+"""The webhook gateway: HTTP from outside, and the read model that answers it."""

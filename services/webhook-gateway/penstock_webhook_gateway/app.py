@@ -1,0 +1,55 @@
+"""Wires the gateway from its ports; the simulation uses it as well."""
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from penstock_contracts.envelope import MAX_BODY_BYTES
+from penstock_contracts.subjects import GATEWAY_PARTITION
+from penstock_contracts.values import JsonObject
+from penstock_runtime.ports.health import Check
+from penstock_runtime.telemetry.metrics import Metrics
+from penstock_webhook_gateway.http import (
+    approvals,
+    catalog,
+    dead,
+    live,
+    runs,
+    status,
+    triggers,
+)
+from penstock_webhook_gateway.http.context import DOORS, Doors
+from penstock_webhook_gateway.http.limits import RateLimit
+from penstock_webhook_gateway.http.middleware import Guard
+from penstock_webhook_gateway.projection import Projection
+
+
+def application(
+    doors: Doors,
+    projection: Projection,
+    metrics: Metrics,
+    rate_per_minute: int,
+    *,
+    trust_forwarded_for: bool = False,
+) -> web.Application:
+    """Give the HTTP application."""
+    guard = Guard(metrics, RateLimit(rate_per_minute), trust_forwarded_for=trust_forwarded_for)
+    app = web.Application(middlewares=guard.middlewares(), client_max_size=MAX_BODY_BYTES)
+    app[DOORS] = doors
+
+    def standing() -> JsonObject:
+        return {"ready": projection.ready, "seen": dict(projection.seen)}
+
+    for module in (runs, live, approvals, catalog, triggers, dead):
+        app.add_routes(module.routes())
+    app.add_routes(status.routes(standing))
+    return app
+
+
+def checks(projection: Projection, *, connected: bool) -> Sequence[Check]:
+    """Give the checks of `/health/ready`."""
+    detail = "up to date" if projection.ready else projection.fault or "catching up"
+    return (
+        Check("nats", connected, "connected" if connected else "not connected"),
+        Check(GATEWAY_PARTITION, projection.ready, detail),
+    )

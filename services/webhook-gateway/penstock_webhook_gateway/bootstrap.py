@@ -1,0 +1,44 @@
+"""Issuing the token that the stack was started with."""
+
+import logging
+import stat
+from pathlib import Path
+
+from penstock_contracts import subjects
+from penstock_contracts.envelope import Envelope
+from penstock_contracts.ids import derive
+from penstock_contracts.subjects import Stream
+from penstock_contracts.trigger.v1 import IssueToken
+from penstock_runtime.ports.bus import Outgoing, Published, Publisher
+from penstock_runtime.ports.clock import Clock
+from penstock_webhook_gateway.http.access import Role, token_hash
+from penstock_webhook_gateway.http.context import SOURCE
+
+log = logging.getLogger(__name__)
+
+ADMIN = "admin"
+RETRY_S = 0.5
+
+
+async def issue_admin_token(path: Path, tenant: str, publisher: Publisher, clock: Clock) -> None:
+    """Ask the catalog to know the token in `path`; asking again changes nothing.
+
+    Only the hash leaves this process. A file that others may read is used all the same, but said.
+    """
+    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        log.warning("others may read the admin token's file", extra={"file": str(path)})
+    digest = token_hash(path.read_text(encoding="utf-8").strip())
+    command = IssueToken(name=ADMIN, sha256=digest, roles=(Role.ADMIN.value,))
+    envelope = Envelope(
+        id=derive("bootstrap", tenant, digest),
+        source=SOURCE,
+        type=IssueToken.TYPE,
+        subject=ADMIN,
+        tenant=tenant,
+        actor="service:webhook-gateway",
+        data=command.to_data(),
+    )
+    subject = subjects.catalog(tenant, "token", ADMIN, "issue_token")
+    message = Outgoing(Stream.CATALOG.value, subject, envelope.encode())
+    while (await publisher.publish([message]))[0] is not Published.DONE:
+        await clock.sleep(RETRY_S)

@@ -1,0 +1,189 @@
+"""Routes of agents, workflows and tokens."""
+
+import secrets
+
+from aiohttp import web
+
+from penstock_contracts import subjects
+from penstock_contracts.agent.v1 import AgentManifest, RegisterAgent, RemoveAgent
+from penstock_contracts.subjects import Stream
+from penstock_contracts.trigger.v1 import IssueToken, RevokeToken
+from penstock_contracts.values import JsonObject, Wire
+from penstock_contracts.workflow.v1 import ApplyWorkflow, RemoveWorkflow
+from penstock_core.workflow.validation import validate
+from penstock_runtime.ports.projection import ViewRow
+from penstock_webhook_gateway.http.access import (
+    ADMINISTER,
+    OPERATE,
+    READ,
+    Principal,
+    Role,
+    token_hash,
+)
+from penstock_webhook_gateway.http.context import (
+    caller,
+    doors,
+    model,
+    outcome_of,
+    read_object,
+    reply,
+)
+from penstock_webhook_gateway.http.problems import Problem
+from penstock_webhook_gateway.kinds import View
+from penstock_webhook_gateway.waiting import Applied
+
+AGENTS_MAX = 1_000  # agents that one validation knows
+
+
+def routes() -> list[web.RouteDef]:
+    """Give the routes."""
+    return [
+        web.get("/api/agents", list_agents),
+        web.post("/api/agents", put_agent),
+        web.get("/api/agents/{name}", show_agent),
+        web.put("/api/agents/{name}", put_agent),
+        web.delete("/api/agents/{name}", remove_agent),
+        web.get("/api/workflows", list_workflows),
+        web.post("/api/workflows", put_workflow),
+        web.post("/api/workflows/validate", validate_workflow),
+        web.get("/api/workflows/{name}", show_workflow),
+        web.put("/api/workflows/{name}", put_workflow),
+        web.delete("/api/workflows/{name}", remove_workflow),
+        web.post("/api/tokens", issue_token),
+        web.delete("/api/tokens/{name}", revoke_token),
+    ]
+
+
+async def _named(request: web.Request, kind: View, code: str) -> ViewRow:
+    who = caller(request, READ)
+    name = request.match_info["name"]
+    row = await doors(request).reader.get(kind, who.tenant, name)
+    if row is None:
+        raise Problem(404, code, f"there is no {kind.value} {name!r}")
+    return row
+
+
+async def _all(request: web.Request, kind: View) -> list[JsonObject]:
+    who = caller(request, READ)
+    rows = await doors(request).reader.page(kind, who.tenant, limit=AGENTS_MAX)
+    return [{"name": row.id, **row.body} for row in sorted(rows, key=lambda row: row.id)]
+
+
+async def _to_catalog(
+    request: web.Request, who: Principal, kind: str, name: str, command: Wire
+) -> Applied:
+    verb = command.__class__.__dict__["TYPE"].split(".")[1]
+    try:
+        subject = subjects.catalog(who.tenant, kind, name, verb)
+    except ValueError:
+        raise Problem(422, "malformed", f"{name!r} is not a name") from None
+    return await outcome_of(request, who, subject, Stream.CATALOG, name, command)
+
+
+# --- agents -------------------------------------------------------------------------------------
+
+
+async def list_agents(request: web.Request) -> web.Response:
+    """List agents."""
+    return reply({"items": await _all(request, View.AGENT)})
+
+
+async def show_agent(request: web.Request) -> web.Response:
+    """Show one agent."""
+    row = await _named(request, View.AGENT, "unknown_agent")
+    return reply({"name": row.id, **row.body})
+
+
+async def put_agent(request: web.Request) -> web.Response:
+    """Register a manifest; the same one again changes nothing."""
+    who = caller(request, OPERATE)
+    manifest = model(AgentManifest, await read_object(request))
+    _same_name(request, manifest.name)
+    command = RegisterAgent(manifest=manifest)
+    _, told = await _to_catalog(request, who, "agent", manifest.name, command)
+    data = told.to_data()
+    return reply({"name": manifest.name, "digest": data["digest"], "changed": "manifest" in data})
+
+
+def _same_name(request: web.Request, name: str) -> None:
+    wanted = request.match_info.get("name", name)
+    if wanted != name:
+        detail = f"the path says {wanted!r}, the document {name!r}"
+        raise Problem(422, "malformed", detail)
+
+
+async def remove_agent(request: web.Request) -> web.Response:
+    """Take an agent out of use."""
+    who, name = caller(request, OPERATE), request.match_info["name"]
+    await _to_catalog(request, who, "agent", name, model(RemoveAgent, {"name": name}))
+    return reply({"name": name, "removed": True})
+
+
+# --- workflows ----------------------------------------------------------------------------------
+
+
+async def list_workflows(request: web.Request) -> web.Response:
+    """List workflows."""
+    return reply({"items": await _all(request, View.WORKFLOW)})
+
+
+async def show_workflow(request: web.Request) -> web.Response:
+    """Show one workflow."""
+    row = await _named(request, View.WORKFLOW, "unknown_workflow")
+    return reply({"name": row.id, **row.body})
+
+
+async def put_workflow(request: web.Request) -> web.Response:
+    """Apply a definition; the same one again changes nothing."""
+    who = caller(request, OPERATE)
+    document = await read_object(request)
+    name = document.get("name")
+    if not isinstance(name, str) or not name:
+        raise Problem(422, "invalid_definition", "name: a workflow needs a name")
+    _same_name(request, name)
+    command = ApplyWorkflow(document=document)
+    _, told = await _to_catalog(request, who, "workflow", name, command)
+    data = told.to_data()
+    return reply({"name": name, "digest": data["digest"], "changed": "document" in data})
+
+
+async def validate_workflow(request: web.Request) -> web.Response:
+    """Give every fault of a definition, without storing it."""
+    who = caller(request, READ)
+    document = await read_object(request)
+    rows = await doors(request).reader.page(View.AGENT, who.tenant, limit=AGENTS_MAX)
+    agents = {row.id: AgentManifest.model_validate(row.body["manifest"]) for row in rows}
+    problems = validate(document, agents)
+    return reply({"problems": [problem.to_data() for problem in problems]})
+
+
+async def remove_workflow(request: web.Request) -> web.Response:
+    """Take a workflow out of use."""
+    who, name = caller(request, OPERATE), request.match_info["name"]
+    await _to_catalog(request, who, "workflow", name, model(RemoveWorkflow, {"name": name}))
+    return reply({"name": name, "removed": True})
+
+
+# --- tokens -------------------------------------------------------------------------------------
+
+
+async def issue_token(request: web.Request) -> web.Response:
+    """Make a token; it is shown once and stored as its hash."""
+    who = caller(request, ADMINISTER)
+    body = await read_object(request)
+    roles = body.get("roles")
+    known = {role.value for role in Role}
+    if not isinstance(roles, list) or not roles or not known.issuperset(map(str, roles)):
+        raise Problem(422, "malformed", f"roles: a list out of {', '.join(sorted(known))}")
+    token = f"pst_{secrets.token_urlsafe(32)}"
+    given = {"name": body.get("name"), "sha256": token_hash(token), "roles": roles}
+    command = model(IssueToken, given)
+    await _to_catalog(request, who, "token", command.name, command)
+    return reply({"name": command.name, "roles": roles, "token": token}, 201)
+
+
+async def revoke_token(request: web.Request) -> web.Response:
+    """Make a token worthless."""
+    who, name = caller(request, ADMINISTER), request.match_info["name"]
+    await _to_catalog(request, who, "token", name, RevokeToken(name=name))
+    return reply({"name": name, "revoked": True})

@@ -1,0 +1,204 @@
+"""What every route works with."""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from aiohttp import web
+from pydantic import JsonValue, ValidationError
+from pydantic_core import from_json, to_json
+
+from penstock_contracts.envelope import MAX_BODY_BYTES, Envelope, first_fault
+from penstock_contracts.ids import derive
+from penstock_contracts.registry import type_of
+from penstock_contracts.subjects import Stream
+from penstock_contracts.values import JsonObject, Wire
+from penstock_runtime.ports.bus import Outgoing, Published, Publisher
+from penstock_runtime.ports.clock import Clock
+from penstock_runtime.ports.projection import ViewReader
+from penstock_runtime.ports.tail import StreamTail
+from penstock_webhook_gateway.http.access import Principal, Role, require
+from penstock_webhook_gateway.http.problems import Problem, refused
+from penstock_webhook_gateway.waiting import Applied, TooManyWaiters, Waiters
+
+OUTCOME_WAIT_S = 10.0  # how long a command's outcome is awaited
+TRIGGER_WAIT_S = 2.0  # after this a trigger is answered 202: delivered, not yet seen
+SOURCE = "penstock/webhook-gateway"
+WireT = TypeVar("WireT", bound=Wire)
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Everything the routes reach."""
+
+    publisher: Publisher
+    reader: ViewReader
+    tail: StreamTail
+    waiters: Waiters
+    clock: Clock
+
+
+DOORS = web.AppKey("doors", Doors)
+
+
+def doors(request: web.Request) -> Doors:
+    """Give what the routes reach."""
+    return request.app[DOORS]
+
+
+def caller(request: web.Request, allowed: frozenset[Role]) -> Principal:
+    """Give the caller, who must have one of the roles."""
+    return require(request.get("principal"), allowed)
+
+
+async def read_json(request: web.Request) -> JsonValue:
+    """Read the body.
+
+    Raises:
+        Problem: 413, 415, or 400 with the place of the fault.
+    """
+    if request.content_type not in ("application/json", "application/cloudevents+json"):
+        raise Problem(415, "malformed", "send JSON with `Content-Type: application/json`")
+    try:
+        raw = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large() from None
+    try:
+        value: JsonValue = from_json(raw)
+    except ValueError as error:
+        raise Problem(400, "malformed", f"the body is not JSON: {error}") from None
+    return value
+
+
+def too_large() -> Problem:
+    """Say that a body is over the limit."""
+    limit = MAX_BODY_BYTES // (1024 * 1024)
+    return Problem(
+        413, "too_large", f"the body is larger than {limit} MB; send a reference instead"
+    )
+
+
+async def read_object(request: web.Request) -> JsonObject:
+    """Read a body that must be a JSON object.
+
+    Raises:
+        Problem: it is not.
+    """
+    value = await read_json(request)
+    if not isinstance(value, dict):
+        raise Problem(400, "malformed", "the body must be a JSON object")
+    return value
+
+
+def reply(body: object, status: int = 200, **headers: str) -> web.Response:
+    """Answer with JSON."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return web.Response(
+        body=to_json(body), status=status, content_type="application/json", headers=named
+    )
+
+
+def command_id(request: web.Request, principal: Principal) -> str:
+    """Give the command's id: drawn, or derived from the caller's Idempotency-Key."""
+    key = request.headers.get("Idempotency-Key")
+    if key:
+        return derive("http", principal.tenant, principal.name, request.path, key)
+    return str(uuid.uuid4())
+
+
+async def send(
+    request: web.Request,
+    principal: Principal,
+    subject: str,
+    stream: Stream,
+    about: str,
+    body: Wire,
+    message_id: str,
+) -> None:
+    """Publish a command.
+
+    Raises:
+        Problem: 503: the bus does not take it.
+    """
+    envelope = Envelope(
+        id=message_id,
+        source=SOURCE,
+        type=type_of(body),
+        subject=about,
+        tenant=principal.tenant,
+        actor=principal.actor,
+        traceparent=request.get("traceparent"),
+        data=body.to_data(),
+    )
+    message = Outgoing(stream.value, subject, envelope.encode(), message_id)
+    check_published(await doors(request).publisher.publish([message]))
+
+
+def check_published(outcomes: Sequence[Published]) -> None:
+    """Refuse when the bus did not take everything.
+
+    Raises:
+        Problem: 503.
+    """
+    bad = [outcome for outcome in outcomes if outcome in (Published.FAILED, Published.FULL)]
+    if bad:
+        detail = (
+            "the stream is full; try again later"
+            if Published.FULL in bad
+            else "the bus does not answer; nothing was accepted, repeating is safe"
+        )
+        raise Problem(503, "unavailable", detail, headers={"Retry-After": "1"})
+
+
+async def outcome_of(
+    request: web.Request,
+    principal: Principal,
+    subject: str,
+    stream: Stream,
+    about: str,
+    body: Wire,
+) -> Applied:
+    """Publish a command and await its outcome in the read model.
+
+    Raises:
+        Problem: the command was refused (with the service's code), or nothing came back in time.
+    """
+    message_id = command_id(request, principal)
+    try:
+        with doors(request).waiters.expect(message_id) as waiting:
+            await send(request, principal, subject, stream, about, body, message_id)
+            event, told = await asyncio.wait_for(waiting, OUTCOME_WAIT_S)
+    except TooManyWaiters:
+        raise Problem(503, "unavailable", "too many requests are waiting; try again") from None
+    except TimeoutError:
+        detail = "delivered, but not answered yet; repeating with the same Idempotency-Key is safe"
+        raise Problem(504, "unavailable", detail) from None
+    raise_refusal(told)
+    return event, told
+
+
+def raise_refusal(told: Wire) -> None:
+    """Turn a `CommandRejected` of any kind into a problem.
+
+    Raises:
+        Problem: it was one.
+    """
+    if type(told).__name__ != "CommandRejected":
+        return
+    data = told.to_data()
+    problems = data.get("problems", ())
+    raise refused(str(data.get("code")), str(data.get("detail", "")), problems)
+
+
+def model(kind: type[WireT], body: object) -> WireT:
+    """Read a body into its model.
+
+    Raises:
+        Problem: 422 with the first fault and its place.
+    """
+    try:
+        return kind.model_validate(body)
+    except ValidationError as error:
+        raise Problem(422, "malformed", first_fault(error)) from None

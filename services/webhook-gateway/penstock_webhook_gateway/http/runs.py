@@ -1,0 +1,119 @@
+"""Routes of runs: list, show, cancel."""
+
+from aiohttp import web
+from pydantic import JsonValue
+
+from penstock_contracts import subjects
+from penstock_contracts.run.v1 import CancelRun
+from penstock_contracts.subjects import Stream
+from penstock_contracts.values import JsonObject
+from penstock_contracts.workflow.v1 import WorkflowDefinition
+from penstock_core.run.snapshot import document_hash
+from penstock_runtime.ports.projection import ViewRow
+from penstock_webhook_gateway.http.access import OPERATE, READ
+from penstock_webhook_gateway.http.context import (
+    caller,
+    doors,
+    outcome_of,
+    read_object,
+    reply,
+)
+from penstock_webhook_gateway.http.paging import page_of
+from penstock_webhook_gateway.http.problems import Problem
+from penstock_webhook_gateway.kinds import View
+
+PREFIX_MIN = 4  # characters of an id that may stand for the whole
+_SUMMARY = (
+    "run_id", "workflow", "status", "started_us", "ended_us", "requested_by", "trigger_id", "cause",
+)  # fmt: skip
+
+
+def routes() -> list[web.RouteDef]:
+    """Give the routes."""
+    return [
+        web.get("/api/runs", list_runs),
+        web.get("/api/runs/{run}", show_run),
+        web.post("/api/runs/{run}/cancel", cancel_run),
+    ]
+
+
+async def list_runs(request: web.Request) -> web.Response:
+    """List runs, newest first; filters `workflow` and `status`."""
+    who = caller(request, READ)
+    rows, following = await page_of(request, View.RUN, who.tenant, "status", "workflow")
+    return reply({"items": [summary(row) for row in rows], "next": following})
+
+
+def summary(row: ViewRow) -> JsonObject:
+    """Give a run as lists show it."""
+    return {name: row.body.get(name) for name in _SUMMARY}
+
+
+async def find_run(request: web.Request, tenant: str) -> ViewRow:
+    """Find the run that the path names, by id or by the beginning of its id.
+
+    Raises:
+        Problem: 404, or 409 when the beginning fits several.
+    """
+    return await find(request, View.RUN, tenant, request.match_info["run"], "unknown_run")
+
+
+async def find(request: web.Request, kind: View, tenant: str, wanted: str, code: str) -> ViewRow:
+    """Find a row by id or by the beginning of its id."""
+    reader = doors(request).reader
+    row = await reader.get(kind, tenant, wanted)
+    if row is not None:
+        return row
+    if len(wanted) >= PREFIX_MIN:
+        rows = await reader.find_prefix(kind, tenant, wanted, 2)
+        if len(rows) == 1:
+            return rows[0]
+        if rows:
+            raise Problem(409, "conflict", f"{wanted!r} begins several ids; give more of it")
+    raise Problem(404, code, f"there is no {kind.value} {wanted!r}")
+
+
+async def show_run(request: web.Request) -> web.Response:
+    """Show a run: header, nodes, graph, approvals, and the hash of its state."""
+    who = caller(request, READ)
+    row = await find_run(request, who.tenant)
+    reader = doors(request).reader
+    prefix = len(row.id) + 1
+    nodes: dict[str, JsonObject] = {
+        node.id[prefix:]: node.body for node in await reader.children(View.NODE, who.tenant, row.id)
+    }
+    approvals = await reader.children(View.APPROVAL, who.tenant, row.id)
+    shown: dict[str, object] = {
+        "run": row.body,
+        "nodes": nodes,
+        "approvals": [{"approval_id": item.id, **item.body} for item in approvals],
+        "state_hash": document_hash(row.body, nodes),
+    }
+    definition = await reader.get(
+        View.DEFINITION, who.tenant, str(row.body.get("definition_digest"))
+    )
+    if definition is not None:
+        shown.update(_graph(definition.body))
+    return reply(shown)
+
+
+def _graph(document: JsonObject) -> dict[str, JsonValue]:
+    definition = WorkflowDefinition.model_validate(document)
+    return {
+        "order": list(definition.nodes),
+        "edges": {name: list(node.needs) for name, node in definition.nodes.items()},
+        "agents": {name: node.agent for name, node in definition.nodes.items()},
+    }
+
+
+async def cancel_run(request: web.Request) -> web.Response:
+    """Stop a run; answered once it is stopped."""
+    who = caller(request, OPERATE)
+    row = await find_run(request, who.tenant)
+    body = await read_object(request) if request.can_read_body else {}
+    command = CancelRun(run_id=row.id, reason=str(body.get("reason", ""))[:4096])
+    partition = str(row.body["partition"])
+    subject = subjects.run(who.tenant, partition, row.id, "cancel_run")
+    await outcome_of(request, who, subject, Stream.RUNS, row.id, command)
+    after = await doors(request).reader.get(View.RUN, who.tenant, row.id)
+    return reply(summary(after or row))

@@ -1,0 +1,160 @@
+"""Routes that bring triggers in: by hand, by any JSON, and from Alertmanager."""
+
+import asyncio
+from dataclasses import dataclass
+
+from aiohttp import web
+from pydantic import JsonValue
+
+from penstock_contracts import subjects
+from penstock_contracts.codes import Code
+from penstock_contracts.envelope import Envelope
+from penstock_contracts.ids import derive
+from penstock_contracts.records import ReadEvent
+from penstock_contracts.subjects import Stream
+from penstock_contracts.trigger.v1 import DIRECT_SOURCE, TriggerIgnored, TriggerMatched
+from penstock_contracts.values import Wire
+from penstock_runtime.ports.bus import Outgoing
+from penstock_webhook_gateway.http.access import OPERATE, Principal
+from penstock_webhook_gateway.http.alertmanager import AlertGroup, triggers_of
+from penstock_webhook_gateway.http.context import (
+    SOURCE,
+    TRIGGER_WAIT_S,
+    caller,
+    check_published,
+    command_id,
+    doors,
+    model,
+    read_json,
+    read_object,
+    reply,
+)
+from penstock_webhook_gateway.http.problems import Problem, refused
+
+PATH_MAX = 200  # characters of a trigger's subject behind `trigger.`
+
+
+def routes() -> list[web.RouteDef]:
+    """Give the routes."""
+    return [
+        web.post("/api/workflows/{name}/trigger", trigger_workflow),
+        web.post("/api/triggers/{path}", trigger_path),
+        web.post("/api/webhooks/alertmanager", alertmanager),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class NewTrigger:
+    """A trigger about to be published; `source` and `id` name it for ever."""
+
+    path: str
+    source: str
+    id: str
+    type: str
+    data: JsonValue
+
+    @property
+    def trigger_id(self) -> str:
+        """How the catalog will call it."""
+        return f"ce:{self.source}#{self.id}"
+
+
+async def trigger_workflow(request: web.Request) -> web.Response:
+    """Start one workflow with `inputs`."""
+    who = caller(request, OPERATE)
+    body = await read_object(request) if request.can_read_body else {}
+    unknown = sorted(body.keys() - {"inputs"})
+    if unknown:
+        raise Problem(422, "malformed", f"unknown field {unknown[0]!r}; known: inputs")
+    path = f"{DIRECT_SOURCE}.{request.match_info['name']}"
+    data: JsonValue = {"inputs": body.get("inputs", {})}
+    return await _accept(request, who, path, "penstock.manual", data)
+
+
+async def trigger_path(request: web.Request) -> web.Response:
+    """Publish any JSON as a trigger under a path such as `ci.build.failed`."""
+    who = caller(request, OPERATE)
+    return await _accept(
+        request, who, request.match_info["path"], "penstock.webhook", await read_json(request)
+    )
+
+
+async def _accept(
+    request: web.Request, who: Principal, path: str, kind: str, data: JsonValue
+) -> web.Response:
+    new = NewTrigger(path, f"{SOURCE}/{who.name}", command_id(request, who), kind, data)
+    waiters = doors(request).waiters
+    try:
+        with waiters.expect(new.trigger_id) as matched:
+            await publish(request, who, [new])
+            event, told = await asyncio.wait_for(asyncio.shield(matched), TRIGGER_WAIT_S)
+    except TimeoutError:
+        return reply({"trigger_id": new.trigger_id, "status": "delivered"}, 202)
+    return await _answer(request, event, told)
+
+
+async def _answer(request: web.Request, event: ReadEvent, told: Wire) -> web.Response:
+    if isinstance(told, TriggerIgnored):
+        raise refused(told.code, told.detail)
+    if not isinstance(told, TriggerMatched):
+        raise refused(Code.MALFORMED, f"the trigger became {event.topic}")
+    runs = [{"run_id": run.run_id, "workflow": run.workflow} for run in told.runs]
+    await _until_shown(request, [run.run_id for run in told.runs], event.meta.tenant)
+    body = {"trigger_id": told.trigger_id, "runs": runs, "faults": list(told.faults)}
+    return reply(body, 201)
+
+
+async def _until_shown(request: web.Request, runs: list[str], tenant: str) -> None:
+    """Wait a moment until the runs can be read here; they are accepted in any case."""
+    reader, waiters = doors(request).reader, doors(request).waiters
+    for run in runs:
+        with waiters.expect(derive("start_run", run)) as started:
+            if await reader.get("run", tenant, run) is None:
+                await asyncio.wait([started], timeout=TRIGGER_WAIT_S)
+
+
+async def publish(request: web.Request, who: Principal, new: list[NewTrigger]) -> None:
+    """Publish triggers in one batch.
+
+    Raises:
+        Problem: a path is not valid, or the bus does not take them.
+    """
+    batch: list[Outgoing] = []
+    for trigger in new:
+        envelope = Envelope(
+            id=trigger.id,
+            source=trigger.source,
+            type=trigger.type,
+            subject=trigger.path,
+            datacontenttype="application/json",
+            tenant=who.tenant,
+            actor=who.actor,
+            traceparent=request.get("traceparent"),
+            data=trigger.data,
+        )
+        subject = _subject(who.tenant, trigger.path)
+        batch.append(Outgoing(Stream.TRIGGERS.value, subject, envelope.encode()))
+    check_published(await doors(request).publisher.publish(batch))
+
+
+def _subject(tenant: str, path: str) -> str:
+    try:
+        if len(path) > PATH_MAX:
+            raise ValueError
+        return subjects.trigger(tenant, path)
+    except ValueError:
+        detail = f"not a trigger path: words joined by dots, at most {PATH_MAX} characters"
+        raise Problem(422, "malformed", detail) from None
+
+
+async def alertmanager(request: web.Request) -> web.Response:
+    """Take a group of alerts (webhook version 4): one trigger an alert, whatever is sent again."""
+    who = caller(request, OPERATE)
+    group = model(AlertGroup, await read_object(request))
+    new = [
+        NewTrigger(path, "alertmanager", key, "alertmanager.alert.v4", data)
+        for path, key, data in triggers_of(group)
+    ]
+    if new:
+        await publish(request, who, new)
+    return reply({"accepted": len(new), "trigger_ids": [item.trigger_id for item in new]}, 202)

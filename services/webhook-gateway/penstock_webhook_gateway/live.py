@@ -1,0 +1,103 @@
+"""Opens the gateway's real adapters and serves until told to stop."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Sequence
+
+from aiohttp import web
+
+from penstock_adapters.nats.connection import NatsConnection, connect
+from penstock_adapters.nats.inbox import NatsInbox
+from penstock_adapters.nats.publisher import NatsPublisher
+from penstock_adapters.nats.tail import NatsStreamTail
+from penstock_adapters.owning import bus_settings, migrate_store
+from penstock_adapters.postgres.migrate import Schema
+from penstock_adapters.postgres.projection import PostgresProjection
+from penstock_adapters.system.clock import SystemClock
+from penstock_adapters.system.ops import OpsServer
+from penstock_adapters.system.process import serve
+from penstock_adapters.system.prometheus import PrometheusMetrics
+from penstock_runtime.ports.health import Check
+from penstock_runtime.telemetry.metrics import NATS_ERRORS
+from penstock_webhook_gateway.app import application, checks
+from penstock_webhook_gateway.bootstrap import issue_admin_token
+from penstock_webhook_gateway.http.context import Doors
+from penstock_webhook_gateway.projection import SOURCES, Projection
+from penstock_webhook_gateway.settings import GatewaySettings
+from penstock_webhook_gateway.waiting import Waiters
+
+SERVICE = "webhook-gateway"
+SHUTDOWN_S = 2.0
+log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    """Serve as a process; gives the exit code."""
+    return serve(SERVICE, GatewaySettings, run)
+
+
+async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
+    """Keep the read model and serve HTTP until `stop` is set."""
+    await asyncio.to_thread(migrate_store, settings, Schema.PROJECTION)
+    metrics, clock, waiters = PrometheusMetrics(), SystemClock(), Waiters()
+    async with (
+        _bus(settings, metrics) as bus,
+        PostgresProjection(settings.postgres_url.get_secret_value()) as store,
+    ):
+        projection = Projection(
+            settings.name, store, store, lambda: NatsInbox(bus, SOURCES), clock, metrics,
+            waiters.applied,
+        )  # fmt: skip
+        publisher = NatsPublisher(bus)
+        doors = Doors(publisher, store, NatsStreamTail(bus), waiters, clock)
+        app = application(
+            doors,
+            projection,
+            metrics,
+            settings.rate_per_minute,
+            trust_forwarded_for=settings.trust_forwarded_for,
+        )
+
+        async def probe() -> Sequence[Check]:
+            return checks(projection, connected=bus.is_connected)
+
+        ops = OpsServer(settings.ops_host, settings.ops_port, probe, metrics)
+        app.add_routes(ops.routes())
+        async with ops, _serving(app, settings), asyncio.TaskGroup() as tasks:
+            working = [tasks.create_task(projection.run())]
+            if settings.admin_token_file is not None:
+                issuing = issue_admin_token(
+                    settings.admin_token_file, settings.tenant, publisher, clock
+                )
+                working.append(tasks.create_task(issuing))
+            await stop.wait()
+            for task in working:
+                task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _bus(
+    settings: GatewaySettings, metrics: PrometheusMetrics
+) -> AsyncGenerator[NatsConnection]:
+    connection = await connect(
+        bus_settings(settings, settings.name),
+        on_error=lambda error: metrics.add(NATS_ERRORS, type(error).__name__),
+    )
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@contextlib.asynccontextmanager
+async def _serving(app: web.Application, settings: GatewaySettings) -> AsyncGenerator[None]:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.http_host, settings.http_port)
+        await site.start()
+        log.info("API listens", extra={"host": settings.http_host, "port": settings.http_port})
+        yield
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,233 @@
+"""The gateway's read model: event n = seen + 1 of each partition, in batches, exactly once."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from penstock_contracts.envelope import MalformedMessage
+from penstock_contracts.partition.v1 import Marker
+from penstock_contracts.records import ReadEvent, read_published
+from penstock_contracts.registry import kind_of, read_event
+from penstock_contracts.subjects import GATEWAY_PARTITION, ROOT, Stream, parse
+from penstock_contracts.values import MICROSECONDS, Wire
+from penstock_core.decision import BrokenInvariant
+from penstock_runtime.faults import Fenced, TransientFault
+from penstock_runtime.ports.clock import Clock
+from penstock_runtime.ports.inbox import Inbox, Received, Source
+from penstock_runtime.ports.ledger import PartitionRow, Witness
+from penstock_runtime.ports.projection import ProjectionCommit, ProjectionStore, ViewReader
+from penstock_runtime.telemetry.metrics import PROJECTED_NUMBER, PROJECTION_LAG, Metrics
+from penstock_webhook_gateway.catalog_views import apply_approval, apply_catalog, apply_parking
+from penstock_webhook_gateway.changes import Changes
+from penstock_webhook_gateway.run_views import RunViews
+
+log = logging.getLogger(__name__)
+
+SOURCES = (Source(Stream.EVENTS.value, f"{ROOT}.>"),)
+BATCH_MAX = 1_000
+LOOK_S = 10.0
+LEASE_S = 10.0
+RENEW_S = LEASE_S / 3
+RETRY_FIRST_S = 0.1
+RETRY_CAP_S = 5.0
+LATE_US = 60 * MICROSECONDS  # a marker beyond what was applied for so long is an alert
+_CATALOG_KINDS = frozenset({"agent", "workflow", "token", "trigger"})
+
+OnApplied = Callable[[Sequence[tuple[ReadEvent, Wire]]], None]
+
+
+@dataclass(slots=True)
+class _Late:
+    """A marker that says more than was applied."""
+
+    last: int
+    since_us: int
+
+
+class Projection:
+    """Applies EVENTS to the read model for as long as the process lives."""
+
+    def __init__(
+        self,
+        instance: str,
+        store: ProjectionStore,
+        reader: ViewReader,
+        inbox: Callable[[], Inbox],
+        clock: Clock,
+        metrics: Metrics,
+        on_applied: OnApplied,
+    ) -> None:
+        """Call `on_applied` with the events of each commit once it has landed."""
+        self._instance = instance
+        self._store = store
+        self._reader = reader
+        self._make_inbox = inbox
+        self._clock = clock
+        self._metrics = metrics
+        self._on_applied = on_applied
+        self._runs = RunViews()
+        self._seen: dict[str, int] = {}
+        self._late: dict[str, _Late] = {}
+        self.ready = False
+        self.fault = "not started"
+
+    @property
+    def seen(self) -> Mapping[str, int]:
+        """Event partition -> n of the last event applied."""
+        return self._seen
+
+    async def run(self) -> None:
+        """Apply until cancelled; every fault is followed by another try."""
+        wait_s = RETRY_FIRST_S
+        while True:
+            try:
+                await self._epoch()
+            except* (TransientFault, Fenced, _Moved) as faults:
+                self.fault = str(faults.exceptions[0])
+                log.warning("the projection has to begin again", extra={"reason": self.fault})
+            self.ready = False
+            self._runs.forget()
+            await self._clock.sleep(wait_s)
+            wait_s = min(wait_s * 2, RETRY_CAP_S)
+
+    async def _epoch(self) -> None:
+        row = await self._store.acquire(GATEWAY_PARTITION, self._instance, LEASE_S)
+        if row is None:
+            raise TransientFault("another gateway keeps the read model")
+        inbox = self._make_inbox()
+        try:
+            self._seen = dict(await self._store.seen())
+            attachment = await inbox.attach(row.positions)
+            if attachment.positions != row.positions:
+                row = await self._commit(row, attachment.positions, {}, Changes(self._reader))
+            self.fault = ""
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keep_lease(row.epoch))
+                tasks.create_task(self._follow(row, inbox))
+        finally:
+            await _quietly(inbox.close())
+            await _quietly(self._store.release(GATEWAY_PARTITION, row.epoch))
+
+    async def _keep_lease(self, epoch: int) -> None:
+        while True:
+            await self._clock.sleep(RENEW_S)
+            if not await self._store.renew(GATEWAY_PARTITION, epoch, LEASE_S):
+                raise Fenced("another gateway keeps the read model")
+
+    async def _follow(self, row: PartitionRow, inbox: Inbox) -> None:
+        while True:
+            messages = await inbox.take(BATCH_MAX, LOOK_S if self.ready else 0.05)
+            if await inbox.verify(row.positions):
+                raise _Moved("EVENTS is another incarnation")
+            if messages:
+                row = await self._apply(row, messages)
+            elif not self.ready:
+                self.ready = await inbox.confirm_empty()
+            self._watch()
+
+    async def _apply(self, row: PartitionRow, messages: Sequence[Received]) -> PartitionRow:
+        changes, seen = Changes(self._reader), dict(self._seen)
+        applied: list[tuple[ReadEvent, Wire]] = []
+        for message in messages:
+            if parse(message.subject).kind == "relay":
+                self._note_marker(message, seen)
+                continue
+            event = self._read(message)
+            if event is None or event.n != seen.get(event.partition, 0) + 1:
+                continue
+            seen[event.partition] = event.n
+            body = await self._apply_one(changes, event)
+            if body is not None:
+                applied.append((event, body))
+        last = messages[-1]
+        before = row.positions[last.stream]
+        witness = Witness(before.created_us, last.sequence, last.time_us)
+        row = await self._commit(row, {last.stream: witness}, seen, changes)
+        self._on_applied(applied)
+        return row
+
+    def _read(self, message: Received) -> ReadEvent | None:
+        try:
+            return read_published(message.payload)
+        except MalformedMessage:
+            log.exception("not an event", extra={"sequence": message.sequence})
+            return None
+
+    async def _apply_one(self, changes: Changes, event: ReadEvent) -> Wire | None:
+        """Apply one event; what cannot be applied is left out of the view, loudly."""
+        try:
+            body = read_event(event.topic, event.data)
+            kind = kind_of(event.topic)
+            if kind == "run":
+                await self._runs.apply(changes, event, body)
+            elif kind == "approval":
+                await apply_approval(changes, event, body)
+            elif kind in _CATALOG_KINDS:
+                await apply_catalog(changes, event, body)
+            elif kind == "partition":
+                await apply_parking(changes, event, body)
+                if await self._runs.knows(changes, event):
+                    await self._runs.apply(changes, event, body)
+        except (MalformedMessage, BrokenInvariant):
+            log.exception(
+                "an event cannot be shown", extra={"event": f"{event.partition}/{event.n}"}
+            )
+            return None
+        return body
+
+    async def _commit(
+        self,
+        row: PartitionRow,
+        positions: Mapping[str, Witness],
+        seen: dict[str, int],
+        changes: Changes,
+    ) -> PartitionRow:
+        await self._store.commit(
+            ProjectionCommit(
+                partition=row.partition,
+                epoch=row.epoch,
+                commit_number=row.commit_number,
+                positions=positions,
+                seen=seen,
+                upserts=changes.upserts,
+                deletes=changes.deletes,
+            )
+        )
+        self._seen.update(seen)
+        for partition, n in seen.items():
+            self._metrics.set(PROJECTED_NUMBER, n, partition)
+        return PartitionRow(
+            row.partition, row.owner, row.epoch, row.commit_number + 1, row.n, row.chain_head,
+            positions,
+        )  # fmt: skip
+
+    def _note_marker(self, message: Received, seen: dict[str, int]) -> None:
+        marker = Marker.model_validate_json(message.payload)
+        if marker.last > seen.get(marker.partition, 0):
+            self._late.setdefault(marker.partition, _Late(marker.last, message.time_us))
+
+    def _watch(self) -> None:
+        """Tell of partitions whose markers are ahead of what was applied for too long."""
+        for partition, late in list(self._late.items()):
+            if self._seen.get(partition, 0) >= late.last:
+                del self._late[partition]
+                self._metrics.set(PROJECTION_LAG, 0, partition)
+                continue
+            age_us = self._clock.now_us() - late.since_us
+            self._metrics.set(PROJECTION_LAG, age_us / MICROSECONDS, partition)
+            if age_us > LATE_US:
+                log.error("events are missing in EVENTS", extra={"partition": partition})
+
+
+class _Moved(Exception):
+    """The stream is no longer the one our position is in."""
+
+
+async def _quietly(ending: Awaitable[None]) -> None:
+    """End something as far as that is possible."""
+    try:
+        async with asyncio.timeout(RENEW_S):
+            await ending
+    except (TransientFault, TimeoutError):
+        log.info("the lease runs out by itself")

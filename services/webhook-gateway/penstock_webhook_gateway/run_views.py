@@ -1,0 +1,131 @@
+"""Folding run events into the read model with the core's own `evolve`."""
+
+from collections import OrderedDict
+
+from penstock_contracts.agent.v1 import AgentManifest
+from penstock_contracts.records import ReadEvent
+from penstock_contracts.run.v1 import RunStarted
+from penstock_contracts.values import Wire
+from penstock_contracts.workflow.v1 import WorkflowDefinition
+from penstock_core.decision import BrokenInvariant
+from penstock_core.run.evolve import evolve
+from penstock_core.run.snapshot import (
+    header_document,
+    node_document,
+    read_header,
+    read_node,
+    with_nodes,
+)
+from penstock_core.run.state import RunState
+from penstock_core.workflow.plan import Plan, compile_plan
+from penstock_runtime.ports.projection import ViewRow
+from penstock_webhook_gateway.changes import Changes
+from penstock_webhook_gateway.kinds import View, node_row_id
+
+RUNS_MAX = 5_000  # states kept in memory
+PLANS_MAX = 500
+
+
+class RunViews:
+    """States of runs as far as events were applied; what is not in memory is read from rows."""
+
+    def __init__(self) -> None:
+        """Begin with nothing in memory."""
+        self._kept: OrderedDict[str, RunState] = OrderedDict()
+        self._plans: OrderedDict[tuple[str, str, str], Plan] = OrderedDict()
+
+    def forget(self) -> None:
+        """Drop everything: a commit has failed."""
+        self._kept.clear()
+
+    async def knows(self, changes: Changes, event: ReadEvent) -> bool:
+        """Tell whether the event's aggregate is a run of ours."""
+        if event.aggregate_id in self._kept:
+            return True
+        row = await changes.get(View.RUN, event.meta.tenant, event.aggregate_id)
+        return row is not None
+
+    async def apply(self, changes: Changes, event: ReadEvent, body: Wire) -> None:
+        """Fold one event and put the rows it changes.
+
+        Raises:
+            BrokenInvariant: the event does not follow from what was applied before.
+        """
+        run_id, tenant = event.aggregate_id, event.meta.tenant
+        before = await self._state(changes, run_id, tenant, body)
+        after = evolve(before, body)
+        self._kept[run_id] = after
+        self._kept.move_to_end(run_id)
+        while len(self._kept) > RUNS_MAX:
+            self._kept.popitem(last=False)
+        self._put(changes, before, after)
+
+    def _put(self, changes: Changes, before: RunState, after: RunState) -> None:
+        header = header_document(after)
+        changes.put(
+            ViewRow(
+                View.RUN, after.tenant, after.run_id, after.trigger_aggregate,
+                after.started_us, after.status.value, after.workflow, header,
+            )
+        )  # fmt: skip
+        if after.nodes is before.nodes or after.plan is None:
+            return
+        for place, name in enumerate(after.plan.order):
+            node = after.nodes[name]
+            if before.nodes.get(name) is not node:
+                changes.put(
+                    ViewRow(
+                        View.NODE, after.tenant, node_row_id(after.run_id, name), after.run_id,
+                        place, "", "", node_document(node),
+                    )
+                )  # fmt: skip
+
+    async def _state(self, changes: Changes, run_id: str, tenant: str, body: Wire) -> RunState:
+        kept = self._kept.get(run_id)
+        if kept is not None:
+            return kept
+        if isinstance(body, RunStarted):
+            plan = await self._plan(
+                changes, tenant, body.workflow, body.definition_digest, dict(body.agents)
+            )
+            return RunState(run_id, plan=plan)
+        row = await changes.get(View.RUN, tenant, run_id)
+        if row is None:
+            raise BrokenInvariant(f"no row for run {run_id}")
+        started = read_header(row.body, None)
+        agents = row.body.get("agents")
+        plan = await self._plan(
+            changes, tenant, started.workflow, started.definition_digest,
+            {str(key): str(value) for key, value in agents.items()}
+            if isinstance(agents, dict)
+            else {},
+        )  # fmt: skip
+        prefix = len(run_id) + 1
+        nodes = {
+            node.id[prefix:]: read_node(node.body)
+            for node in await changes.children(View.NODE, tenant, run_id)
+        }
+        return with_nodes(read_header(row.body, plan), nodes)
+
+    async def _plan(
+        self, changes: Changes, tenant: str, workflow: str, digest: str, agents: dict[str, str]
+    ) -> Plan:
+        key = (tenant, digest, ",".join(f"{k}={v}" for k, v in sorted(agents.items())))
+        plan = self._plans.get(key)
+        if plan is not None:
+            return plan
+        row = await changes.get(View.DEFINITION, tenant, digest)
+        if row is None:
+            raise BrokenInvariant(f"no row for workflow {workflow} {digest}")
+        manifests: dict[str, AgentManifest] = {}
+        for name, wanted in agents.items():
+            manifest = await changes.get(View.MANIFEST, tenant, wanted)
+            if manifest is None:
+                raise BrokenInvariant(f"no row for agent {name} {wanted}")
+            manifests[name] = AgentManifest.model_validate(manifest.body)
+        definition = WorkflowDefinition.model_validate(row.body)
+        plan = compile_plan(definition, digest, manifests, agents)
+        self._plans[key] = plan
+        if len(self._plans) > PLANS_MAX:
+            self._plans.popitem(last=False)
+        return plan
