@@ -144,6 +144,7 @@ def _scheduler() -> Permissions:
             f"{API}.DIRECT.GET.{HEARTBEAT_STREAM}.>",
             f"$JS.FC.{HEARTBEAT_STREAM}.>",
             f"{ROOT}.*.task.>",
+            f"{ROOT}.*.trigger.>",  # redrive puts parked triggers back
             f"{ROOT}.*.run.>",
             f"{ROOT}.*.catalog.>",
             *_to_approvals(
@@ -190,6 +191,10 @@ def _approval() -> Permissions:
             *owned,
             *_look(Stream.EVENTS.value),
             *_to_runs(run_v1.ApplyDecision.TYPE),
+            *_to_approvals(  # redrive puts parked requests back
+                approval_v1.RequestApproval.TYPE,
+                approval_v1.WithdrawApproval.TYPE,
+            ),
             *_events(*APPROVAL_EVENT_KINDS),
             relay_marker(APPROVAL_PARTITION),
             f"{ROOT}.*.dead.>",

@@ -8,6 +8,7 @@ import base64
 from dataclasses import dataclass, replace
 
 from penstock_contracts import subjects
+from penstock_contracts.approval.v1 import CastVote
 from penstock_contracts.codes import Code
 from penstock_contracts.ids import derive
 from penstock_contracts.partition.v1 import (
@@ -15,10 +16,16 @@ from penstock_contracts.partition.v1 import (
     MessageParked,
     MessageRedriven,
 )
+from penstock_contracts.registry import name_of
+from penstock_contracts.run.v1 import ApplyDecision
 from penstock_contracts.subjects import Stream
 from penstock_contracts.values import SYSTEM_TENANT, Wire
 from penstock_core.decision import BrokenInvariant, Context, Decision, Outcome, Rejection, Stale
 from penstock_core.effects import Effect, KeepDead, Outstanding, PutBack
+
+# Commands that only their author may publish: the run asks for its decision again, and a voter
+# votes again, so these are let go instead of put back.
+_OTHERS_WORD = frozenset({name_of(ApplyDecision.TYPE), name_of(CastVote.TYPE)})
 
 
 def without(parked: tuple[MessageParked, ...], event: MessageRedriven) -> tuple[MessageParked, ...]:
@@ -50,6 +57,7 @@ def parking_effects(before: tuple[MessageParked, ...], event: Wire) -> tuple[Eff
                 PutBack(item.stream, item.subject, base64.b64decode(item.raw))
                 for item in before
                 if (item.stream, item.sequence) == wanted
+                and item.subject.rpartition(".")[2] not in _OTHERS_WORD
             )
         case _:
             return ()

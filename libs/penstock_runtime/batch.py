@@ -19,7 +19,7 @@ from penstock_core.decision import BrokenInvariant, Context, Decision, Outcome, 
 from penstock_core.effects import Effect, reask_after
 from penstock_core.parking import ParkedState, parking_effects, redrive
 from penstock_runtime.cells import UNKNOWN, Cell, Cells
-from penstock_runtime.domain import Addressed, Domain, Labels
+from penstock_runtime.domain import Addressed, Aggregate, Domain, Labels
 from penstock_runtime.ports.inbox import Received
 from penstock_runtime.ports.ledger import Commit, OpenEntry, PartitionRow, Witness
 from penstock_runtime.telemetry.metrics import PARKED, REJECTED, Metrics
@@ -228,7 +228,7 @@ class Batch:
         self._reindex(aggregate_id, cell, dues, context.now_us)
 
     def _record(
-        self, aggregate_id: str, cell: Cell, event: Wire, after: Any, context: Context
+        self, aggregate_id: str, cell: Cell, event: Wire, after: Aggregate, context: Context
     ) -> None:
         labels = self._labels(after, cell, context)
         meta = EventMeta(
@@ -245,7 +245,7 @@ class Batch:
         self.chain = chain_hash(self.chain, aggregate_id, after.version, topic, state)
         self.records.append(NewRecord(aggregate_id, after.version, topic, state))
 
-    def _labels(self, after: Any, cell: Cell, context: Context) -> Labels:
+    def _labels(self, after: Aggregate, cell: Cell, context: Context) -> Labels:
         if isinstance(after, ParkedState):
             return Labels(tenant=context.tenant, traceparent=context.traceparent)
         return self.domain.labels(after)

@@ -110,9 +110,7 @@ class Renderer:
         }
         if about is not None:
             body["subject"] = about
-        for key, value in (extra or {}).items():
-            if value:
-                body[key] = value
+        body.update({key: value for key, value in (extra or {}).items() if value})
         body["data"] = data
         return to_json(body)
 

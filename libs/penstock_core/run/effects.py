@@ -20,7 +20,6 @@ from penstock_contracts.subjects import Stream
 from penstock_contracts.task.v1 import ClaimAnswer, TaskMessage
 from penstock_contracts.trigger.v1 import ConfirmStart
 from penstock_contracts.values import JsonObject, Wire
-from penstock_contracts.workflow.v1 import Gate
 from penstock_core.decision import BrokenInvariant
 from penstock_core.effects import (
     REASK_FIRST_US,
@@ -205,7 +204,7 @@ def _request_approval(state: RunState, name: str) -> SendCommand:
         node=name,
         attempt=node.attempt + 1,
         title=str(_shown(state, plan_node.gate_title) or f"{state.workflow}: {name}"),
-        context=_gate_context(state, plan_node, gate),
+        context=_gate_context(state, plan_node),
         approvers=gate.approvers,
         requested_by=state.requested_by,
         reason_required=gate.reason_required,
@@ -215,7 +214,7 @@ def _request_approval(state: RunState, name: str) -> SendCommand:
     return _approval_command(state, node.approval_id, body)
 
 
-def _gate_context(state: RunState, node: PlanNode, gate: Gate) -> JsonObject:
+def _gate_context(state: RunState, node: PlanNode) -> JsonObject:
     """Give what approvers see: the gate's own `show`, the agent and its resolved input."""
     context: JsonObject = {}
     shown = _shown(state, node.gate_show)

@@ -32,7 +32,7 @@ def node_document(node: NodeState) -> JsonObject:
     return {field.name: _plain(getattr(node, field.name)) for field in fields(node)}
 
 
-def _plain(value: Any) -> JsonValue:
+def _plain(value: Any) -> JsonValue:  # noqa: ANN401 - a field of whatever type
     if isinstance(value, Failure | RunCause | MessageParked):
         return value.to_data()
     if isinstance(value, tuple):

@@ -65,10 +65,7 @@ def _event(message: Received, headers: dict[str, str]) -> tuple[JsonObject, str]
             raise MalformedMessage("a structured CloudEvent is a JSON object")
         return _checked(body)
     given = headers.get("nats-msg-id")
-    if given:
-        trigger_id = f"msg:{given}"
-    else:
-        trigger_id = f"seq:{message.sequence}/{message.time_us}"
+    trigger_id = f"msg:{given}" if given else f"seq:{message.sequence}/{message.time_us}"
     return {"id": trigger_id, "data": body}, _bounded(trigger_id)
 
 

@@ -20,14 +20,19 @@ ADMIN = "admin"
 RETRY_S = 0.5
 
 
-async def issue_admin_token(path: Path, tenant: str, publisher: Publisher, clock: Clock) -> None:
-    """Ask the catalog to know the token in `path`; asking again changes nothing.
-
-    Only the hash leaves this process. A file that others may read is used all the same, but said.
-    """
+def read_token(path: Path) -> str:
+    """Read the token's file; one that others may read is used all the same, but said."""
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         log.warning("others may read the admin token's file", extra={"file": str(path)})
-    digest = token_hash(path.read_text(encoding="utf-8").strip())
+    return path.read_text(encoding="utf-8").strip()
+
+
+async def issue_admin_token(path: Path, tenant: str, publisher: Publisher, clock: Clock) -> None:
+    """Ask the catalog to know `token`; asking again changes nothing.
+
+    Only the hash leaves this process.
+    """
+    digest = token_hash(token)
     command = IssueToken(name=ADMIN, sha256=digest, roles=(Role.ADMIN.value,))
     envelope = Envelope(
         id=derive("bootstrap", tenant, digest),

@@ -21,7 +21,7 @@ from penstock_adapters.system.prometheus import PrometheusMetrics
 from penstock_runtime.ports.health import Check
 from penstock_runtime.telemetry.metrics import NATS_ERRORS
 from penstock_webhook_gateway.app import application, checks
-from penstock_webhook_gateway.bootstrap import issue_admin_token
+from penstock_webhook_gateway.bootstrap import issue_admin_token, read_token
 from penstock_webhook_gateway.http.context import Doors
 from penstock_webhook_gateway.projection import SOURCES, Projection
 from penstock_webhook_gateway.settings import GatewaySettings
@@ -67,9 +67,8 @@ async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
         async with ops, _serving(app, settings), asyncio.TaskGroup() as tasks:
             working = [tasks.create_task(projection.run())]
             if settings.admin_token_file is not None:
-                issuing = issue_admin_token(
-                    settings.admin_token_file, settings.tenant, publisher, clock
-                )
+                token = read_token(settings.admin_token_file)
+                issuing = issue_admin_token(token, settings.tenant, publisher, clock)
                 working.append(tasks.create_task(issuing))
             await stop.wait()
             for task in working:
