@@ -15,7 +15,7 @@ import pytest
 
 from penstock_adapters.bubblewrap import BubblewrapSandbox
 from penstock_adapters.bubblewrap.identity import HOST_UIDS
-from penstock_runtime.ports.sandbox import ExitReason, SandboxResult, SandboxSpec
+from penstock_runtime.ports.sandbox import ExitReason, Mount, SandboxResult, SandboxSpec
 from penstock_testkit.sandbox_probes import LIMITS, MIB, WAIT_S
 from penstock_testkit.sandboxes import opened_bubblewrap
 
@@ -413,3 +413,34 @@ async def test_agents_do_not_see_each_other(
         await running
     assert "mine" not in files
     assert len(processes) <= 3
+
+
+async def test_private_files_that_are_shown_can_be_read_and_only_they(
+    sandbox: BubblewrapSandbox, spec: BuildSpec, tmp_path: Path
+):
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    (private / ".env").write_text("KEY=1")
+    (private / ".env").chmod(0o600)
+    code = (
+        "give([open('/penstock/repo/.env').read(),"
+        " attempt(lambda: open('/penstock/repo/.env', 'w')),"
+        " attempt(lambda: open('/proc/1/environ').read()), call(105, 0), call(304, 0, 0, 0)])"
+    )
+    task = replace(spec(code), mounts=(Mount(private, "/penstock/repo"),))
+    result = await asyncio.wait_for(sandbox.run(task, lambda _: None), WAIT_S)
+    text, write, environ, *calls = json.loads(result.output or b"null")
+    assert (text, write) == ("KEY=1", "EROFS")
+    assert calls in (["EPERM", "EPERM"], ["EINVAL", "EPERM"])
+    assert environ == "EACCES" or os.geteuid() != 0
+
+
+async def test_the_environment_does_not_reach_what_gives_up_root(
+    sandbox: BubblewrapSandbox, spec: BuildSpec
+):
+    lines: list[str] = []
+    task = replace(spec("give(os.environ['LD_PRELOAD'])"), env={"LD_PRELOAD": "/penstock/none.so"})
+    result = await asyncio.wait_for(sandbox.run(task, lambda line: lines.append(line.text)), WAIT_S)
+    assert result.output == b'"/penstock/none.so"'
+    # The loader complains once, for the agent itself; it would for setpriv and the shell too.
+    assert sum("none.so" in line for line in lines) == 1

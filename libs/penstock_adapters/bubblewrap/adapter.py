@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+import sysconfig
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +17,13 @@ from penstock_adapters.bubblewrap.identity import Identity, identities
 from penstock_adapters.bubblewrap.launcher import Launcher, Slot
 from penstock_adapters.bubblewrap.obstacles import explain
 from penstock_adapters.bubblewrap.seccomp import UnknownMachine, filter_program
-from penstock_adapters.bubblewrap.task import BadSpec, TaskFiles
+from penstock_adapters.bubblewrap.task import BadSpec, TaskFiles, open_to_all, readable_to_all
 from penstock_adapters.bubblewrap.tree import SandboxTree
 from penstock_adapters.bubblewrap.view import ViewTooWide, host_view, make_etc
 from penstock_adapters.egress import EgressDecision, EgressPolicy, EgressProxy
 from penstock_adapters.process.adapter import DEFAULT_GRACE_S, start_failed
 from penstock_adapters.process.scratch import Scratch
-from penstock_adapters.process.supervision import Ending, Supervisor, complete, conclude
+from penstock_adapters.process.supervision import Ending, Supervisor, complete, conclude, outcome
 from penstock_runtime.ports.sandbox import (
     ExitReason,
     Limits,
@@ -58,6 +61,13 @@ class _Ready:
     identity: Identity
     view: tuple[str, ...]
     launcher: Launcher
+    reader: Launcher | None
+
+    async def close(self) -> None:
+        for launcher in (self.launcher, self.reader):
+            if launcher is not None:
+                await launcher.close()
+        self.identity.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +144,7 @@ class BubblewrapSandbox:
         task = asyncio.create_task(self._run(state, spec, on_log))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            task.cancel()
-            await asyncio.wait({task})
-            raise
+        return await outcome(task)
 
     async def _prepare(self) -> _Ready | _Blocked:
         if self._closed:
@@ -159,18 +164,19 @@ class BubblewrapSandbox:
             return _Blocked(f"cannot show agents what they need: {error}", "move it elsewhere")
         program = self._filter()
         error = ""
-        candidates = await asyncio.to_thread(identities)
+        candidates = await asyncio.to_thread(self._identities)
         ready: _Ready | None = None
         for identity in candidates:
             if ready is None:
-                launcher = Launcher(bwrap, identity, program, self._cgroups, self._spare)
-                ready = _Ready(identity, self._view(identity, view), launcher)
-                refused = await self._trial(ready)
+                candidate = self._candidate(bwrap, identity, view, program)
+                refused = await self._trial(candidate)
                 if refused is None:
-                    continue
-                error, ready = error or refused, None
-                await launcher.close()
-            identity.close()
+                    ready = candidate
+                else:
+                    error = error or refused
+                    await candidate.close()
+            else:
+                identity.close()
         return ready or _Blocked(*explain(error))
 
     def _filter(self) -> bytes | None:
@@ -179,6 +185,21 @@ class BubblewrapSandbox:
         except UnknownMachine:
             self._degraded = (*self._degraded, _NO_FILTER)
             return None
+
+    def _identities(self) -> list[Identity]:
+        needed = [sysconfig.get_path("purelib"), sys.executable]
+        private = not all(open_to_all(os.stat(path)) for path in needed)
+        private = private or not all(readable_to_all(path) for path in self._readable)
+        return identities(private=private)
+
+    def _candidate(
+        self, bwrap: str, identity: Identity, view: list[str], program: bytes | None
+    ) -> _Ready:
+        launcher = Launcher(bwrap, identity, program, self._cgroups, self._spare)
+        reader = None
+        if identity.reader is not None:
+            reader = Launcher(bwrap, identity.reader, program, self._cgroups, spare=0)
+        return _Ready(identity, self._view(identity, view), launcher, reader)
 
     def _view(self, identity: Identity, view: list[str]) -> tuple[str, ...]:
         folder = self._scratch.task_folder()
@@ -222,7 +243,10 @@ class BubblewrapSandbox:
         files: TaskFiles,
         on_log: Callable[[LogLine], None],
     ) -> SandboxResult:
-        slot = await ready.launcher.take()
+        launcher = ready.launcher
+        if ready.reader is not None and not await asyncio.to_thread(files.readable_to_all):
+            launcher = ready.reader
+        slot = await launcher.take()
         own_namespace = ready.identity.host_uid is None
         tree = SandboxTree(slot, spec.limits, own_namespace=own_namespace)
         loop = asyncio.get_running_loop()
@@ -231,7 +255,7 @@ class BubblewrapSandbox:
             if slot.group is not None:
                 slot.group.limit(spec.limits)
             loop.add_reader(slot.status, _follow, loop, slot.status, tree)
-            slot.start(files.arguments(ready.view))
+            slot.start(files.arguments(ready.view), files.script())
             supervisor = Supervisor(slot.child, tree, spec.limits, on_log, self._grace_s)
             ending = await supervisor.run()
             return _result(slot, ending, files, spec.limits)
@@ -274,8 +298,7 @@ class BubblewrapSandbox:
         if self._prepared is not None:
             state = await self._prepared
             if isinstance(state, _Ready):
-                await state.launcher.close()
-                state.identity.close()
+                await state.close()
         self._scratch.close()
 
 

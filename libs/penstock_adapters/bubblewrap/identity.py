@@ -4,7 +4,8 @@ An ordinary user's agents run under that user's uid, without capabilities, in a 
 their own. Under root, mapping root to somebody else is not enough: a process that leaves its
 namespaces, or meets a file of root, would be root. So bwrap runs in a user namespace that maps
 every id to itself (it may then read what root may: an interpreter below a 0700 home), and the
-agent's program is started by `setpriv` under an unprivileged uid, without any capability.
+agent's program is started by `setpriv` under an unprivileged uid, without any capability. Only a
+task that is shown files not readable to all (a private repository) keeps one: to read them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 INSIDE_UID = 65534
@@ -54,6 +55,8 @@ class Identity:
         prefix: Command inside the sandbox that becomes the agent.
         isolation: The identity in a few words.
         degraded: What is weaker than it should be.
+        reader: The same with the one capability to read what it is shown whoever owns it, for
+            tasks with files that are not readable to all; None if `self` can read them anyway.
     """
 
     uid: int
@@ -63,6 +66,7 @@ class Identity:
     prefix: tuple[str, ...]
     isolation: str
     degraded: tuple[str, ...] = ()
+    reader: Identity | None = None
 
     def close(self) -> None:
         """Release the descriptor."""
@@ -70,13 +74,26 @@ class Identity:
             os.close(self.namespace)
 
 
-def identities() -> list[Identity]:
-    """The identities possible here, the best first."""
+def identities(*, private: bool) -> list[Identity]:
+    """The identities possible here, the best first.
+
+    Args:
+        private: Some of what every agent needs is not readable to all.
+    """
     if os.geteuid() != 0:
         return [_own_user(nested=False), _own_user(nested=True)]
     dropped = _unprivileged()
-    mapped = _mapped_root()
-    return [mapped] if dropped is None else [dropped, mapped]
+    if dropped is None or dropped.reader is None or dropped.namespace is None:
+        return [_mapped_root()]
+    reader = replace(
+        dropped.reader,
+        namespace=os.dup(dropped.namespace),
+        isolation=f"{dropped.isolation}, with the capability to read all it is shown",
+    )
+    if private:
+        dropped.close()
+        return [reader, _mapped_root()]
+    return [dropped, reader, _mapped_root()]
 
 
 def _own_user(*, nested: bool) -> Identity:
@@ -116,17 +133,23 @@ def _unprivileged() -> Identity | None:
     if uid is None or namespace is None:
         return None
     capabilities = [item for name in _NEEDED_CAPABILITIES for item in ("--cap-add", name)]
-    return Identity(
+    identity = Identity(
         uid=uid,
         host_uid=uid,
         flags=("--userns", str(NAMESPACE_FD), *capabilities),
         namespace=namespace,
-        prefix=_drop_command(uid),
+        prefix=_drop_command(uid, "-all"),
         isolation=f"user namespace of the executor, unprivileged uid {uid}",
     )
+    reader = replace(
+        identity,
+        flags=(*identity.flags, "--cap-add", "CAP_DAC_READ_SEARCH"),
+        prefix=_drop_command(uid, "-all,+dac_read_search"),
+    )
+    return replace(identity, reader=reader)
 
 
-def _drop_command(uid: int) -> tuple[str, ...]:
+def _drop_command(uid: int, capabilities: str) -> tuple[str, ...]:
     setpriv = shutil.which("setpriv", path="/usr/bin:/bin:/usr/sbin:/sbin")
     if setpriv is None or Path(setpriv).resolve().name == "busybox":
         return (sys.executable, "-I", "-S", "-c", _DROP.format(uid))
@@ -135,8 +158,9 @@ def _drop_command(uid: int) -> tuple[str, ...]:
         f"--reuid={uid}",
         f"--regid={uid}",
         "--clear-groups",
-        "--inh-caps=-all",
-        "--bounding-set=-all",
+        f"--inh-caps={capabilities}",
+        f"--ambient-caps={capabilities}",
+        f"--bounding-set={capabilities}",
         "--no-new-privs",
     )
 

@@ -27,14 +27,20 @@ REFILL_DELAY_S = 0.05
 STATUS_BYTES = 64 * 1024
 """Bytes read from bwrap's status pipe at once."""
 
+PIPE_BYTES = 64 * 1024
+"""What a pipe holds unless it is made larger."""
+
 ARGUMENT_BYTES = 1024 * 1024
-"""Most that one task's arguments (mounts and environment) may take."""
+"""Most that one task's mounts, and its environment, may take each."""
 
 REMOVE_TRIES = 50
 REMOVE_WAIT_S = 0.02
 
 LAUNCH_SCRIPT = "/penstock/.launch"
-"""Shell script inside the sandbox that becomes the agent."""
+"""Shell script inside the sandbox that sets the environment and becomes the agent.
+
+The environment is set here and not by bwrap: a variable like LD_PRELOAD must not reach the
+program that gives up root. The script is never on a disk, for it holds secrets."""
 
 _TAKE_NAMESPACE = (
     "/bin/sh",
@@ -57,6 +63,9 @@ _ISOLATION = (
     "--cap-drop",
     "ALL",
     "--clearenv",
+    "--setenv",
+    "PATH",
+    "/usr/bin:/bin",
 )
 
 
@@ -67,26 +76,25 @@ class Slot:
     child: Child
     group: Group | None
     arguments: int
+    script: int
+    script_at: int
     status: int
     pid1: int | None = None
     exit_code: int | None = None
     _text: bytes = field(default=b"", repr=False)
 
-    def start(self, arguments: Sequence[str]) -> None:
-        """Hand over the arguments; from here the task runs.
+    def start(self, arguments: Sequence[str], script: bytes) -> None:
+        """Hand over the script to run and the arguments; from here the task runs.
 
         Raises:
-            OSError: They are too large for the pipe.
+            OSError: They are too large for a pipe.
         """
-        data = b"".join(os.fsencode(argument) + b"\0" for argument in arguments)
-        if len(data) > ARGUMENT_BYTES:
-            raise OSError("the task's environment and mounts are too large")
-        fcntl.fcntl(self.arguments, fcntl.F_SETPIPE_SZ, max(65536, len(data)))
-        written = os.write(self.arguments, data)
-        os.close(self.arguments)
-        self.arguments = -1
-        if written != len(data):
-            raise OSError("the task's environment and mounts are too large")
+        last = ("--perms", "0444", "--ro-bind-data", str(self.script_at), LAUNCH_SCRIPT)
+        data = b"".join(os.fsencode(argument) + b"\0" for argument in (*arguments, *last))
+        script_end, self.script = self.script, -1
+        _fill(script_end, script)
+        arguments_end, self.arguments = self.arguments, -1
+        _fill(arguments_end, data)
 
     def read_status(self) -> bool:
         """Take in what bwrap tells: the sandbox's pid 1, and the agent's exit code.
@@ -113,10 +121,10 @@ class Slot:
 
     async def close(self) -> None:
         """Kill what is left, and remove the group."""
-        for fd in (self.arguments, self.status):
+        for fd in (self.arguments, self.script, self.status):
             if fd >= 0:
                 os.close(fd)
-        self.arguments = self.status = -1
+        self.arguments = self.script = self.status = -1
         self.child.close()
         if self.group is None:
             return
@@ -176,22 +184,24 @@ class Launcher:
 
     async def _spawn(self) -> Slot:
         arguments_read, arguments_write = _high_pipe()
+        script_read, script_write = _high_pipe()
         status_read, status_write = _high_pipe()
         filter_fd = _memory_file(self._program)
-        passed = [arguments_read, status_write, *([] if filter_fd is None else [filter_fd])]
+        passed = [arguments_read, script_read, status_write]
+        passed += [] if filter_fd is None else [filter_fd]
         command = self._command(arguments_read, status_write, filter_fd)
         try:
             child = Child.spawn(command, env={}, pass_fds=passed, stdin=self._identity.namespace)
         except OSError:
             os.close(arguments_write)
+            os.close(script_write)
             os.close(status_read)
             raise
         finally:
             for fd in passed:
                 os.close(fd)
         os.set_blocking(status_read, False)
-        os.set_blocking(arguments_write, False)
-        slot = Slot(child, None, arguments_write, status_read)
+        slot = Slot(child, None, arguments_write, script_write, script_read, status_read)
         try:
             if self._cgroups is not None:
                 slot.group = self._cgroups.make()
@@ -217,6 +227,20 @@ class Launcher:
             await asyncio.wait({self._refilling})
         while self._parked:
             await self._parked.pop().close()
+
+
+def _fill(pipe: int, data: bytes) -> None:
+    """Write all data into an empty pipe at once, and close it."""
+    try:
+        if len(data) > ARGUMENT_BYTES:
+            raise OSError("the task's environment and mounts are too large")
+        os.set_blocking(pipe, False)
+        if len(data) > PIPE_BYTES:
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, len(data))
+        if os.write(pipe, data) != len(data):
+            raise OSError("the task's environment and mounts are too large")
+    finally:
+        os.close(pipe)
 
 
 def _high(fd: int) -> int:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from penstock_adapters.bubblewrap.identity import NAMESPACE_FD, Identity
-from penstock_adapters.bubblewrap.launcher import LAUNCH_SCRIPT
 from penstock_adapters.bubblewrap.view import certificate_bundle
 from penstock_adapters.process.output import Output, read_descriptor
 from penstock_runtime.ports.sandbox import (
@@ -26,6 +25,9 @@ from penstock_runtime.ports.sandbox import (
 
 SHARED_MEMORY_BYTES = 64 * 1024 * 1024
 """Size of /dev/shm, where the task's disk limit is not smaller still."""
+
+LOOK_BOUND = 2_000
+"""Entries looked at to find out whether a tree is readable to all."""
 
 _RESERVED = frozenset(
     {"work", "agent", "input.json", "output.json", "egress.sock", ".launch", ".bin"}
@@ -54,8 +56,6 @@ class TaskFiles:
         self.socket = folder / "egress.sock"
         check_spec(spec)
         _write(folder / "input.json", spec.input)
-        launch = f"exec {shlex.join(spec.command)} {NAMESPACE_FD}<&-\n"
-        _write(folder / "launch", launch.encode())
         self._output = os.open(
             folder / "output.json", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
         )
@@ -65,7 +65,7 @@ class TaskFiles:
     def arguments(self, view: Sequence[str]) -> list[str]:
         """Arguments for bwrap: scratch space, the view of the host, and what is this task's own.
 
-        /tmp comes before the view, which may lie below it; the program comes last.
+        /tmp comes before the view, which may lie below it.
         """
         spec, size = self._spec, str(self._spec.limits.disk_bytes)
         shared = str(min(self._spec.limits.disk_bytes, SHARED_MEMORY_BYTES))
@@ -87,9 +87,15 @@ class TaskFiles:
             arguments += [kind, str(mount.source), mount.target]
         if spec.egress:
             arguments += self._bind("egress.sock", "egress.sock", writable=False)
-        for name, value in self._environment().items():
-            arguments += ["--setenv", name, value]
-        return [*arguments, "--ro-bind", str(self._folder / "launch"), LAUNCH_SCRIPT]
+        return arguments
+
+    def script(self) -> bytes:
+        """The shell script that becomes the agent."""
+        lines = [
+            f"export {name}={shlex.quote(value)}\n" for name, value in self._environment().items()
+        ]
+        lines.append(f"exec {shlex.join(self._spec.command)} {NAMESPACE_FD}<&-\n")
+        return os.fsencode("".join(lines))
 
     def _bind(self, name: str, target: str, *, writable: bool) -> list[str]:
         kind = "--bind" if writable else "--ro-bind"
@@ -113,6 +119,11 @@ class TaskFiles:
         if spec.egress:
             own[ENV_EGRESS_SOCKET] = f"{INSIDE_ROOT}/egress.sock"
         return {**own, **spec.env, **spec.secrets}
+
+    def readable_to_all(self) -> bool:
+        """Whether anybody may read what the agent is shown, as far as a short look can tell."""
+        sources = [self._spec.bundle, *(mount.source for mount in self._spec.mounts)]
+        return all(readable_to_all(source) for source in sources)
 
     async def hand_over(self) -> None:
         """Give writable mounts to the agent's uid, where that is not ours."""
@@ -162,6 +173,30 @@ def check_spec(spec: SandboxSpec) -> None:
             raise BadSpec(f"mount target {mount.target} is taken")
         if not mount.source.exists():
             raise BadSpec(f"mount source for {mount.target} does not exist")
+
+
+def readable_to_all(tree: Path, bound: int = LOOK_BOUND) -> bool:
+    """Whether all may read everything in a tree; False if it has more than `bound` entries."""
+    if not open_to_all(os.lstat(tree)):
+        return False
+    pending = [str(tree)] if tree.is_dir() else []
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                bound -= 1
+                if bound < 0 or not open_to_all(entry.stat(follow_symlinks=False)):
+                    return False
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+    return True
+
+
+def open_to_all(found: os.stat_result) -> bool:
+    """Whether anybody may read a file, or list and enter a folder."""
+    if stat.S_ISLNK(found.st_mode):
+        return True
+    needed = stat.S_IROTH | (stat.S_IXOTH if stat.S_ISDIR(found.st_mode) else 0)
+    return found.st_mode & needed == needed
 
 
 def change_owner(tree: Path, old: int, new: int) -> None:

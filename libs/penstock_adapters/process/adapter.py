@@ -12,7 +12,7 @@ from penstock_adapters.process.child import Child
 from penstock_adapters.process.marked import MARK, MarkedTree
 from penstock_adapters.process.output import read_path
 from penstock_adapters.process.scratch import Scratch
-from penstock_adapters.process.supervision import Supervisor, conclude
+from penstock_adapters.process.supervision import Supervisor, conclude, outcome
 from penstock_runtime.ports.sandbox import (
     ENV_INPUT,
     ENV_OUTPUT,
@@ -70,12 +70,7 @@ class ProcessSandbox:
         task = asyncio.create_task(self._run(spec, on_log))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            task.cancel()
-            await asyncio.wait({task})
-            raise
+        return await outcome(task)
 
     async def _run(self, spec: SandboxSpec, on_log: Callable[[LogLine], None]) -> SandboxResult:
         folder = self._scratch.task_folder()

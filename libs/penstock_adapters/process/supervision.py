@@ -179,6 +179,20 @@ async def complete(work: Coroutine[None, None, None]) -> None:
         raise cancelled
 
 
+async def outcome(task: asyncio.Task[SandboxResult]) -> SandboxResult:
+    """Wait for a task's result; when cancelled, see the task through its own cancellation first."""
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.cancel()
+        await complete(_ended(task))
+        raise
+
+
+async def _ended(task: asyncio.Task[SandboxResult]) -> None:
+    await asyncio.wait({task})
+
+
 def conclude(ending: Ending, output: Output, limits: Limits) -> SandboxResult:
     """Make the result of a task that did start."""
     code = ending.exit.code
