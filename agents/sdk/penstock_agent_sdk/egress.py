@@ -101,12 +101,12 @@ class Forwarder:
                 head, rest = _read_head(client)
                 if head.startswith(b"CONNECT "):
                     upstream.sendall(head + rest)
-                    _pump_both(client, upstream, None)
+                    _pump_both(client, upstream, None, None)
                 else:
                     _plain(client, upstream, head, rest)
         except AgentError as failure:
             _answer(client, b"502 Bad Gateway", failure.message.encode())
-        except (OSError, ValueError):
+        except (OSError, ValueError, IndexError):
             # One connection failing is the client's to notice: it sees its socket closed.
             pass
         finally:
@@ -126,9 +126,8 @@ def _dial(path: str) -> socket.socket:
     return upstream
 
 
-def _read_head(source: socket.socket) -> tuple[bytes, bytes]:
+def _read_head(source: socket.socket, seen: bytes = b"") -> tuple[bytes, bytes]:
     """The head of a message with its blank line, and what came after it."""
-    seen = b""
     while _HEAD_END not in seen:
         chunk = source.recv(CHUNK_BYTES)
         if not chunk:
@@ -151,9 +150,8 @@ def _plain(client: socket.socket, upstream: socket.socket, head: bytes, rest: by
         _answer(client, code + b" Refused by egress proxy", b"refused by the egress proxy\n")
         return
     upstream.sendall(origin_head + rest)
-    client.sendall(early)
     remaining = None if body_bytes is None else max(0, body_bytes - len(rest))
-    _pump_both(client, upstream, remaining)
+    _pump_both(client, upstream, remaining, early)
 
 
 def origin_form(head: bytes) -> tuple[bytes, bytes, int | None]:
@@ -201,16 +199,47 @@ def _answer(client: socket.socket, status: bytes, body: bytes) -> None:
         )
 
 
-def _pump_both(client: socket.socket, upstream: socket.socket, limit: int | None) -> None:
-    """Both directions until each side has closed; at most `limit` further bytes from the client."""
+def _pump_both(
+    client: socket.socket, upstream: socket.socket, limit: int | None, early: bytes | None
+) -> None:
+    """Both directions until each side has closed; at most `limit` further bytes from the client.
+
+    With `early` (bytes already received) the answer is an HTTP response, whose head is made to say
+    that the connection closes: many servers do not repeat that, and a client would send its next
+    request into a connection that is going away.
+    """
     outward = threading.Thread(
         target=_pump, args=(client, upstream, limit), name="egress-pump", daemon=True
     )
     outward.start()
+    if early is not None:
+        _answer_head(client, upstream, early)
     _pump(upstream, client, None)
     with contextlib.suppress(OSError):
         client.shutdown(socket.SHUT_RDWR)
     outward.join(timeout=CONNECT_TIMEOUT_S)
+
+
+def _answer_head(client: socket.socket, upstream: socket.socket, early: bytes) -> None:
+    """Pass on interim answers (1xx) as they are and the final head with `Connection: close`."""
+    while True:
+        head, early = _read_head(upstream, early)
+        status = head.split(b" ", 2)[1]
+        if not status.startswith(b"1") or status == b"101":
+            break
+        client.sendall(head)
+    client.sendall(closing(head) + early)
+
+
+def closing(head: bytes) -> bytes:
+    """A response head that says the connection closes after it."""
+    first, *fields = head.removesuffix(_HEAD_END).split(b"\r\n")
+    kept = [
+        field
+        for field in fields
+        if field.partition(b":")[0].strip().lower() not in (b"connection", b"keep-alive")
+    ]
+    return b"\r\n".join([first, *kept, b"Connection: close"]) + _HEAD_END
 
 
 def _pump(source: socket.socket, sink: socket.socket, limit: int | None) -> None:

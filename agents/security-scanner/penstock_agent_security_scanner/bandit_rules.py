@@ -127,8 +127,12 @@ class BanditScanner:
 
     def __init__(self) -> None:
         logging.getLogger("bandit").setLevel(logging.CRITICAL)
+        profile = {
+            "include": [],
+            "exclude": [test for test, level in SEVERITY.items() if not level],
+        }
         self._manager = bandit_manager.BanditManager(
-            bandit_config.BanditConfig(), "file", quiet=True, ignore_nosec=True
+            bandit_config.BanditConfig(), "file", quiet=True, ignore_nosec=True, profile=profile
         )
         self.unparsed = 0
 

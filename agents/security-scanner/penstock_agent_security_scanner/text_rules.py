@@ -13,7 +13,7 @@ from importlib.resources import files
 
 from penstock_agent_security_scanner.catalogue import RULES, Rule
 
-MAX_LINE_CHARS = 2_000
+MAX_LINE_CHARS = 500
 SUFFIXES: dict[str, frozenset[str]] = {
     "javascript": frozenset({".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx"}),
     "java": frozenset({".java", ".kt", ".kts", ".groovy", ".scala"}),
@@ -37,7 +37,11 @@ class Pattern:
 @cache
 def patterns_for(suffix: str) -> tuple[Pattern, ...]:
     """Patterns of the language with this file extension."""
-    text = files(__package__).joinpath("text_patterns.toml").read_text(encoding="utf-8")
+    text = (
+        files("penstock_agent_security_scanner")
+        .joinpath("text_patterns.toml")
+        .read_text(encoding="utf-8")
+    )
     return tuple(
         Pattern(
             RULES[entry["rule"]],
