@@ -132,7 +132,7 @@ async def test_what_was_not_written_is_dropped_and_not_sent_later(
 
 async def test_an_orderly_stop_of_the_server_is_survived(bus: NatsConnection, nats: RealNats):
     session = bus.session
-    await asyncio.to_thread(nats.restart)
+    nats.restart()
     assert await bus.wait_disconnected(session, WAIT_S)
     assert await bus.wait_connected(WAIT_S)
     assert await NatsPublisher(bus).publish([command(1)]) == [Published.DONE]

@@ -19,6 +19,7 @@ from penstock_runtime.faults import TransientFault
 ENDLESS: Final = -1
 NO_BUFFERING: Final = 0
 DEFAULT_PORT: Final = 4222
+FIRST_TRIES: Final = 3  # of each server: one that is just starting may reset a connection
 
 OnError = Callable[[Exception], None]
 OnChange = Callable[[bool], None]
@@ -202,6 +203,16 @@ class NatsConnection:
         except TimeoutError:
             return
 
+    async def flush(self, timeout_s: float) -> bool:
+        """Wait until the server has read everything sent so far; False if it has not."""
+        if not self._client.is_connected:
+            return False
+        try:
+            await self._client.flushed(timeout_s)
+        except (NatsError, TimeoutError, OSError):  # lost meanwhile, or the server hangs
+            return False
+        return True
+
     async def request(self, subject: str, payload: bytes = b"") -> bytes:
         """Send one message and give its reply.
 
@@ -226,7 +237,7 @@ class NatsConnection:
     async def open(self) -> None:
         """Connect; called once, by `connect`."""
         first_failures: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
-        left = [len(self.settings.servers())]
+        left = [FIRST_TRIES * len(self.settings.servers())]
 
         async def on_error(error: Exception) -> None:
             if not self._connected.is_set() and not first_failures.done():
@@ -317,9 +328,7 @@ class NatsConnection:
         The library's own drain is of no use here: it swallows its cancellation, and then waits
         for a hung server without our bound. Direct subscriptions have no queue to drain.
         """
-        with suppress(NatsError, TimeoutError, OSError):  # not connected, or the server hangs
-            if self._client.is_connected:
-                await self._client.flushed(self.settings.drain_timeout_s)
+        await self.flush(self.settings.drain_timeout_s)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._client.shut(), self.settings.drain_timeout_s)
         self._connected.clear()

@@ -208,6 +208,9 @@ class NatsControl:
     async def listen(self, subject: str, handler: ControlHandler) -> Callable[[], Awaitable[None]]:
         """See the port. Messages are handled one at a time, in order; a backlog is bounded.
 
+        When this returns, the server knows of the subscription, unless it is away: then it will
+        know with the reconnect.
+
         Raises:
             TransientFault: the connection is closed.
         """
@@ -224,6 +227,7 @@ class NatsControl:
                 )
 
         end = await self._connection.subscribe(subject, on_message)
+        await self._connection.flush(self._connection.settings.request_timeout_s)
         worker = asyncio.create_task(_handle(backlog, handler), name=f"control {subject}")
 
         async def stop() -> None:
