@@ -65,7 +65,9 @@ class Cells:
             TransientFault: the store does not answer.
         """
         missing = [aggregate_id for aggregate_id in wanted if aggregate_id not in self._kept]
-        records = await self._reader.load(missing) if missing else {}
+        records: Mapping[str, Sequence[StoredRecord]] = {}
+        if missing:
+            records = await self._reader.load(missing)
         found: dict[str, Cell] = {}
         for aggregate_id, hint in wanted.items():
             kept = self._kept.get(aggregate_id)

@@ -136,8 +136,9 @@ async def _make_good(owner: Owner, relayed_n: int, last_n: int, *, renewed: bool
     await takeover.sweep()
 
 
-def _first(faults: BaseExceptionGroup[BaseException]) -> BaseException:
-    found: BaseException = faults
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found
+def _first(fault: BaseException) -> BaseException:
+    """Give the first fault inside a group, however deep."""
+    if isinstance(fault, BaseExceptionGroup):
+        inner: tuple[BaseException, ...] = fault.exceptions
+        return _first(inner[0])
+    return fault

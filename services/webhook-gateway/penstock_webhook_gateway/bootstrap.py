@@ -27,7 +27,7 @@ def read_token(path: Path) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
-async def issue_admin_token(path: Path, tenant: str, publisher: Publisher, clock: Clock) -> None:
+async def issue_admin_token(token: str, tenant: str, publisher: Publisher, clock: Clock) -> None:
     """Ask the catalog to know `token`; asking again changes nothing.
 
     Only the hash leaves this process.

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from penstock_contracts.envelope import MAX_BODY_BYTES
 from penstock_runtime.telemetry.fields import bound
@@ -18,7 +19,6 @@ from penstock_webhook_gateway.http.problems import Problem, response
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
