@@ -1,15 +1,18 @@
 """Discovery of agents: every `<root>/<folder>/agent.yaml`, read, checked and digested."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from penstock_adapters.yaml import read_document
 from penstock_contracts.agent.v1 import AgentManifest
 from penstock_contracts.envelope import first_fault
+from penstock_core.workflow.plan import manifest_digest
 from penstock_runtime.bundles import (
     MANIFEST_NAME,
     Bundle,
@@ -29,15 +32,7 @@ DigestOf = Callable[[AgentManifest], str]
 
 
 def _read_yaml(text: str, name: str) -> object:
-    from penstock_adapters.yaml import read_document  # noqa: PLC0415
-
     return read_document(text, name).value
-
-
-def _digest_of(manifest: AgentManifest) -> str:
-    from penstock_core.workflow.plan import manifest_digest  # noqa: PLC0415
-
-    return manifest_digest(manifest)
 
 
 def sdk_folder() -> Path | None:
@@ -59,7 +54,7 @@ def default_roots() -> tuple[Path, ...]:
 
 
 def read_bundle(
-    folder: Path, read: ReadYaml = _read_yaml, digest_of: DigestOf = _digest_of
+    folder: Path, read: ReadYaml = _read_yaml, digest_of: DigestOf = manifest_digest
 ) -> Bundle:
     """Read one agent's folder.
 
@@ -74,8 +69,11 @@ def read_bundle(
         manifest = AgentManifest.model_validate(value)
     except ValidationError as error:
         raise BundleFault(f"{path}: {first_fault(error)}") from None
-    except (OSError, ValueError) as error:
-        raise BundleFault(f"{path}: {error}") from error
+    except OSError as error:
+        raise BundleFault(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        said = str(error)  # with line and column where the reader knows them
+        raise BundleFault(said if said.startswith(str(path)) else f"{path}: {said}") from error
     if not manifest.command:
         raise BundleFault(f"{path}: command: an agent in a folder needs a command to run")
     manifest = manifest.model_copy(update={"bundle": bundle_digest(folder)})
@@ -83,7 +81,7 @@ def read_bundle(
 
 
 def discover(
-    roots: Sequence[Path], read: ReadYaml = _read_yaml, digest_of: DigestOf = _digest_of
+    roots: Sequence[Path], read: ReadYaml = _read_yaml, digest_of: DigestOf = manifest_digest
 ) -> Discovery:
     """Read every agent below `roots`; one that cannot be read becomes a fault, not an error."""
     bundles: dict[str, Bundle] = {}
@@ -104,6 +102,13 @@ def discover(
     return Discovery(bundles, tuple(faults))
 
 
+def _stamps(roots: Sequence[Path]) -> Iterable[tuple[Path, int]]:
+    for root in roots:
+        for path in root.glob(f"*/{MANIFEST_NAME}"):
+            with suppress(BundleFault):  # reading it will say what is wrong
+                yield path.parent.resolve(), bundle_stamp(path.parent)
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     bundle: Bundle
@@ -122,7 +127,7 @@ class FolderBundles:
         roots: Sequence[Path],
         builtin: Sequence[AgentManifest] = (),
         read: ReadYaml = _read_yaml,
-        digest_of: DigestOf = _digest_of,
+        digest_of: DigestOf = manifest_digest,
     ) -> None:
         self._roots = tuple(roots)
         self._read = read
@@ -132,12 +137,12 @@ class FolderBundles:
         self._scan = asyncio.Lock()
 
     async def find(self, agent: str, digest: str) -> Bundle | None:
-        """Give the agent as it is on the disk now."""
+        """Give the agent as it is on the disk now; `digest` is for the caller to compare."""
         builtin = self._builtin.get(agent)
         if builtin is not None:
             return builtin
         known = self._known.get(agent)
-        if known is not None and known.bundle.digest == digest and await self._unchanged(known):
+        if known is not None and await self._unchanged(known):
             return known.bundle
         async with self._scan:
             again = self._known.get(agent)
@@ -157,11 +162,14 @@ class FolderBundles:
         return Discovery({**self._builtin, **found.bundles}, found.faults)
 
     def _read_all(self) -> tuple[Discovery, dict[str, _Known]]:
+        # The stamps come first: a change while the digests are taken is then seen as one.
+        stamps = dict(_stamps(self._roots))
         found = discover(self._roots, self._read, self._digest_of)
-        known: dict[str, _Known] = {}
-        for name, bundle in found.bundles.items():
-            if bundle.folder is not None:
-                known[name] = _Known(bundle, bundle_stamp(bundle.folder))
+        known = {
+            name: _Known(bundle, stamps[bundle.folder])
+            for name, bundle in found.bundles.items()
+            if bundle.folder in stamps
+        }
         return found, known
 
     async def _unchanged(self, known: _Known) -> bool:

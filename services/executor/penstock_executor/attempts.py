@@ -191,7 +191,9 @@ class Attempts:
             _log.info("task failed", extra={"code": code, "reason": text})
             self._count(running, code)
         else:
-            _log.debug("task succeeded")
+            # The built-in no-ops take no time at all; a line for each would drown the others.
+            level = logging.INFO if ending.usage.wall_s > 0 else logging.DEBUG
+            _log.log(level, "task succeeded", extra={"wall_s": ending.usage.wall_s})
             self._count(running, "succeeded")
         await self._acknowledge(running.item)
 

@@ -1,6 +1,7 @@
 """Opens the real adapters for the executor."""
 
 import asyncio
+import logging
 import os
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 from penstock_adapters.bubblewrap import BubblewrapSandbox
 from penstock_adapters.bundles import FolderBundles, default_roots, sdk_folder
+from penstock_adapters.egress import EgressDecision
 from penstock_adapters.inline import InlineSandbox, builtin_manifests
 from penstock_adapters.nats.connection import NatsConnection, connect
 from penstock_adapters.nats.connection import NatsSettings as BusSettings
@@ -33,6 +35,8 @@ from penstock_runtime.ports.secrets import Secrets
 from penstock_runtime.telemetry.metrics import NATS_CONNECTED, NATS_ERRORS
 
 BEATS_PER_WAIT = 3  # signs of life within the server's patience
+
+_log = logging.getLogger(__name__)
 
 
 def main() -> int:
@@ -115,11 +119,22 @@ def _empty_folder() -> Generator[Path]:
 def _sandbox(settings: ExecutorSettings, scratch: Path, clock: SystemClock) -> Sandbox:
     match settings.sandbox:
         case SandboxKind.BUBBLEWRAP:
-            return BubblewrapSandbox(scratch, readable=_sdk())
+            return BubblewrapSandbox(scratch, readable=_sdk(), on_egress=_log_egress)
         case SandboxKind.PROCESS:
             return ProcessSandbox(scratch, allow_unsandboxed=settings.allow_unsandboxed)
         case SandboxKind.INLINE:
             return InlineSandbox(clock)
+
+
+def _log_egress(task_id: str, decision: EgressDecision) -> None:
+    extra = {
+        "task": task_id,
+        "host": decision.host,
+        "port": decision.port,
+        "allowed": decision.allowed,
+        "reason": decision.detail,
+    }
+    _log.log(logging.INFO if decision.allowed else logging.WARNING, "egress", extra=extra)
 
 
 def _sdk() -> tuple[Path, ...]:

@@ -64,7 +64,9 @@ class ExecutorSettings(NatsSettings, ServiceSettings):
         description="what isolates agents; `inline` runs the built-in agents only",
     )
     allow_unsandboxed: bool = Field(
-        default=False, description="1 allows `process`, which isolates nothing"
+        default=False,
+        validate_default=True,  # its absence is what must be noticed
+        description="1 allows `process`, which isolates nothing",
     )
     agent_roots: PathList = Field(
         default=(),
