@@ -85,14 +85,18 @@ async def doer(tmp_path: Path) -> AsyncIterator[Doer]:
     folder.mkdir(parents=True)
     (folder / "agent.yaml").write_text(json.dumps(MANIFEST))
     (folder / "agent.py").write_text(AGENT)
-    for path in (tmp_path, tmp_path / "agents", folder):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for path in (tmp_path, tmp_path / "agents", folder, empty):
         path.chmod(0o755)
     manifest = read_bundle(folder, from_json).manifest
     async with opened_bubblewrap(tmp_path / "scratch") as sandbox:
         world = ExecutorWorld(
             manifest,
             real=Real(sandbox, FolderBundles([tmp_path / "agents"], read=from_json), SystemClock()),
-            workspaces=Workspaces([tmp_path / "work"]),
+            workspaces=Workspaces(
+                [tmp_path / "work"], hidden=[tmp_path / "work/repo/.penstock"], empty=empty
+            ),
         )
         async with world:
             yield Doer(world, manifest)
@@ -156,6 +160,22 @@ async def test_a_workspace_is_seen_inside(tmp_path: Path) -> None:
 
     assert result.error is None
     assert result.output == {"said": "content"}
+
+
+async def test_penstocks_own_state_is_not_seen_inside(tmp_path: Path) -> None:
+    state = tmp_path / "work" / "repo" / ".penstock"
+    state.mkdir(parents=True)
+    (state / "admin.token").write_text("hunter2")
+    code = (
+        "repo = pathlib.Path(given['repository_path']);"
+        "answer({'said': [[path.name for path in repo.iterdir()],"
+        " [path.name for path in (repo / '.penstock').iterdir()]]})"
+    )
+    async with doer(tmp_path) as agent:
+        result = await agent.does(code, repository_path=str(state.parent))
+
+    assert result.error is None
+    assert result.output == {"said": [[".penstock"], []]}
 
 
 async def test_a_changed_agent_is_not_run_under_its_old_digest(tmp_path: Path) -> None:
