@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from penstock_contracts.envelope import MalformedMessage
+from penstock_contracts.envelope import Envelope, MalformedMessage
 from penstock_contracts.partition.v1 import Marker
 from penstock_contracts.records import ReadEvent, read_published
 from penstock_contracts.registry import kind_of, read_event
@@ -203,7 +203,11 @@ class Projection:
         )  # fmt: skip
 
     def _note_marker(self, message: Received, seen: dict[str, int]) -> None:
-        marker = Marker.model_validate_json(message.payload)
+        try:
+            marker = Marker.model_validate(Envelope.decode(message.payload).data)
+        except ValueError:
+            log.exception("not a marker", extra={"sequence": message.sequence})
+            return
         if marker.last > seen.get(marker.partition, 0):
             self._late.setdefault(marker.partition, _Late(marker.last, message.time_us))
 

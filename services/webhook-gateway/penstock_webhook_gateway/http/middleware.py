@@ -42,7 +42,16 @@ class Guard:
 
     def middlewares(self) -> list[Middleware]:
         """Give them, outermost first."""
-        return [web.middleware(self.answer), web.middleware(self.admit)]
+
+        @web.middleware
+        async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self.answer(request, handler)
+
+        @web.middleware
+        async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self.admit(request, handler)
+
+        return [answer, admit]
 
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Turn refusals into problem details; measure; put the security headers on."""
