@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from penstock_adapters.bubblewrap import BubblewrapSandbox
-from penstock_runtime.ports.sandbox import ExitReason
+from penstock_runtime.ports.sandbox import ExitReason, Mount, SandboxSpec
 from penstock_testkit.conformance.sandbox import BuildSpec, Log, SandboxConformance
+from penstock_testkit.sandbox_probes import LIMITS
 from penstock_testkit.sandboxes import opened_bubblewrap
 
 pytestmark = pytest.mark.real
@@ -47,3 +49,56 @@ class TestBubblewrapWithoutCgroups(SandboxConformance):
     async def test_it_says_what_holds_less_firmly(self, sandbox: BubblewrapSandbox):
         health = await sandbox.check()
         assert any("watchdog" in reason for reason in health.degraded)
+
+
+@pytest.mark.parametrize("program", ["/bin/false", "/no/such/bwrap"])
+async def test_a_bwrap_that_cannot_start_is_told_with_a_mend(tmp_path: Path, program: str):
+    sandbox = BubblewrapSandbox(tmp_path / "scratch", bwrap=Path(program), spare=1)
+    health = await sandbox.check()
+    assert not health.available
+    assert health.obstacle
+    assert health.mend
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    spec = SandboxSpec("t", bundle, ("true",), b"", LIMITS)
+    result = await sandbox.run(spec, Log())
+    assert result.reason is ExitReason.START_FAILED
+    assert health.obstacle in result.detail
+    await sandbox.close()
+
+
+async def test_a_view_that_is_too_wide_is_refused(tmp_path: Path):
+    sandbox = BubblewrapSandbox(tmp_path / "scratch", readable=[Path("/etc")])
+    health = await sandbox.check()
+    assert not health.available
+    assert "/etc" in (health.obstacle or "")
+    await sandbox.close()
+
+
+async def test_a_large_environment_fits_and_a_huge_one_is_refused(tmp_path: Path):
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    async with opened_bubblewrap(tmp_path / "scratch") as sandbox:
+        for length, exit_code in ((100_000, 0), (2_000_000, None)):
+            task = SandboxSpec(
+                "t", bundle, ("sh", "-c", "exit 0"), b"", LIMITS, env={"LARGE": "x" * length}
+            )
+            result = await sandbox.run(task, Log())
+            assert result.exit_code == exit_code
+
+
+async def test_what_the_kernel_would_misread_is_refused(tmp_path: Path):
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    good = SandboxSpec("t", bundle, ("true",), b"", LIMITS)
+    async with opened_bubblewrap(tmp_path / "scratch") as sandbox:
+        for bad in (
+            replace(good, command=()),
+            replace(good, command=("a\0b",)),
+            replace(good, env={"A=B": "c"}),
+            replace(good, secrets={"A;id": "c"}),
+            replace(good, bundle=tmp_path / "none"),
+            replace(good, mounts=(Mount(tmp_path / "none", "/penstock/x"),)),
+        ):
+            result = await sandbox.run(bad, Log())
+            assert result.reason is ExitReason.START_FAILED
