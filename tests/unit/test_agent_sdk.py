@@ -53,7 +53,7 @@ def test_both_spellings_come_in_and_snake_case_goes_out(run: Run, name: str) -> 
     [
         ("{", "not JSON at byte 1"),
         ("[]", "input:"),
-        ("{}", "firstName: Field required"),
+        ("{}", "first_name: Field required"),
         ('{"first_name": "a", "times": "hunter2"}', "times: Input should be a valid integer"),
         ('{"first_name": "a", "hunter2": 1}', "Extra inputs are not permitted"),
         ("[" * 100_000, "not JSON"),

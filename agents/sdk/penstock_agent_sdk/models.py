@@ -15,4 +15,5 @@ class AgentModel(BaseModel):
         populate_by_name=True,
         extra="forbid",
         frozen=True,
+        loc_by_alias=False,
     )
