@@ -189,6 +189,17 @@ async def test_closing_is_bounded_and_final(settings: NatsSettings, nats: RealNa
     await connection.close()
 
 
+async def test_headers_count_against_the_largest_payload(bus: NatsConnection):
+    # The server would answer with an error that closes the client for good.
+    headers = header_block({"Nats-Msg-Id": "x" * 100})
+    payload = bytes(bus.max_payload - 50)
+    with pytest.raises(ValueError, match="artifact"):
+        bus.send(command(1).subject, payload, headers=headers)
+    with pytest.raises(ValueError, match="artifact"):
+        await bus.exchange([Frame(command(1).subject, payload, headers)], 1)
+    assert await NatsPublisher(bus).publish([command(1)]) == [Published.DONE]
+
+
 async def test_a_line_break_cannot_be_smuggled_in(bus: NatsConnection):
     with pytest.raises(ValueError, match="not a subject"):
         bus.send("a b", b"")

@@ -167,11 +167,26 @@ class NatsConnection:
     def send(
         self, subject: str, payload: bytes, reply: str = "", headers: bytes | None = None
     ) -> bool:
-        """Send without waiting; False, and nothing sent, while disconnected."""
+        """Send without waiting; False, and nothing sent, while disconnected.
+
+        Raises:
+            ValueError: the subject is none, or the message is larger than the server takes.
+        """
         if not self._client.is_connected:
             return False
-        self._client.send_now(publish_parts(checked_subject(subject), reply, payload, headers))
+        self._client.send_now(self._encode(subject, reply, payload, headers))
         return True
+
+    def _encode(
+        self, subject: str, reply: str, payload: bytes, headers: bytes | None
+    ) -> tuple[bytes, ...]:
+        size = len(payload) + (len(headers) if headers else 0)
+        if size > self._client.max_payload:  # the server would close the connection for good
+            raise ValueError(
+                f"a message of {size} bytes for {subject} exceeds the "
+                f"{self._client.max_payload} bytes that the bus takes: store it as an artifact"
+            )
+        return publish_parts(checked_subject(subject), reply, payload, headers)
 
     async def exchange(self, frames: Sequence[Frame], timeout_s: float) -> Sequence[bytes | None]:
         """Send all and wait for a reply to each.
@@ -179,6 +194,9 @@ class NatsConnection:
         Returns:
             By place: the reply; `NOBODY` when no one serves the subject; None when no reply came
             in time, or the connection was lost or absent.
+
+        Raises:
+            ValueError: a subject is none, or a message too large; nothing has been sent.
         """
         if not self._client.is_connected or self._replies is None:
             return [None] * len(frames)
@@ -193,7 +211,7 @@ class NatsConnection:
     def _send_all(self, frames: Sequence[Frame], replies: Sequence[str]) -> None:
         parts: list[bytes] = []
         for (subject, payload, headers), reply in zip(frames, replies, strict=True):
-            parts.extend(publish_parts(checked_subject(subject), reply, payload, headers))
+            parts.extend(self._encode(subject, reply, payload, headers))
         self._client.send_now(parts)
 
     @staticmethod
