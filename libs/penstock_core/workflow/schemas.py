@@ -146,11 +146,10 @@ def _into(shape: Shape, step: str | int, depth: int) -> Shape | Absent:
     own = _own_field(shape, rules, step) if isinstance(step, str) else _own_item(shape, rules, step)
     if isinstance(own, Shape):
         return own
-    found = [
-        _into(shape.at(sub), step, depth + 1)
-        for keyword in _IN_PLACE
-        for sub in _list_of(rules, keyword)
-    ]
+    kind = "object" if isinstance(step, str) else "array"
+    branches = [shape.at(sub) for keyword in _IN_PLACE for sub in _list_of(rules, keyword)]
+    # A branch for values of another type (often null) neither knows the step nor forbids it.
+    found = [_into(branch, step, depth + 1) for branch in branches if kind in branch.types]
     places = [place for place in found if isinstance(place, Shape)]
     if len(places) == 1:
         return places[0]
