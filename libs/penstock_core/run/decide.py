@@ -1,6 +1,9 @@
 """Decide on a command to a run."""
 
+from pydantic_core import to_json
+
 from penstock_contracts.codes import Code
+from penstock_contracts.envelope import MAX_INLINE_BYTES
 from penstock_contracts.run.v1 import (
     ApplyDecision,
     AttemptFailed,
@@ -140,6 +143,9 @@ def _report_result(state: RunState, command: ReportResult, context: Context) -> 
     if command.outcome is TaskOutcome.SUCCEEDED:
         if not plan_node.repeats and node.nonce is None:
             return Stale(Code.CLAIMED)
+        if len(to_json(command.output or {})) > MAX_INLINE_BYTES:
+            _end_attempt(draft, command.node, _too_large(), command)
+            return Decision(tuple(draft.events))
         draft.add(
             NodeSucceeded(
                 node=command.node,
@@ -154,6 +160,11 @@ def _report_result(state: RunState, command: ReportResult, context: Context) -> 
         error = command.error or Failure(code=Code.AGENT_CRASHED, message="no reason was given")
         _end_attempt(draft, command.node, error, command)
     return Decision(tuple(draft.events))
+
+
+def _too_large() -> Failure:
+    limit = f"the output is larger than {MAX_INLINE_BYTES // 1024} KiB"
+    return Failure(code=Code.OUTPUT_TOO_LARGE, message=limit)
 
 
 def _end_attempt(

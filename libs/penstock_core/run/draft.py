@@ -2,6 +2,8 @@
 
 from collections import deque
 
+from pydantic_core import to_json
+
 from penstock_contracts.codes import Code
 from penstock_contracts.ids import approval_id
 from penstock_contracts.run.v1 import (
@@ -25,6 +27,8 @@ from penstock_core.run.state import SETTLED, NodeStatus, RunState, RunStatus
 from penstock_core.workflow.conditions import ConditionError
 from penstock_core.workflow.plan import Plan, PlanNode
 from penstock_core.workflow.templating import TemplateError
+
+MAX_INPUT_BYTES = 1024 * 1024  # a task that gathers many outputs must still fit the bus
 
 
 class Draft:
@@ -54,8 +58,11 @@ class Draft:
         while ready and self.state.status is RunStatus.RUNNING:
             name = ready.popleft()
             node = self.state.nodes[name]
-            if node.status is NodeStatus.WAITING and node.pending == 0:
-                self._enter(self.plan.nodes[name])
+            if node.status is not NodeStatus.WAITING or node.pending:
+                continue
+            self._enter(self.plan.nodes[name])
+            # Each node passes on once, when it settles: a ladder of diamonds has as many paths
+            # as there are subsets of its rungs.
             if self.state.nodes[name].status in SETTLED:
                 ready.extend(self.plan.nodes[name].dependents)
         if self.state.status is RunStatus.RUNNING and self.state.unsettled == 0:
@@ -77,10 +84,14 @@ class Draft:
         """Put the next attempt of an agent's node on its queue, if its input can be rendered."""
         attempt = self.state.nodes[node.name].attempt + 1
         try:
-            render_input(self.state, node)
+            rendered = render_input(self.state, node)
         except TemplateError as error:
             failure = Failure(code=Code.TEMPLATE_FAILED, message=str(error))
             self.fail_node(node.name, attempt, failure)
+            return
+        if len(to_json(rendered)) > MAX_INPUT_BYTES:
+            limit = f"the input is larger than {MAX_INPUT_BYTES // 1024} KiB"
+            self.fail_node(node.name, attempt, Failure(code=Code.TOO_LARGE, message=limit))
             return
         now = self.context.now_us
         queued = node.timeout.queued
