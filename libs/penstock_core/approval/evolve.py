@@ -12,7 +12,8 @@ from penstock_contracts.approval.v1 import (
 )
 from penstock_contracts.partition.v1 import MessageParked, MessageRedriven
 from penstock_contracts.values import Wire
-from penstock_core.approval.state import APPROVAL_TRANSITIONS, ApprovalState
+from penstock_core.approval.state import ApprovalState
+from penstock_core.approval.transitions import APPROVAL_TRANSITIONS
 from penstock_core.decision import BrokenInvariant
 from penstock_core.parking import without
 

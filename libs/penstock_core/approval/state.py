@@ -3,16 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from penstock_contracts.approval.v1 import (
-    ApprovalExpired,
-    ApprovalGranted,
-    ApprovalRejected,
-    ApprovalRequested,
-    ApprovalWithdrawn,
-    VoteCast,
-)
+from penstock_contracts.approval.v1 import ApprovalRequested, VoteCast
 from penstock_contracts.partition.v1 import MessageParked
-from penstock_contracts.values import Wire
 
 
 class ApprovalStatus(StrEnum):
@@ -24,19 +16,6 @@ class ApprovalStatus(StrEnum):
     REJECTED = "rejected"
     EXPIRED = "expired"
     WITHDRAWN = "withdrawn"
-
-
-_A = ApprovalStatus
-
-APPROVAL_TRANSITIONS: dict[type[Wire], dict[ApprovalStatus, ApprovalStatus]] = {
-    ApprovalRequested: {_A.ABSENT: _A.PENDING},
-    VoteCast: {_A.PENDING: _A.PENDING},
-    ApprovalGranted: {_A.PENDING: _A.APPROVED},
-    ApprovalRejected: {_A.PENDING: _A.REJECTED},
-    ApprovalExpired: {_A.PENDING: _A.EXPIRED},
-    ApprovalWithdrawn: {_A.PENDING: _A.WITHDRAWN},
-}
-"""Which event leads from which status to which; the diagram in the docs is drawn from it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ from penstock_contracts.partition.v1 import MessageParked, MessageRedriven
 from penstock_contracts.trigger import v1 as trigger
 from penstock_contracts.values import Wire
 from penstock_contracts.workflow import v1 as workflow
-from penstock_core.catalog.state import EntryState
+from penstock_core.catalog.state import EntryState, EntryStatus
+from penstock_core.catalog.transitions import DEFINITION_TRANSITIONS, TRIGGER_TRANSITIONS
 from penstock_core.decision import BrokenInvariant
 from penstock_core.parking import without
 
 REJECTED_KEPT = 16  # ids of refused commands that are remembered
+_MOVES = {**DEFINITION_TRANSITIONS, **TRIGGER_TRANSITIONS}
 
 
 def evolve(state: EntryState, event: Wire) -> EntryState:
@@ -22,19 +24,33 @@ def evolve(state: EntryState, event: Wire) -> EntryState:
     """
     state = replace(state, version=state.version + 1)
     match event:
+        case agent.CommandRejected() | workflow.CommandRejected() | trigger.CommandRejected():
+            kept = (*state.rejected, event.command_id)[-REJECTED_KEPT:]
+            return replace(state, rejected=kept)
+        case MessageParked():
+            return replace(state, frozen=(*state.frozen, event))
+        case MessageRedriven():
+            return replace(state, frozen=without(state.frozen, event))
+        case _:
+            return _changed(replace(state, status=_status_after(state, event)), event)
+
+
+def _status_after(state: EntryState, event: Wire) -> EntryStatus:
+    moves = _MOVES.get(type(event), {})
+    if state.status not in moves:
+        raise BrokenInvariant(f"{type(event).__name__} while the entry is {state.status}")
+    return moves[state.status]
+
+
+def _changed(state: EntryState, event: Wire) -> EntryState:
+    match event:
         case agent.AgentRegistered():
-            return replace(
-                state, kind="agent", tenant=event.tenant, digest=event.digest, in_use=True
-            )
+            return replace(state, kind="agent", tenant=event.tenant, digest=event.digest)
         case workflow.WorkflowApplied():
-            return replace(
-                state, kind="workflow", tenant=event.tenant, digest=event.digest, in_use=True
-            )
+            return replace(state, kind="workflow", tenant=event.tenant, digest=event.digest)
         case trigger.TokenIssued():
             mark = token_mark(event.sha256, event.roles)
-            return replace(state, kind="token", tenant=event.tenant, digest=mark, in_use=True)
-        case agent.AgentRemoved() | workflow.WorkflowRemoved() | trigger.TokenRevoked():
-            return replace(state, in_use=False)
+            return replace(state, kind="token", tenant=event.tenant, digest=mark)
         case trigger.TriggerMatched():
             return _matched(state, event)
         case trigger.TriggerIgnored():
@@ -42,18 +58,8 @@ def evolve(state: EntryState, event: Wire) -> EntryState:
         case trigger.StartConfirmed():
             left = tuple(run for run in state.waiting if run.run_id != event.run_id)
             return replace(state, waiting=left)
-        case agent.AgentUnchanged() | workflow.WorkflowUnchanged() | trigger.TokenUnchanged():
-            return state
-        case agent.CommandRejected() | workflow.CommandRejected() | trigger.CommandRejected():
-            kept = (*state.rejected, event.command_id)[-REJECTED_KEPT:]
-            return replace(state, rejected=kept)
-        case MessageParked():
-            return replace(state, frozen=(*state.frozen, event))
-        case MessageRedriven():
-            left = without(state.frozen, event)
-            return replace(state, frozen=left)
         case _:
-            raise BrokenInvariant(f"{type(event).__name__} is no event of the catalog")
+            return state
 
 
 def _matched(state: EntryState, event: trigger.TriggerMatched) -> EntryState:

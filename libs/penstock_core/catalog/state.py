@@ -1,9 +1,20 @@
 """The state of one catalog entry: an agent, a workflow, a token or a trigger."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from penstock_contracts.partition.v1 import MessageParked
 from penstock_contracts.trigger.v1 import MatchedRun
+
+
+class EntryStatus(StrEnum):
+    """Where a catalog entry stands."""
+
+    ABSENT = "absent"
+    IN_USE = "in_use"
+    REMOVED = "removed"
+    MATCHED = "matched"  # a trigger that started runs
+    IGNORED = "ignored"  # a trigger that started none
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +24,7 @@ class EntryState:
     Attributes:
         kind: agent, workflow, token or trigger; '' before the first event.
         digest: of the agent's manifest or the workflow's document; a token's hash and roles.
-        in_use: False before registration and after removal.
+        status: absent before the first event; what is removed may come into use again.
         waiting: a trigger's runs whose start is not confirmed yet.
         asked_us: when their start was asked for.
     """
@@ -23,7 +34,7 @@ class EntryState:
     kind: str = ""
     tenant: str = ""
     digest: str = ""
-    in_use: bool = False
+    status: EntryStatus = EntryStatus.ABSENT
     trigger_id: str = ""
     requested_by: str = ""
     traceparent: str | None = None
@@ -31,3 +42,8 @@ class EntryState:
     asked_us: int = 0
     rejected: tuple[str, ...] = ()
     frozen: tuple[MessageParked, ...] = ()
+
+    @property
+    def in_use(self) -> bool:
+        """Whether an agent, a workflow or a token is there to be used."""
+        return self.status is EntryStatus.IN_USE

@@ -27,7 +27,6 @@ from penstock_core.run.state import (
     REJECTED_KEPT,
     SETTLED,
     NodeState,
-    NodeStatus,
     RunState,
     RunStatus,
 )
@@ -116,10 +115,13 @@ def _ended(state: RunState, event: RunSucceeded | RunFailed | RunCancelled) -> R
     status = RUN_TRANSITIONS[type(event)][_allowed_run(state, event)]
     nodes = state.nodes
     if state.unsettled:
+        moves = NODE_TRANSITIONS.get(type(event))
+        if moves is None:
+            raise BrokenInvariant(f"{type(event).__name__} while nodes are not settled")
         with nodes.mutate() as changed:
             for name, node in nodes.items():
-                if node.status not in SETTLED:
-                    changed[name] = replace(node, status=NodeStatus.CANCELLED)
+                if node.status in moves:
+                    changed[name] = replace(node, status=moves[node.status])
             nodes = changed.finish()
     return replace(
         state,

@@ -18,10 +18,11 @@ from penstock_contracts.run.v1 import (
     TaskStarted,
 )
 from penstock_contracts.values import Wire
-from penstock_core.run.state import NodeStatus, RunStatus
+from penstock_core.run.state import SETTLED, NodeStatus, RunStatus
 
 _N = NodeStatus
 _R = RunStatus
+UNSETTLED = tuple(status for status in NodeStatus if status not in SETTLED)
 
 NODE_TRANSITIONS: dict[type[Wire], dict[NodeStatus, NodeStatus]] = {
     GateOpened: {_N.WAITING: _N.GATED},
@@ -42,8 +43,10 @@ NODE_TRANSITIONS: dict[type[Wire], dict[NodeStatus, NodeStatus]] = {
         _N.RETRYING: _N.FAILED,
     },
     NodeSkipped: {_N.WAITING: _N.SKIPPED},
+    RunFailed: dict.fromkeys(UNSETTLED, _N.CANCELLED),
+    RunCancelled: dict.fromkeys(UNSETTLED, _N.CANCELLED),
 }
-"""The end of a run cancels every node that is not settled, whatever its status."""
+"""The end of a run before its time cancels every node that is not settled."""
 
 RUN_TRANSITIONS: dict[type[Wire], dict[RunStatus, RunStatus]] = {
     RunStarted: {_R.ABSENT: _R.RUNNING},
