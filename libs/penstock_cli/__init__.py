@@ -1,0 +1,1 @@
+"""The command `penstock`: one module for each verb, loaded only when it is asked for."""

@@ -1,0 +1,162 @@
+"""`penstock runs`: list, show, watch, logs, cancel."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from penstock_cli.access import access_of
+from penstock_cli.client import Api, Json, with_api
+from penstock_cli.faults import ExitCode
+from penstock_cli.run_picture import cause_of, picture_of
+from penstock_cli.terminal import (
+    duration,
+    moment,
+    out,
+    plain,
+    print_json,
+    say,
+    short,
+    styled,
+    symbol,
+    table,
+)
+from penstock_cli.watching import watch
+
+app = typer.Typer(no_args_is_help=True, help="List, show, follow and cancel runs.")
+Run = Annotated[str, typer.Argument(help="Run id, or its beginning.", metavar="RUN")]
+NODE_COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
+
+
+@app.command("list")
+def list_runs(
+    context: typer.Context,
+    workflow: Annotated[str, typer.Option(help="Only of this workflow.")] = "",
+    status: Annotated[str, typer.Option(help="Only running, succeeded, failed or cancelled.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 20,
+    before: Annotated[str, typer.Option(help="`next` of the page before.")] = "",
+) -> None:
+    """List runs, newest first."""
+    access = access_of(context)
+    given = {"workflow": workflow, "status": status, "limit": str(limit), "before": before}
+    query = {name: value for name, value in given.items() if value}
+    answer = with_api(access, lambda api: api.get("runs", query=query))
+    if access.json:
+        print_json(answer)
+        return
+    drawn = table("run", "workflow", "status", "started", "took", "asked for by", "cause")
+    now_us = time.time_ns() // 1000
+    for run in answer["items"]:
+        drawn.add_row(
+            short(run["run_id"]), run["workflow"], styled(run["status"]),
+            moment(run["started_us"]), duration(run["started_us"], run["ended_us"] or now_us),
+            run.get("requested_by") or "-", Text(cause_of(run.get("cause"))),
+        )  # fmt: skip
+    out.print(drawn)
+    if not answer["items"]:
+        say("no runs")
+    elif answer.get("next"):
+        say(f"[dim]more: --before {answer['next']}[/]")
+
+
+@app.command("show")
+def show_run(context: typer.Context, run: Run) -> None:
+    """Show a run: its nodes, what each gave, and the hash of its state."""
+    access = access_of(context)
+    document = with_api(access, lambda api: api.get("runs", run))
+    if access.json:
+        print_json(document)
+        return
+    header = document["run"]
+    out.print(picture_of(document).tree(time.time_ns() // 1000))
+    say(f"\nrun        {header['run_id']}")
+    say(f"started    {moment(header.get('started_us'))} by {header.get('requested_by') or '-'}")
+    plain(f"inputs     {_shortened(header.get('inputs'))}")
+    if header.get("outputs"):
+        plain(f"outputs    {_shortened(header['outputs'])}")
+    for name, node in document["nodes"].items():
+        if node.get("output"):
+            plain(f"{name:<10} {_shortened(node['output'])}")
+    say(f"state hash {document['state_hash']}  [dim]at event {header.get('version')}[/]")
+
+
+def _shortened(value: object, limit: int = 160) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= limit else f"{text[:limit]}... (all of it: --json)"
+
+
+@app.command("watch")
+def watch_run(
+    context: typer.Context,
+    run: Run,
+    within_s: Annotated[
+        float | None, typer.Option("--timeout", help="Bound of the wait, in seconds.")
+    ] = None,
+) -> None:
+    """Follow a run to its end: a live tree on a terminal, one line an event elsewhere.
+
+    Exit codes: 0 it succeeded, 3 it did not, 7 not in time.
+    """
+    access = access_of(context)
+
+    async def work(api: Api) -> str:
+        return (await watch(api, await api.get("runs", run), within_s=within_s)).status
+
+    if with_api(access, work) != "succeeded":
+        raise typer.Exit(ExitCode.RUN_FAILED)
+
+
+@app.command("logs")
+def logs(
+    context: typer.Context,
+    run: Run,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Until the run has ended.")
+    ] = False,
+    node: Annotated[str, typer.Option(help="Only of this node.")] = "",
+) -> None:
+    """Print what a run's agents printed (secrets are redacted)."""
+    access = access_of(context)
+    query = {"follow": "1"} if follow else None
+
+    async def work(api: Api) -> None:
+        colours: dict[str, str] = {}
+        async with api.stream("runs", run, "logs", query=query) as events:
+            async for event in events:
+                if event.kind == "end":
+                    return
+                if event.kind == "log" and (not node or event.data.get("node") == node):
+                    _print_log(event.data, colours, as_json=access.json)
+
+    with_api(access, work)
+
+
+def _print_log(line: Json, colours: dict[str, str], *, as_json: bool) -> None:
+    if as_json:
+        out.file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        return
+    name = str(line.get("node"))
+    colour = colours.setdefault(name, NODE_COLOURS[len(colours) % len(NODE_COLOURS)])
+    text = Text(f"{name} ", style=colour)
+    text.append(str(line.get("text", "")), style="red" if line.get("stream") == "stderr" else "")
+    out.print(text, soft_wrap=True)
+
+
+@app.command("cancel")
+def cancel(
+    context: typer.Context,
+    run: Run,
+    reason: Annotated[str, typer.Option(help="Why; kept with the run.")] = "",
+) -> None:
+    """Stop a run, in whatever state it is."""
+    access = access_of(context)
+    body: dict[str, Any] = {"reason": reason}
+    _, answer = with_api(access, lambda api: api.send("POST", "runs", run, "cancel", body=body))
+    if access.json:
+        print_json(answer)
+    else:
+        out.print(symbol(answer["status"]), styled(answer["status"]), answer["run_id"])

@@ -1,0 +1,76 @@
+"""The one-machine stack as people see it: its faults, its children, what to try next."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from penstock_adapters.embedded.faults import EmbeddedError
+from penstock_adapters.embedded.home import StateFolder
+from penstock_cli.access import Access
+from penstock_cli.faults import CliFault
+
+WORKSPACES_VARIABLE = "PENSTOCK_WORKSPACE_ROOTS"
+EGRESS_VARIABLE = "PENSTOCK_EGRESS_ALLOW"
+ALLOW_VARIABLE = "PENSTOCK_ALLOW_UNSANDBOXED"
+SANDBOX_VARIABLE = "PENSTOCK_SANDBOX"
+
+
+@contextmanager
+def told(folder: StateFolder) -> Iterator[None]:
+    """Turn a fault of the stack into one of the command, with the place of the logs."""
+    try:
+        yield
+    except EmbeddedError as error:
+        mend = f"see {folder.logs}, or ask `penstock doctor`"
+        raise CliFault(f"{error}", mend if folder.logs.is_dir() else "") from error
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise CliFault(f"{error.strerror or error}{where}") from error
+
+
+def stack_environment(
+    environ: Mapping[str, str], workspaces: list[Path], egress: list[str]
+) -> dict[str, str]:
+    """Give the environment of the services.
+
+    Agents may see the folders named here; without any, the folder in which the stack is started.
+    """
+    given = dict(environ)
+    if workspaces or not given.get(WORKSPACES_VARIABLE):
+        folders = [path.expanduser().resolve() for path in workspaces] or [Path.cwd()]
+        given[WORKSPACES_VARIABLE] = os.pathsep.join(map(str, folders))
+    if egress:
+        given[EGRESS_VARIABLE] = ",".join(egress)
+    return given
+
+
+def what_to_try(access: Access, url: str, environ: Mapping[str, str]) -> str:
+    """Say what a person can do with a stack that has just come up."""
+    folder = StateFolder.at(access.home)
+    scan = Path(__file__).parent / "demo" / "scan.yaml"
+    shown = _relative(scan)
+    return f"""
+Gateway      {url}
+API token    {_relative(folder.admin_token)}  (0600; this command finds it by itself)
+NATS login   {_relative(folder.trigger_creds)}  (may publish triggers, nothing else)
+Agents see   {environ.get(WORKSPACES_VARIABLE, "no folder")}  (read-only; change with --workspace)
+Logs         {_relative(folder.logs)}
+
+Try:
+  penstock agents register --all
+  penstock apply -f {shown}
+  penstock trigger scan --input repository="$PWD" --watch
+  penstock runs list
+  penstock approvals list
+  penstock replay RUN
+  penstock down
+"""
+
+
+def _relative(path: Path) -> str:
+    here = Path.cwd()
+    text = str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+    return f"'{text}'" if " " in text else text

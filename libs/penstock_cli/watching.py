@@ -1,0 +1,111 @@
+"""Following a run until it ends: a live tree on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from penstock_cli.client import Api, Json, ServerEvent
+from penstock_cli.faults import CliFault, ExitCode
+from penstock_cli.run_picture import RunPicture, blank_picture_of, event_line
+from penstock_cli.terminal import out
+
+REFRESH_PER_S = 8
+RESUMES_MAX = 20  # in a row without an event between them
+RESUME_AFTER_S = 0.5
+
+OnEvent = Callable[[RunPicture, ServerEvent], Awaitable[None]]
+
+
+async def events_of(api: Api, run_id: str) -> AsyncIterator[ServerEvent]:
+    """Give a run's events from the first to the last; resumes after a lost connection.
+
+    Raises:
+        CliFault: nothing answers for a while, or the run is unknown.
+    """
+    last, failures = "", 0
+    while True:
+        try:
+            async with api.stream("runs", run_id, "events", last_id=last) as events:
+                async for event in events:
+                    if event.kind == "end":
+                        return
+                    last, failures = event.id or last, 0
+                    yield event
+        except CliFault as fault:
+            if fault.code not in (ExitCode.UNREACHABLE, ExitCode.TIMED_OUT):
+                raise
+            failures += 1
+            if failures > RESUMES_MAX:
+                raise
+        await asyncio.sleep(RESUME_AFTER_S)
+
+
+async def watch(
+    api: Api,
+    document: Json,
+    *,
+    console: Console = out,
+    within_s: float | None = None,
+    on_event: OnEvent | None = None,
+) -> RunPicture:
+    """Show a run until it ends, and give its last picture.
+
+    Args:
+        api: the gateway.
+        document: the run as `GET /api/runs/{id}` gave it.
+        console: where to draw.
+        within_s: bound of the wait, seconds.
+        on_event: told of each event after it was taken in; drawing pauses meanwhile.
+
+    Raises:
+        CliFault: the bound was over, or the gateway was lost.
+    """
+    picture = blank_picture_of(document)
+    follow = _live if console.is_terminal else _lines
+    try:
+        async with asyncio.timeout(within_s):
+            await follow(api, picture, console, on_event)
+    except TimeoutError:
+        raise CliFault(
+            f"run {picture.run_id} has not ended within {within_s:g} s; it goes on",
+            f"penstock runs watch {picture.run_id}",
+            ExitCode.TIMED_OUT,
+        ) from None
+    return picture
+
+
+async def _lines(api: Api, picture: RunPicture, console: Console, on_event: OnEvent | None) -> None:
+    async for event in events_of(api, picture.run_id):
+        picture.apply(event.kind, event.data)
+        console.print(event_line(event.kind, event.data))
+        if on_event is not None:
+            await on_event(picture, event)
+
+
+class _Drawing:
+    """Draws the tree anew at each refresh, so that running times move."""
+
+    def __init__(self, picture: RunPicture) -> None:
+        self._picture = picture
+
+    def __rich__(self) -> Any:  # noqa: ANN401 - whatever rich can draw
+        return self._picture.tree(time.time_ns() // 1000)
+
+
+async def _live(api: Api, picture: RunPicture, console: Console, on_event: OnEvent | None) -> None:
+    with Live(_Drawing(picture), console=console, refresh_per_second=REFRESH_PER_S) as live:
+        async for event in events_of(api, picture.run_id):
+            picture.apply(event.kind, event.data)
+            live.refresh()
+            if on_event is not None and event.kind == "gate_opened":
+                live.stop()
+                await on_event(picture, event)
+                live.start()
+            elif on_event is not None:
+                await on_event(picture, event)
