@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from penstock_contracts.agent.v1 import AgentLimits, AgentManifest, Effect, Risk
 from penstock_contracts.workflow.v1 import Gate, OnFailure, WorkflowDefinition
+from penstock_core.workflow.canonical import MAX_INTEGER, canonical_digest, uncanonical
 from penstock_core.workflow.graph import (
     ancestors_of,
     behind_cycles,
@@ -19,7 +20,6 @@ from penstock_core.workflow.graph import (
 )
 from penstock_core.workflow.plan import (
     Plan,
-    canonical_digest,
     compile_plan,
     definition_digest,
     manifest_digest,
@@ -154,6 +154,40 @@ def test_digests_of_manifests():
 
 def test_canonical_json_is_that_of_the_standard():
     assert canonical_digest({"b": 1, "a": [1.0, "é"]}) == canonical_digest({"a": [1, "é"], "b": 1})
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "pointer"),
+    [
+        ({"a": [2**53]}, "/a/0"),
+        (-(2**53), ""),
+        ({"a/b": float("nan")}, "/a~1b"),
+        ([float("-inf")], "/0"),
+        (["\ud800"], "/0"),
+        ({"\ud800": 1}, ""),
+        (nested(150), "/0" * 101),
+    ],
+)
+def test_what_has_no_canonical_form(value: Any, pointer: str):
+    assert [place for place, _ in uncanonical(value)] == [pointer]
+
+
+@pytest.mark.parametrize("value", [MAX_INTEGER, True, None, 1e300, "é😀", {"a": [1, "b"]}])
+def test_what_has_a_canonical_form(value: Any):
+    assert list(uncanonical(value)) == []
+    assert canonical_digest(value)
+
+
+def test_what_has_none_is_refused():
+    with pytest.raises(ValueError, match="9007199254740992"):
+        canonical_digest(2**53)
 
 
 def test_graph_of_two_knots():

@@ -11,7 +11,7 @@ from penstock_contracts.agent.v1 import AgentManifest
 from penstock_contracts.workflow.v1 import MAX_NODES, Problem, WorkflowDefinition
 from penstock_core.workflow.plan import compile_plan
 from penstock_core.workflow.problems import MAX_PROBLEMS, closest, did_you_mean
-from penstock_core.workflow.validation import validate
+from penstock_core.workflow.validation import validate, validate_manifest
 
 SCANNER = AgentManifest(
     name="security-scanner",
@@ -58,7 +58,15 @@ NOTIFIER = AgentManifest(
     output={},
 )
 BROKEN = AgentManifest(name="broken", input={"type": "strin"}, output={"$ref": "#"})
-AGENTS = {"security-scanner": SCANNER, "notifier": NOTIFIER, "broken": BROKEN}
+EITHER = AgentManifest(
+    name="either",
+    input={
+        "type": "object",
+        "anyOf": [{"required": ["path"]}, {"required": ["repoPath", "x"]}],
+        "properties": {"path": {"type": "string"}, "repoPath": {"type": "string"}, "x": {}},
+    },
+)
+AGENTS = {"either": EITHER, "security-scanner": SCANNER, "notifier": NOTIFIER, "broken": BROKEN}
 SAID = {"channels": ["console"], "message": "hi"}
 
 DOCUMENT: dict[str, Any] = {
@@ -283,6 +291,9 @@ def test_a_sound_document_has_no_problem_and_can_be_compiled():
          "missing_input", "'level' (integer)", ""),
         ({"nodes__scan__with__options": {"level": "{{inputs.repo}}"}},
          "/nodes/scan/with/options/level", "type_mismatch", "gives string", ""),
+        ({"nodes__e": {"agent": "either", "with": {"x": "{{inputs.repo}}"}}}, "/nodes/e/with",
+         "missing_input", "'path' or 'repoPath' or 'x'", "add `path"),
+        ({"nodes__e": {"agent": "either"}}, "/nodes/e/with", "missing_input", "'path'", "path"),
         # --- conditions
         ({"nodes__tell__when": "scan.output.count >"}, "/nodes/tell/when", "bad_condition",
          "too early", "CEL"),
@@ -317,6 +328,8 @@ def test_one_fault_is_one_problem(
         {"nodes__tell__with__message": "{{ask.output.reason}}"},
         {"nodes__odd": {"agent": "broken", "with": {"any": 1}}, "outputs__x": "{{odd.output.y}}"},
         {"inputs": {}, "triggers": []},
+        {"nodes__e": {"agent": "either", "with": {"path": "{{inputs.repo}}"}}},
+        {"nodes__e": {"agent": "either", "with": {"repoPath": "/x", "x": "{{inputs.repo}}"}}},
         {"inputs": {"type": "object"}, "triggers": [{"on": "a.b", "inputs": {"x": "{{trigger}}"}}]},
         {"triggers": [{"on": "a", "when": "trigger.x == 1"}, {"on": "a"}]},
         {"nodes__scan__when": "true"},
@@ -427,6 +440,23 @@ def test_the_largest_workflow_and_the_number_of_problems():
     nodes["n0"]["with"] = SAID
     assert validate({"name": "big", "nodes": nodes}, AGENTS) == ()
     assert len(validate({"name": "big", "nodes": nodes}, {})) == MAX_PROBLEMS
+
+
+def test_a_number_without_a_canonical_form():
+    assert only(nodes__scan__with__depth=2**60).pointer == "/nodes/scan/with/depth"
+
+
+def test_manifests():
+    assert validate_manifest(SCANNER) == ()
+    assert validate_manifest(NOTIFIER) == ()
+    found = validate_manifest(BROKEN)
+    assert [(p.pointer, p.code) for p in found] == [
+        ("/input/type", "invalid_schema"),
+        ("/input/type", "invalid_schema"),
+        ("/output", "invalid_schema"),
+    ]
+    odd = AgentManifest(name="x", input={"maximum": 2**60}, output={"type": "string"})
+    assert [p.pointer for p in validate_manifest(odd)] == ["/input/maximum", "/output/type"]
 
 
 def test_names_that_were_meant():

@@ -98,6 +98,7 @@ class Assignment:
         for name in required if isinstance(required, list) else []:
             if name not in fields:
                 self._tell_missing(str(name), named, pointer)
+        self._check_alternatives(fields, rules, pointer)
         for name, piece in fields.items():
             self.check(piece, _place(consumer, name), f"{pointer}{pointer_of(name)}")
 
@@ -110,6 +111,23 @@ class Assignment:
             message = f"the agent takes no input {name!r}"
             self.problems.append(problem(place, ProblemCode.UNKNOWN_INPUT, message, hint))
 
+    def _check_alternatives(
+        self, fields: dict[str, Piece], rules: JsonObject, pointer: str
+    ) -> None:
+        """Check `anyOf: [{required: [a]}, {required: [b]}]`: one of several names is needed."""
+        for keyword in ("anyOf", "oneOf"):
+            branches = rules.get(keyword)
+            wanted = (
+                [_required(branch) for branch in branches] if isinstance(branches, list) else []
+            )
+            if not wanted or any(fields.keys() >= names for names in wanted):
+                continue
+            named = " or ".join(repr(name) for names in wanted for name in sorted(names))
+            message = f"the agent needs the input {named}"
+            place = self._at + pointer
+            hint = f"add `{min(wanted[0])}: ...` here"
+            self.problems.append(problem(place, ProblemCode.MISSING_INPUT, message, hint))
+
     def _tell_missing(self, name: str, named: JsonObject, pointer: str) -> None:
         rule = named.get(name)
         kind = rule.get("type") if isinstance(rule, dict) else None
@@ -118,6 +136,11 @@ class Assignment:
         hint = f"add `{name}: ...` here"
         place = self._at + pointer
         self.problems.append(problem(place, ProblemCode.MISSING_INPUT, message, hint))
+
+
+def _required(schema: JsonValue) -> set[str]:
+    names = schema.get("required") if isinstance(schema, dict) else None
+    return {str(name) for name in names} if isinstance(names, list) else set()
 
 
 def _place(consumer: Shape, step: str | int) -> Shape:

@@ -1,12 +1,8 @@
 """A definition compiled once into what a run needs at each step."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-
-import rfc8785
-from pydantic import JsonValue
 
 from penstock_contracts.agent.v1 import AgentManifest, Risk
 from penstock_contracts.values import JsonObject
@@ -18,6 +14,7 @@ from penstock_contracts.workflow.v1 import (
     Timeouts,
     WorkflowDefinition,
 )
+from penstock_core.workflow.canonical import canonical_digest
 from penstock_core.workflow.conditions import Condition, compile_condition
 from penstock_core.workflow.graph import dependents_of, order_of
 from penstock_core.workflow.templating import Template, compile_template
@@ -199,8 +196,3 @@ def definition_digest(document: JsonObject) -> str:
 def manifest_digest(manifest: AgentManifest) -> str:
     """Give the digest that names a version of an agent."""
     return canonical_digest(manifest.to_data())
-
-
-def canonical_digest(value: JsonValue) -> str:
-    """Give `sha256:` and the hash of the canonical JSON (RFC 8785) of `value`."""
-    return "sha256:" + hashlib.sha256(rfc8785.dumps(value)).hexdigest()

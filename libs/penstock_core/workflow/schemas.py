@@ -135,13 +135,16 @@ def step_into(shape: Shape, step: str | int) -> Shape | Absent:
     if wanted not in types:
         kinds = " or ".join(sorted(types)) or "nothing"
         return Absent(f"is {kinds}, which has no {'fields' if wanted == 'object' else 'items'}")
-    return _into(shape, step, 0)
+    return _into(shape, step, 0) or ANYTHING
 
 
-def _into(shape: Shape, step: str | int, depth: int) -> Shape | Absent:
-    """Look in the schema itself, then in its branches: one that knows the step is enough."""
+def _into(shape: Shape, step: str | int, depth: int) -> Shape | Absent | None:
+    """Look in the schema itself, then in its branches: one that knows the step is enough.
+
+    None: nothing is said about it.
+    """
     if depth > MAX_MATCH_DEPTH:
-        return ANYTHING
+        return None
     rules = shape.rules
     own = _own_field(shape, rules, step) if isinstance(step, str) else _own_item(shape, rules, step)
     if isinstance(own, Shape):
@@ -151,11 +154,11 @@ def _into(shape: Shape, step: str | int, depth: int) -> Shape | Absent:
     # A branch for values of another type (often null) neither knows the step nor forbids it.
     found = [_into(branch, step, depth + 1) for branch in branches if kind in branch.types]
     places = [place for place in found if isinstance(place, Shape)]
-    if len(places) == 1:
-        return places[0]
-    if places or (own is None and not found):
-        return ANYTHING
+    if places:
+        return places[0] if len(places) == 1 else ANYTHING
     absent = [item for item in (own, *found) if isinstance(item, Absent)]
+    if not absent or (own is None and None in found):
+        return None
     known = tuple(dict.fromkeys(name for item in absent for name in item.known))
     return Absent(absent[0].reason, known)
 

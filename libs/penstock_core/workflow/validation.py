@@ -13,6 +13,12 @@ from penstock_core.workflow.cel_names import LITERALS, TYPE_NAMES
 from penstock_core.workflow.conditions import ConditionError, compile_condition
 from penstock_core.workflow.graph import ancestors_of, behind_cycles, bit_of, cycles_of
 from penstock_core.workflow.inputs import check_inputs, faults_of, with_defaults
+from penstock_core.workflow.manifests import (
+    AgentSchemas,
+    sound,
+    uncanonical_problems,
+    validate_manifest,
+)
 from penstock_core.workflow.problems import (
     MAX_PROBLEMS,
     ProblemCode,
@@ -38,7 +44,7 @@ from penstock_core.workflow.shape import Form, read_form
 from penstock_core.workflow.templating import compile_with_faults
 from penstock_core.workflow.triggers import match_rule, pattern_fault
 
-__all__ = ["check_inputs", "match_rule", "validate", "with_defaults"]
+__all__ = ["check_inputs", "match_rule", "validate", "validate_manifest", "with_defaults"]
 
 RESERVED_NAMES = ROOTS | {"status"} | LITERALS | TYPE_NAMES
 """What no node may be called: templates and conditions would read something else."""
@@ -50,23 +56,14 @@ def validate(document: JsonObject, agents: Mapping[str, AgentManifest]) -> tuple
     Order: faults of form, then by place of the definition (inputs, triggers, nodes, outputs).
     Time is linear in the size of the document and the schemas of the agents that it names.
     """
+    odd = uncanonical_problems(document)
+    if odd:
+        return odd
     form = read_form(document)
     if form.definition is None:
         return form.problems[:MAX_PROBLEMS]
     found = _Validation(form, form.definition, agents).problems()
     return tuple(dict.fromkeys((*form.problems, *found)))[:MAX_PROBLEMS]
-
-
-@dataclass(frozen=True, slots=True)
-class AgentSchemas:
-    """What an agent takes and gives."""
-
-    input: JsonObject
-    output: JsonObject
-
-
-def _sound(schema: JsonObject) -> JsonObject:
-    return {} if check_schema(schema) else schema
 
 
 @dataclass(slots=True)
@@ -104,7 +101,7 @@ class _Validation:
         """Give the schemas of the agents that are named; an unsound one says nothing."""
         named = {node.agent for node in self.definition.nodes.values() if node.agent is not None}
         return {
-            name: AgentSchemas(_sound(self.agents[name].input), _sound(self.agents[name].output))
+            name: AgentSchemas(sound(self.agents[name].input), sound(self.agents[name].output))
             for name in sorted(named & self.agents.keys())
         }
 
@@ -118,7 +115,7 @@ class _Validation:
                 shapes[name] = node_shape(self.schemas[node.agent].output)
             else:
                 shapes[name] = node_shape({})
-        shapes[INPUTS] = shape_of(_sound(self.definition.inputs))
+        shapes[INPUTS] = shape_of(sound(self.definition.inputs))
         shapes[RUN] = RUN_SHAPE
         return shapes
 
