@@ -145,8 +145,11 @@ class HttpApi:
 
     @asynccontextmanager
     async def _request(
-        self, method: str, path: Sequence[str], **more: Any
-    ) -> AsyncIterator[aiohttp.ClientResponse]:  # noqa: ANN401, E501 - handed on
+        self,
+        method: str,
+        path: Sequence[str],
+        **more: Any,  # noqa: ANN401 - handed on
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
             async with self._open.request(method, self.url + path_of(path), **more) as response:
                 if response.status >= 400:

@@ -21,7 +21,7 @@ _STYLE = {Grade.OK: "green", Grade.WEAK: "yellow", Grade.BROKEN: "bold red"}
 
 @app.command()
 def doctor(context: typer.Context) -> None:
-    """Look at this machine, the state folder and the running stack; say how to mend what is not well.
+    """Look at this machine, the state folder and the stack, and say how to mend what is not well.
 
     Exit code 1 when something is broken; what is only degraded keeps working.
     """

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from penstock_adapters.embedded.faults import EmbeddedError
+from penstock_adapters.embedded.faults import AlreadyRunningError, EmbeddedError
 from penstock_adapters.embedded.home import StateFolder
 from penstock_cli.access import Access
 from penstock_cli.faults import CliFault
@@ -23,6 +23,8 @@ def told(folder: StateFolder) -> Iterator[None]:
     """Turn a fault of the stack into one of the command, with the place of the logs."""
     try:
         yield
+    except AlreadyRunningError as error:
+        raise CliFault(f"{error}") from error
     except EmbeddedError as error:
         mend = f"see {folder.logs}, or ask `penstock doctor`"
         raise CliFault(f"{error}", mend if folder.logs.is_dir() else "") from error
@@ -56,8 +58,7 @@ def what_to_try(access: Access, url: str, environ: Mapping[str, str]) -> str:
 Gateway      {url}
 API token    {_relative(folder.admin_token)}  (0600; this command finds it by itself)
 NATS login   {_relative(folder.trigger_creds)}  (may publish triggers, nothing else)
-Agents see   {environ.get(WORKSPACES_VARIABLE, "no folder")}  (read-only; change with --workspace)
-Logs         {_relative(folder.logs)}
+{_workspaces(environ)}Logs         {_relative(folder.logs)}
 
 Try:
   penstock agents register --all
@@ -68,6 +69,11 @@ Try:
   penstock replay RUN
   penstock down
 """
+
+
+def _workspaces(environ: Mapping[str, str]) -> str:
+    roots = environ.get(WORKSPACES_VARIABLE)
+    return f"Agents see   {roots}  (read-only; change with --workspace)\n" if roots else ""
 
 
 def _relative(path: Path) -> str:

@@ -16,7 +16,7 @@ from penstock_cli.access import Access, access_of
 from penstock_cli.client import HttpApi
 from penstock_cli.faults import CliFault, ExitCode
 from penstock_cli.stack_view import told
-from penstock_cli.terminal import MICROSECONDS, out, print_json, say, span, styled, table
+from penstock_cli.terminal import MICROSECONDS, out, plain, print_json, say, span, styled, table
 
 app = typer.Typer()
 

@@ -19,7 +19,7 @@ app = typer.Typer()
 
 
 @app.command()
-def trigger(  # noqa: PLR0913 - one parameter an option
+def trigger(  # noqa: PLR0913, PLR0917 - one parameter an option
     context: typer.Context,
     workflow: Annotated[str, typer.Argument(help="Workflow to start.")] = "",
     inputs: Annotated[

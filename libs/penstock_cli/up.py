@@ -14,6 +14,7 @@ import typer
 from penstock_adapters.embedded import detached
 from penstock_adapters.embedded.home import StateFolder
 from penstock_adapters.embedded.stack import EmbeddedStack
+from penstock_adapters.embedded.status import StackState, read_status
 from penstock_adapters.embedded.supervisor import ChildEvent, ChildState
 from penstock_cli.access import HOME_VARIABLE, Access, access_of
 from penstock_cli.services import stack_commands
@@ -53,6 +54,12 @@ def up(
 
 def _in_background(access: Access, environ: dict[str, str]) -> None:
     folder = StateFolder.at(access.home)
+    with told(folder):
+        running = read_status(folder)
+    if running.state is StackState.READY:
+        say(f"already up, state in {folder.root}; other settings need `penstock down` first")
+        plain(what_to_try(access, running.gateway_url, {}))
+        return
     began = time.monotonic()
     command = (sys.executable, "-P", "-m", "penstock_cli", "up")
     with told(folder), err.status("starting NATS, PostgreSQL and four services"):

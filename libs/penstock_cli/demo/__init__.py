@@ -1,0 +1,1 @@
+"""The whole story once, in a throw-away state folder."""
