@@ -20,6 +20,7 @@ from penstock_webhook_gateway.http import (
 )
 from penstock_webhook_gateway.http.context import DOORS, Doors
 from penstock_webhook_gateway.http.limits import RateLimit
+from penstock_webhook_gateway.http.live import STREAMS
 from penstock_webhook_gateway.http.middleware import Guard
 from penstock_webhook_gateway.projection import Projection
 
@@ -34,8 +35,10 @@ def application(
 ) -> web.Application:
     """Give the HTTP application."""
     guard = Guard(metrics, RateLimit(rate_per_minute), trust_forwarded_for=trust_forwarded_for)
-    app = web.Application(middlewares=guard.middlewares(), client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=guard.middlewares(), client_max_size=MAX_BODY_BYTES + 1)
+    app.on_response_prepare.append(guard.dress)
     app[DOORS] = doors
+    app[STREAMS] = live.Streams()
 
     def standing() -> JsonObject:
         return {"ready": projection.ready, "seen": dict(projection.seen)}

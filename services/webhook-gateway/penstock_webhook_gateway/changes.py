@@ -21,11 +21,12 @@ class Changes:
 
     async def children(self, kind: str, tenant: str, parent: str) -> list[ViewRow]:
         """Give the rows under `parent` as they stand in this batch."""
-        stored = {row.key: row for row in await self._reader.children(kind, tenant, parent)}
+        rows = {row.key: row for row in await self._reader.children(kind, tenant, parent)}
         for key, row in self._rows.items():
-            if row is not None and row.kind == kind and row.parent == parent:
-                stored[key] = row
-        return list(stored.values())
+            rows.pop(key, None)
+            if row is not None and (row.kind, row.tenant, row.parent) == (kind, tenant, parent):
+                rows[key] = row
+        return sorted(rows.values(), key=lambda row: (row.sort_key, row.id))
 
     def put(self, row: ViewRow) -> None:
         """Insert or replace a row."""

@@ -5,11 +5,12 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from penstock_contracts.envelope import Envelope, MalformedMessage
+from penstock_contracts.envelope import Envelope
 from penstock_contracts.partition.v1 import Marker
 from penstock_contracts.records import ReadEvent, read_published
-from penstock_contracts.registry import kind_of, read_event
+from penstock_contracts.registry import kind_of, name_of, read_event
 from penstock_contracts.subjects import GATEWAY_PARTITION, ROOT, Stream, parse
+from penstock_contracts.subjects import event as event_subject
 from penstock_contracts.values import MICROSECONDS, Wire
 from penstock_core.decision import BrokenInvariant
 from penstock_runtime.faults import Fenced, TransientFault
@@ -86,6 +87,8 @@ class Projection:
             except* (TransientFault, Fenced, _Moved) as faults:
                 self.fault = str(faults.exceptions[0])
                 log.warning("the projection has to begin again", extra={"reason": self.fault})
+            if self.ready:
+                wait_s = RETRY_FIRST_S
             self.ready = False
             self._runs.forget()
             await self._clock.sleep(wait_s)
@@ -99,6 +102,8 @@ class Projection:
         try:
             self._seen = dict(await self._store.seen())
             attachment = await inbox.attach(row.positions)
+            if attachment.lost:
+                log.error("events have aged out before they were read", extra={"stream": "EVENTS"})
             if attachment.positions != row.positions:
                 row = await self._commit(row, attachment.positions, {}, Changes(self._reader))
             self.fault = ""
@@ -149,10 +154,17 @@ class Projection:
 
     def _read(self, message: Received) -> ReadEvent | None:
         try:
-            return read_published(message.payload)
-        except MalformedMessage:
+            event = read_published(message.payload)
+            told = event_subject(
+                event.meta.tenant, kind_of(event.topic), event.aggregate_id, name_of(event.topic)
+            )
+        except (ValueError, IndexError, AttributeError, TypeError):
             log.exception("not an event", extra={"sequence": message.sequence})
             return None
+        if told != message.subject:  # permissions are by subject, so that alone is believed
+            log.error("an event came by a subject that is not its own", extra={"subject": told})
+            return None
+        return event
 
     async def _apply_one(self, changes: Changes, event: ReadEvent) -> Wire | None:
         """Apply one event; what cannot be applied is left out of the view, loudly."""
@@ -169,7 +181,7 @@ class Projection:
                 await apply_parking(changes, event, body)
                 if await self._runs.knows(changes, event):
                     await self._runs.apply(changes, event, body)
-        except (MalformedMessage, BrokenInvariant):
+        except (BrokenInvariant, ValueError, KeyError, TypeError):  # one event, not the fleet
             log.exception(
                 "an event cannot be shown", extra={"event": f"{event.partition}/{event.n}"}
             )

@@ -1,6 +1,7 @@
 """Awaiting a command's outcome: the event that carries the command's id as its cause."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
@@ -8,6 +9,7 @@ from penstock_contracts.records import ReadEvent
 from penstock_contracts.values import Wire
 
 WAITERS_MAX = 10_000
+REMEMBERED_MAX = 1_000  # outcomes kept for requests that are repeated with their key
 
 Applied = tuple[ReadEvent, Wire]
 
@@ -22,11 +24,17 @@ class Waiters:
     def __init__(self) -> None:
         """Begin without any."""
         self._waiting: dict[str, list[asyncio.Future[Applied]]] = {}
+        self._remembered: OrderedDict[str, Applied | None] = OrderedDict()
         self._count = 0
 
     @contextmanager
-    def expect(self, cause: str) -> Generator["asyncio.Future[Applied]"]:
+    def expect(self, cause: str, *, remember: bool = False) -> Generator["asyncio.Future[Applied]"]:
         """Wait for the first event caused by `cause`; enter before the command is sent.
+
+        Args:
+            cause: id of the command or trigger.
+            remember: keep the outcome, so that the same cause is answered again at once: what is
+                sent a second time leaves no second event.
 
         Raises:
             TooManyWaiters: try again later.
@@ -34,6 +42,11 @@ class Waiters:
         if self._count >= WAITERS_MAX:
             raise TooManyWaiters
         future: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
+        told = self._remembered.get(cause)
+        if told is not None:
+            future.set_result(told)
+        elif remember:
+            self._remember(cause)
         self._waiting.setdefault(cause, []).append(future)
         self._count += 1
         try:
@@ -47,9 +60,17 @@ class Waiters:
                 self._waiting.pop(cause, None)
             future.cancel()
 
+    def _remember(self, cause: str) -> None:
+        self._remembered.setdefault(cause, None)
+        if len(self._remembered) > REMEMBERED_MAX:
+            self._remembered.popitem(last=False)
+
     def applied(self, events: Sequence[Applied]) -> None:
         """Tell whoever waits for one of these."""
         for event, body in events:
-            for future in self._waiting.get(event.meta.causation_id, ()):
+            cause = event.meta.causation_id
+            if cause in self._remembered and self._remembered[cause] is None:
+                self._remembered[cause] = (event, body)
+            for future in self._waiting.get(cause, ()):
                 if not future.done():
                     future.set_result((event, body))

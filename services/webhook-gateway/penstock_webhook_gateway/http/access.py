@@ -58,7 +58,8 @@ async def authenticate(headers: Mapping[str, str], reader: ViewReader) -> Princi
     given = headers.get("Authorization", "")
     if not given:
         return None
-    if not given.lower().startswith(_BEARER) or len(given) > TOKEN_BYTES_MAX:
+    readable = given.isascii() and len(given) <= TOKEN_BYTES_MAX
+    if not readable or not given.lower().startswith(_BEARER):
         raise _unauthorized("send `Authorization: Bearer <token>`")
     digest = token_hash(given[len(_BEARER) :].strip())
     row = await reader.get(View.TOKEN, SYSTEM_TENANT, digest)

@@ -14,6 +14,7 @@ from penstock_contracts.ids import derive
 from penstock_contracts.values import JsonObject, Wire
 
 ALERTS_MAX = 10_000
+UNSET_TIME = "0001-01-01T00:00:00Z"  # an end that Alertmanager does not know yet
 _NOT_TOKEN = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -21,8 +22,8 @@ class Alert(Wire):
     """One alert of a group."""
 
     status: Literal["firing", "resolved"]
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    labels: dict[str, str] = Field(default={})
+    annotations: dict[str, str] = Field(default={})
     starts_at: str = Field(alias="startsAt")
     ends_at: str = Field(default="", alias="endsAt")
     generator_url: str = Field(default="", alias="generatorURL")
@@ -63,7 +64,7 @@ def triggers_of(group: AlertGroup) -> Iterator[tuple[str, str, JsonObject]]:
             "labels": dict(alert.labels),
             "annotations": dict(alert.annotations),
             "starts_at": alert.starts_at,
-            "ends_at": alert.ends_at,
+            "ends_at": "" if alert.ends_at == UNSET_TIME else alert.ends_at,
             "generator_url": alert.generator_url,
             "fingerprint": alert.fingerprint,
             "group": about,

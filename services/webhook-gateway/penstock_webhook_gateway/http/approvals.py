@@ -3,14 +3,21 @@
 from aiohttp import web
 
 from penstock_contracts import subjects
-from penstock_contracts.approval.v1 import CastVote, Choice
+from penstock_contracts.approval.v1 import CastVote
 from penstock_contracts.subjects import Stream
 from penstock_contracts.values import JsonObject
 from penstock_runtime.ports.projection import ViewRow
 from penstock_webhook_gateway.http.access import DECIDE, READ
-from penstock_webhook_gateway.http.context import caller, doors, outcome_of, read_object, reply
+from penstock_webhook_gateway.http.bodies import Decision
+from penstock_webhook_gateway.http.context import (
+    caller,
+    doors,
+    model,
+    outcome_of,
+    read_object,
+    reply,
+)
 from penstock_webhook_gateway.http.paging import page_of
-from penstock_webhook_gateway.http.problems import Problem
 from penstock_webhook_gateway.http.runs import find
 from penstock_webhook_gateway.kinds import View
 
@@ -51,14 +58,11 @@ async def respond(request: web.Request) -> web.Response:
     """Approve or reject, as the caller."""
     who = caller(request, DECIDE)
     row = await _find(request, who.tenant)
-    body = await read_object(request)
-    decision = body.get("decision")
-    if decision not in tuple(Choice):
-        raise Problem(422, "malformed", "decision: `approve` or `reject`")
+    said = model(Decision, await read_object(request))
     vote = CastVote(
         approval_id=row.id,
-        choice=Choice(str(decision)),
-        reason=str(body.get("reason", ""))[:4096],
+        choice=said.decision,
+        reason=said.reason,
         user=who.name,
         roles=who.roles,
     )

@@ -1,5 +1,6 @@
 """Routes of agents, workflows and tokens."""
 
+import re
 import secrets
 
 from aiohttp import web
@@ -8,7 +9,7 @@ from penstock_contracts import subjects
 from penstock_contracts.agent.v1 import AgentManifest, RegisterAgent, RemoveAgent
 from penstock_contracts.subjects import Stream
 from penstock_contracts.trigger.v1 import IssueToken, RevokeToken
-from penstock_contracts.values import JsonObject, Wire
+from penstock_contracts.values import NAME_PATTERN, JsonObject, Wire
 from penstock_contracts.workflow.v1 import ApplyWorkflow, RemoveWorkflow
 from penstock_core.workflow.validation import validate
 from penstock_runtime.ports.projection import ViewRow
@@ -17,9 +18,9 @@ from penstock_webhook_gateway.http.access import (
     OPERATE,
     READ,
     Principal,
-    Role,
     token_hash,
 )
+from penstock_webhook_gateway.http.bodies import NewToken
 from penstock_webhook_gateway.http.context import (
     caller,
     doors,
@@ -33,6 +34,7 @@ from penstock_webhook_gateway.kinds import View
 from penstock_webhook_gateway.waiting import Applied
 
 AGENTS_MAX = 1_000  # agents that one validation knows
+_NAME = re.compile(NAME_PATTERN)
 
 
 def routes() -> list[web.RouteDef]:
@@ -73,10 +75,10 @@ async def _to_catalog(
     request: web.Request, who: Principal, kind: str, name: str, command: Wire
 ) -> Applied:
     verb = command.__class__.__dict__["TYPE"].split(".")[1]
-    try:
-        subject = subjects.catalog(who.tenant, kind, name, verb)
-    except ValueError:
-        raise Problem(422, "malformed", f"{name!r} is not a name") from None
+    if _NAME.fullmatch(name) is None:
+        detail = "name: lower case letters, digits, - and _, at most 63 characters"
+        raise Problem(422, "malformed", detail)
+    subject = subjects.catalog(who.tenant, kind, name, verb)
     return await outcome_of(request, who, subject, Stream.CATALOG, name, command)
 
 
@@ -170,16 +172,12 @@ async def remove_workflow(request: web.Request) -> web.Response:
 async def issue_token(request: web.Request) -> web.Response:
     """Make a token; it is shown once and stored as its hash."""
     who = caller(request, ADMINISTER)
-    body = await read_object(request)
-    roles = body.get("roles")
-    known = {role.value for role in Role}
-    if not isinstance(roles, list) or not roles or not known.issuperset(map(str, roles)):
-        raise Problem(422, "malformed", f"roles: a list out of {', '.join(sorted(known))}")
+    new = model(NewToken, await read_object(request))
     token = f"pst_{secrets.token_urlsafe(32)}"
-    given = {"name": body.get("name"), "sha256": token_hash(token), "roles": roles}
-    command = model(IssueToken, given)
-    await _to_catalog(request, who, "token", command.name, command)
-    return reply({"name": command.name, "roles": roles, "token": token}, 201)
+    roles = tuple(role.value for role in new.roles)
+    command = IssueToken(name=new.name, sha256=token_hash(token), roles=roles)
+    await _to_catalog(request, who, "token", new.name, command)
+    return reply({"name": new.name, "roles": roles, "token": token}, 201)
 
 
 async def revoke_token(request: web.Request) -> web.Response:

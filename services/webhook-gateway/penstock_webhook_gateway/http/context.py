@@ -21,12 +21,29 @@ from penstock_runtime.ports.projection import ViewReader
 from penstock_runtime.ports.tail import StreamTail
 from penstock_webhook_gateway.http.access import Principal, Role, require
 from penstock_webhook_gateway.http.problems import Problem, refused
-from penstock_webhook_gateway.waiting import Applied, TooManyWaiters, Waiters
+from penstock_webhook_gateway.waiting import Applied, Waiters
 
-OUTCOME_WAIT_S = 10.0  # how long a command's outcome is awaited
-TRIGGER_WAIT_S = 2.0  # after this a trigger is answered 202: delivered, not yet seen
 SOURCE = "penstock/webhook-gateway"
+IDEMPOTENCY_KEY = "Idempotency-Key"
+KEY_MAX = 256  # characters of an Idempotency-Key
 WireT = TypeVar("WireT", bound=Wire)
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long a request waits, in seconds.
+
+    Attributes:
+        outcome_s: for a command's outcome.
+        trigger_s: for a trigger's; then it is answered 202: delivered, not yet seen.
+        keepalive_s: for the next event of a run before the client is sent a comment.
+        log_end_s: for the next log line; after it the log of an ended run is complete.
+    """
+
+    outcome_s: float = 10.0
+    trigger_s: float = 2.0
+    keepalive_s: float = 15.0
+    log_end_s: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +55,12 @@ class Doors:
     tail: StreamTail
     waiters: Waiters
     clock: Clock
+    waits: Waits = Waits()
 
 
 DOORS = web.AppKey("doors", Doors)
+PRINCIPAL = web.RequestKey("principal", Principal)
+TRACEPARENT = web.RequestKey("traceparent", str)
 
 
 def doors(request: web.Request) -> Doors:
@@ -50,7 +70,7 @@ def doors(request: web.Request) -> Doors:
 
 def caller(request: web.Request, allowed: frozenset[Role]) -> Principal:
     """Give the caller, who must have one of the roles."""
-    return require(request.get("principal"), allowed)
+    return require(request.get(PRINCIPAL), allowed)
 
 
 async def read_json(request: web.Request) -> JsonValue:
@@ -66,7 +86,7 @@ async def read_json(request: web.Request) -> JsonValue:
     except web.HTTPRequestEntityTooLarge:
         raise too_large() from None
     try:
-        value: JsonValue = from_json(raw)
+        value: JsonValue = from_json(raw, allow_inf_nan=False)
     except ValueError as error:
         raise Problem(400, "malformed", f"the body is not JSON: {error}") from None
     return value
@@ -101,9 +121,16 @@ def reply(body: object, status: int = 200, **headers: str) -> web.Response:
 
 
 def command_id(request: web.Request, principal: Principal) -> str:
-    """Give the command's id: drawn, or derived from the caller's Idempotency-Key."""
-    key = request.headers.get("Idempotency-Key")
+    """Give the command's id: drawn, or derived from the caller's Idempotency-Key.
+
+    Raises:
+        Problem: 400: the key is too long or not printable.
+    """
+    key = request.headers.get(IDEMPOTENCY_KEY)
     if key:
+        if len(key) > KEY_MAX or not (key.isascii() and key.isprintable()):
+            detail = f"{IDEMPOTENCY_KEY}: at most {KEY_MAX} printable ASCII characters"
+            raise Problem(400, "malformed", detail)
         return derive("http", principal.tenant, principal.name, request.path, key)
     return str(uuid.uuid4())
 
@@ -129,11 +156,23 @@ async def send(
         subject=about,
         tenant=principal.tenant,
         actor=principal.actor,
-        traceparent=request.get("traceparent"),
+        traceparent=request.get(TRACEPARENT),
         data=body.to_data(),
     )
-    message = Outgoing(stream.value, subject, envelope.encode(), message_id)
+    message = Outgoing(stream.value, subject, encoded(envelope), message_id)
     check_published(await doors(request).publisher.publish([message]))
+
+
+def encoded(envelope: Envelope) -> bytes:
+    """Give the envelope's bytes.
+
+    Raises:
+        Problem: 413: in its envelope the body is over what consumers take.
+    """
+    payload = envelope.encode()
+    if len(payload) > MAX_BODY_BYTES:
+        raise too_large()
+    return payload
 
 
 def check_published(outcomes: Sequence[Published]) -> None:
@@ -164,14 +203,15 @@ async def outcome_of(
 
     Raises:
         Problem: the command was refused (with the service's code), or nothing came back in time.
+        TooManyWaiters: the bound on waiting requests is reached.
     """
     message_id = command_id(request, principal)
+    repeatable = IDEMPOTENCY_KEY in request.headers
     try:
-        with doors(request).waiters.expect(message_id) as waiting:
-            await send(request, principal, subject, stream, about, body, message_id)
-            event, told = await asyncio.wait_for(waiting, OUTCOME_WAIT_S)
-    except TooManyWaiters:
-        raise Problem(503, "unavailable", "too many requests are waiting; try again") from None
+        with doors(request).waiters.expect(message_id, remember=repeatable) as waiting:
+            if not waiting.done():
+                await send(request, principal, subject, stream, about, body, message_id)
+            event, told = await asyncio.wait_for(waiting, doors(request).waits.outcome_s)
     except TimeoutError:
         detail = "delivered, but not answered yet; repeating with the same Idempotency-Key is safe"
         raise Problem(504, "unavailable", detail) from None
@@ -192,13 +232,18 @@ def raise_refusal(told: Wire) -> None:
     raise refused(str(data.get("code")), str(data.get("detail", "")), problems)
 
 
-def model(kind: type[WireT], body: object) -> WireT:
+def model(kind: type[WireT], body: object, *, foreign: bool = False) -> WireT:
     """Read a body into its model.
+
+    Args:
+        kind: the model.
+        body: what was sent.
+        foreign: the format is somebody else's, who may add fields to it.
 
     Raises:
         Problem: 422 with the first fault and its place.
     """
     try:
-        return kind.model_validate(body)
+        return kind.model_validate(body, extra="ignore" if foreign else "forbid")
     except ValidationError as error:
         raise Problem(422, "malformed", first_fault(error)) from None

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 
 from aiohttp import web
 from pydantic_core import to_json
@@ -21,10 +21,39 @@ from penstock_webhook_gateway.http.context import caller, doors
 from penstock_webhook_gateway.http.problems import Problem
 from penstock_webhook_gateway.http.runs import find_run
 
-KEEPALIVE_S = 15.0
 STREAM_MAX_S = 6 * 3600.0  # a client reconnects with its Last-Event-ID
-LOG_END_S = 0.5  # silence after which the log of an ended run is complete
+STREAMS_MAX = 1_000  # clients that follow something at the same time
+END = b"event: end\ndata: {}\n\n"
+KEEPALIVE = b": keep-alive\n\n"
 _TERMINAL = frozenset({"run_succeeded", "run_failed", "run_cancelled"})
+
+
+class Streams:
+    """Counts open streams; each costs a consumer on the bus."""
+
+    def __init__(self, most: int = STREAMS_MAX) -> None:
+        """Allow at most `most` at the same time."""
+        self._most = most
+        self._open = 0
+
+    @contextlib.contextmanager
+    def one(self) -> Generator[None]:
+        """Hold one.
+
+        Raises:
+            Problem: 503: there are too many.
+        """
+        if self._open >= self._most:
+            detail = "too many clients follow something; try again"
+            raise Problem(503, "unavailable", detail, headers={"Retry-After": "5"})
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1
+
+
+STREAMS = web.AppKey("streams", Streams)
 
 
 def routes() -> list[web.RouteDef]:
@@ -39,23 +68,14 @@ async def run_events(request: web.Request) -> web.StreamResponse:
     """Follow a run's events; resume by `Last-Event-ID` (the version of the last one seen)."""
     who = caller(request, READ)
     row = await find_run(request, who.tenant)
-    seen = _resume(request)
+    feed = _EventFeed(_resume(request))
     filter_ = subjects.events_of(who.tenant, "run", row.id)
-    response = await _open(request)
-    async with _follow(request, Stream.EVENTS, filter_) as messages:
-        async for message in messages:
-            event = _event(message)
-            if event is None:
-                await response.write(b": keep-alive\n\n")
-                continue
-            if event.version <= seen:
-                continue
-            seen = event.version
-            await response.write(_frame(event))
-            if name_of(event.topic) in _TERMINAL:
-                await response.write(b"event: end\ndata: {}\n\n")
-                return response
-    return response
+
+    async def on_silence() -> bytes:
+        return END if await _ended(request, who.tenant, row.id) else KEEPALIVE
+
+    silence_s = doors(request).waits.keepalive_s
+    return await _stream(request, Stream.EVENTS, filter_, silence_s, feed.frames, on_silence)
 
 
 def _resume(request: web.Request) -> int:
@@ -65,36 +85,70 @@ def _resume(request: web.Request) -> int:
     return int(text[:12])
 
 
+class _EventFeed:
+    """The run's events by version: each once, and none in front of a gap (the repair follows)."""
+
+    def __init__(self, seen: int) -> None:
+        self._seen = seen
+
+    def frames(self, message: Received) -> bytes:
+        """Give what the client is to see of a message."""
+        try:
+            event = read_published(message.payload)
+        except MalformedMessage:
+            return b""
+        last = END if name_of(event.topic) in _TERMINAL else b""
+        if event.version <= self._seen:
+            return last  # seen before: the client only has to know that nothing will follow
+        if event.version != self._seen + 1:
+            return b""
+        self._seen = event.version
+        return _frame(event) + last
+
+
+async def _stream(
+    request: web.Request,
+    stream: Stream,
+    filter_: str,
+    silence_s: float,
+    frames_of: Callable[[Received], bytes],
+    on_silence: Callable[[], Awaitable[bytes]],
+) -> web.StreamResponse:
+    """Write what a filter brings until something ends with `END`, or the client is gone.
+
+    Raises:
+        Problem: 503: too many streams are open.
+        TransientFault: the bus does not answer; nothing was sent to the client yet.
+    """
+    with request.app[STREAMS].one():
+        async with doors(request).tail.follow(stream.value, filter_) as messages:
+            response = await _open(request)
+            with contextlib.suppress(TimeoutError, ConnectionResetError, TransientFault):
+                async with (
+                    asyncio.timeout(STREAM_MAX_S),
+                    contextlib.aclosing(_with_silence(messages, silence_s)) as heard,
+                ):
+                    async for message in heard:
+                        frames = frames_of(message) if message else await on_silence()
+                        if frames:  # an empty chunk would end the answer
+                            await response.write(frames)
+                        if frames.endswith(END):
+                            break
+    return response
+
+
 async def _open(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(
-        headers={
-            "Content-Type": "text/event-stream",
-            "Cache-Control": "no-store",
-            "X-Accel-Buffering": "no",
-        }
+        headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
     )
     await response.prepare(request)
     return response
 
 
-@contextlib.asynccontextmanager
-async def _follow(
-    request: web.Request, stream: Stream, filter_: str, silence_s: float = KEEPALIVE_S
-) -> AsyncIterator[AsyncIterator[Received | None]]:
-    """Follow a filter; None stands for `silence_s` without a message."""
-    try:
-        async with (
-            asyncio.timeout(STREAM_MAX_S),
-            doors(request).tail.follow(stream.value, filter_) as messages,
-        ):
-            yield _with_silence(messages, silence_s)
-    except (TimeoutError, ConnectionResetError, TransientFault):
-        return
-
-
 async def _with_silence(
     messages: AsyncIterator[Received], silence_s: float
-) -> AsyncIterator[Received | None]:
+) -> AsyncGenerator[Received | None]:
+    """Give messages; None stands for `silence_s` without one."""
     following = asyncio.ensure_future(anext(messages, None))
     try:
         while True:
@@ -109,15 +163,7 @@ async def _with_silence(
             following = asyncio.ensure_future(anext(messages, None))
     finally:
         following.cancel()
-
-
-def _event(message: Received | None) -> ReadEvent | None:
-    if message is None:
-        return None
-    try:
-        return read_published(message.payload)
-    except MalformedMessage:
-        return None
+        await asyncio.wait([following])  # the tail may only be closed when nobody reads it
 
 
 def _frame(event: ReadEvent) -> bytes:
@@ -141,18 +187,14 @@ async def run_logs(request: web.Request) -> web.StreamResponse:
     who = caller(request, READ)
     row = await find_run(request, who.tenant)
     follow = request.query.get("follow", "0") in ("1", "true")
-    response = await _open(request)
     filter_ = subjects.logs_of(who.tenant, row.id)
-    async with _follow(request, Stream.LOGS, filter_, LOG_END_S) as messages:
-        async for message in messages:
-            if message is not None:
-                await response.write(_log_frames(message))
-            elif not follow or await _ended(request, who.tenant, row.id):
-                await response.write(b"event: end\ndata: {}\n\n")
-                return response
-            else:
-                await response.write(b": keep-alive\n\n")
-    return response
+
+    async def on_silence() -> bytes:
+        over = not follow or await _ended(request, who.tenant, row.id)
+        return END if over else KEEPALIVE
+
+    silence_s = doors(request).waits.log_end_s
+    return await _stream(request, Stream.LOGS, filter_, silence_s, _log_frames, on_silence)
 
 
 async def _ended(request: web.Request, tenant: str, run_id: str) -> bool:

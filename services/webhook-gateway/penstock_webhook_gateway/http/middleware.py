@@ -8,13 +8,15 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from penstock_contracts.envelope import MAX_BODY_BYTES
+from penstock_runtime.faults import TransientFault
 from penstock_runtime.telemetry.fields import bound
 from penstock_runtime.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS, RATE_LIMITED, Metrics
 from penstock_runtime.telemetry.trace import continue_trace
-from penstock_webhook_gateway.http.access import authenticate
-from penstock_webhook_gateway.http.context import doors, too_large
+from penstock_webhook_gateway.http.access import Principal, authenticate
+from penstock_webhook_gateway.http.context import PRINCIPAL, TRACEPARENT, doors, too_large
 from penstock_webhook_gateway.http.limits import RateLimit
 from penstock_webhook_gateway.http.problems import Problem, response
+from penstock_webhook_gateway.waiting import TooManyWaiters
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,11 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Strict-Transport-Security": "max-age=31536000",
     "Cache-Control": "no-store",
+    "Server": "penstock",
 }
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+IPV6_NETWORK = 64  # bits that one customer usually has to himself
+RATE_HEADERS = web.RequestKey("rate_headers", dict[str, str])
 API = "/api/"
 _HTTP_CODES = {404: "not_found", 405: "not_allowed", 413: "too_large"}
 
@@ -53,61 +59,83 @@ class Guard:
 
         return [answer, admit]
 
+    async def dress(self, request: web.Request, answer: web.StreamResponse) -> None:
+        """Put the security headers on whatever is about to be sent, streams included."""
+        answer.headers.update(SECURITY_HEADERS)
+        answer.headers.update(request.get(RATE_HEADERS, {}))
+
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Turn refusals into problem details; measure; put the security headers on."""
+        """Turn refusals into problem details; measure."""
         clock = doors(request).clock
         started = clock.now_us()
-        trace = continue_trace(request.headers.get("traceparent"), "http", request.path)
-        request["traceparent"] = trace.header()
+        trace = continue_trace(request.headers.get("traceparent"), "http", request.rel_url.raw_path)
+        request[TRACEPARENT] = trace.header()
         with bound(trace=trace.trace_id):
             answer = await self._answered(request, handler)
         route = request.match_info.route.resource
         name = route.canonical if route is not None else "none"
-        self._metrics.add(HTTP_REQUESTS, request.method, name, str(answer.status))
+        method = request.method if request.method in METHODS else "other"
+        self._metrics.add(HTTP_REQUESTS, method, name, str(answer.status))
         seconds = (clock.now_us() - started) / 1e6
-        self._metrics.observe(HTTP_SECONDS, seconds, request.method, name)
-        if not answer.prepared:
-            answer.headers.update(SECURITY_HEADERS)
-            answer.headers.update(request.get("rate_headers", {}))
+        self._metrics.observe(HTTP_SECONDS, seconds, method, name)
         return answer
 
     async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        instance = request.rel_url.raw_path
         try:
             return await handler(request)
         except Problem as problem:
-            return response(problem, request.path)
+            return response(problem, instance)
         except web.HTTPRequestEntityTooLarge:
-            return response(too_large(), request.path)
+            return response(too_large(), instance)
         except web.HTTPException as refusal:
             code = _HTTP_CODES.get(refusal.status, "malformed")
-            return response(Problem(refusal.status, code, refusal.reason), request.path)
+            kept = {name: refusal.headers[name] for name in ("Allow",) if name in refusal.headers}
+            return response(Problem(refusal.status, code, refusal.reason, headers=kept), instance)
         except ConnectionResetError:
             raise
+        except TransientFault as fault:
+            log.warning("a request cannot be served now", extra={"reason": str(fault)})
+            return response(_unavailable("a part behind the API does not answer"), instance)
+        except TooManyWaiters:
+            return response(_unavailable("too many requests are waiting"), instance)
         except Exception:  # the outermost boundary of a request: logged, told without details
-            log.exception("a request has failed", extra={"path": request.path})
+            log.exception("a request has failed", extra={"path": instance})
             detail = "a defect here; it was logged"
-            return response(Problem(500, "invariant_broken", detail), request.path)
+            return response(Problem(500, "invariant_broken", detail), instance)
 
     async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Authenticate, then count against the rate limit, then refuse bodies over the limit."""
+        """Count against the rate limit, authenticate, refuse what is over a limit."""
         if not request.path.startswith(API):
             return await handler(request)
+        principal = await self._principal(request)
+        if not _storable(request.path) or not all(map(_storable, request.query.values())):
+            raise Problem(400, "malformed", "the address holds characters that no name has")
+        if (request.content_length or 0) > MAX_BODY_BYTES:
+            raise too_large()
+        if principal is not None:
+            request[PRINCIPAL] = principal
+        return await handler(request)
+
+    async def _principal(self, request: web.Request) -> Principal | None:
+        """Give the caller; everybody is counted first but a local caller with a valid token."""
         address = self._address(request)
+        reader = doors(request).reader
+        if not _is_loopback(address):
+            self._count(request, address)
+            return await authenticate(request.headers, reader)
         try:
-            principal = await authenticate(request.headers, doors(request).reader)
+            principal = await authenticate(request.headers, reader)
         except Problem:
             self._count(request, address)
             raise
-        if principal is None or not _is_loopback(address):
+        if principal is None:
             self._count(request, address)
-        if (request.content_length or 0) > MAX_BODY_BYTES:
-            raise too_large()
-        request["principal"] = principal
-        return await handler(request)
+        return principal
 
     def _count(self, request: web.Request, address: str) -> None:
-        verdict = self._limit.take(address, doors(request).clock.now_us() / 1e6)
-        request["rate_headers"] = verdict.headers()
+        verdict = self._limit.take(_counted_as(address), doors(request).clock.now_us() / 1e6)
+        request[RATE_HEADERS] = verdict.headers()
         if not verdict.allowed:
             self._metrics.add(RATE_LIMITED)
             detail = (
@@ -122,8 +150,35 @@ class Guard:
         return request.remote or "unknown"
 
 
-def _is_loopback(address: str) -> bool:
+def _unavailable(what: str) -> Problem:
+    return Problem(503, "unavailable", f"{what}; try again", headers={"Retry-After": "1"})
+
+
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(address).is_loopback
+        parsed = ipaddress.ip_address(address)
     except ValueError:
+        return None
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return mapped or parsed
+
+
+def _is_loopback(address: str) -> bool:
+    parsed = _parsed(address)
+    return parsed is not None and parsed.is_loopback
+
+
+def _counted_as(address: str) -> str:
+    """Give what is counted together: an IPv4 address, or an IPv6 network."""
+    parsed = _parsed(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((int(parsed), IPV6_NETWORK), strict=False))
+    return str(parsed or address)
+
+
+def _storable(text: str) -> bool:
+    """Tell whether the text can be a key: UTF-8 without the zero character."""
+    try:
+        return b"\x00" not in text.encode()
+    except UnicodeEncodeError:
         return False

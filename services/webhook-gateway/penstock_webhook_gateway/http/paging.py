@@ -1,7 +1,6 @@
 """Lists: newest first, filtered, a page at a time."""
 
 import base64
-import binascii
 from collections.abc import Sequence
 
 from aiohttp import web
@@ -13,6 +12,7 @@ from penstock_webhook_gateway.kinds import View
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 500
+SORT_KEY_MAX = 2**63 - 1
 
 
 async def page_of(
@@ -49,6 +49,9 @@ def _cursor(text: str) -> tuple[int, str] | None:
         return None
     try:
         key, _, row_id = base64.urlsafe_b64decode(text.encode()).decode().partition(" ")
-        return int(key), row_id
-    except (ValueError, binascii.Error):
-        raise Problem(400, "malformed", "before: give `next` of the page before") from None
+        before = int(key), row_id
+    except ValueError:  # not base64, not UTF-8, or no number
+        before = -1, ""
+    if not 0 <= before[0] <= SORT_KEY_MAX or "\x00" in before[1]:
+        raise Problem(400, "malformed", "before: give `next` of the page before")
+    return before

@@ -41,7 +41,9 @@ _TITLES = {
     415: "Only JSON is accepted",
     422: "The request was understood but cannot be accepted",
     429: "Too many requests",
+    500: "A defect",
     503: "Not available at the moment",
+    504: "No answer in time",
 }
 
 

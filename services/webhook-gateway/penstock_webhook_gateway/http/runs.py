@@ -11,9 +11,11 @@ from penstock_contracts.workflow.v1 import WorkflowDefinition
 from penstock_core.run.snapshot import document_hash
 from penstock_runtime.ports.projection import ViewRow
 from penstock_webhook_gateway.http.access import OPERATE, READ
+from penstock_webhook_gateway.http.bodies import Cancellation
 from penstock_webhook_gateway.http.context import (
     caller,
     doors,
+    model,
     outcome_of,
     read_object,
     reply,
@@ -111,7 +113,7 @@ async def cancel_run(request: web.Request) -> web.Response:
     who = caller(request, OPERATE)
     row = await find_run(request, who.tenant)
     body = await read_object(request) if request.can_read_body else {}
-    command = CancelRun(run_id=row.id, reason=str(body.get("reason", ""))[:4096])
+    command = CancelRun(run_id=row.id, reason=model(Cancellation, body).reason)
     partition = str(row.body["partition"])
     subject = subjects.run(who.tenant, partition, row.id, "cancel_run")
     await outcome_of(request, who, subject, Stream.RUNS, row.id, command)

@@ -1,6 +1,8 @@
 """Routes that bring triggers in: by hand, by any JSON, and from Alertmanager."""
 
 import asyncio
+import contextlib
+import re
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -9,29 +11,36 @@ from pydantic import JsonValue
 from penstock_contracts import subjects
 from penstock_contracts.codes import Code
 from penstock_contracts.envelope import Envelope
-from penstock_contracts.ids import derive
+from penstock_contracts.ids import derive, trigger_aggregate_id
 from penstock_contracts.records import ReadEvent
 from penstock_contracts.subjects import Stream
 from penstock_contracts.trigger.v1 import DIRECT_SOURCE, TriggerIgnored, TriggerMatched
 from penstock_contracts.values import Wire
+from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.bus import Outgoing
 from penstock_webhook_gateway.http.access import OPERATE, Principal
 from penstock_webhook_gateway.http.alertmanager import AlertGroup, triggers_of
+from penstock_webhook_gateway.http.bodies import ManualTrigger
 from penstock_webhook_gateway.http.context import (
+    IDEMPOTENCY_KEY,
     SOURCE,
-    TRIGGER_WAIT_S,
+    TRACEPARENT,
     caller,
     check_published,
     command_id,
     doors,
+    encoded,
     model,
     read_json,
     read_object,
     reply,
 )
 from penstock_webhook_gateway.http.problems import Problem, refused
+from penstock_webhook_gateway.kinds import View
+from penstock_webhook_gateway.waiting import TooManyWaiters
 
 PATH_MAX = 200  # characters of a trigger's subject behind `trigger.`
+_PATH = re.compile(rf"(?=.{{1,{PATH_MAX}}}\Z)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 def routes() -> list[web.RouteDef]:
@@ -63,11 +72,8 @@ async def trigger_workflow(request: web.Request) -> web.Response:
     """Start one workflow with `inputs`."""
     who = caller(request, OPERATE)
     body = await read_object(request) if request.can_read_body else {}
-    unknown = sorted(body.keys() - {"inputs"})
-    if unknown:
-        raise Problem(422, "malformed", f"unknown field {unknown[0]!r}; known: inputs")
     path = f"{DIRECT_SOURCE}.{request.match_info['name']}"
-    data: JsonValue = {"inputs": body.get("inputs", {})}
+    data: JsonValue = {"inputs": model(ManualTrigger, body).inputs}
     return await _accept(request, who, path, "penstock.manual", data)
 
 
@@ -84,13 +90,30 @@ async def _accept(
 ) -> web.Response:
     new = NewTrigger(path, f"{SOURCE}/{who.name}", command_id(request, who), kind, data)
     waiters = doors(request).waiters
+    if IDEMPOTENCY_KEY in request.headers:
+        known = await _known(request, who, new.trigger_id)
+        if known is not None:
+            return known
     try:
         with waiters.expect(new.trigger_id) as matched:
             await publish(request, who, [new])
-            event, told = await asyncio.wait_for(asyncio.shield(matched), TRIGGER_WAIT_S)
+            event, told = await asyncio.wait_for(
+                asyncio.shield(matched), doors(request).waits.trigger_s
+            )
     except TimeoutError:
         return reply({"trigger_id": new.trigger_id, "status": "delivered"}, 202)
     return await _answer(request, event, told)
+
+
+async def _known(request: web.Request, who: Principal, trigger_id: str) -> web.Response | None:
+    """Answer a repeated request as the first one; None if its trigger is not known here."""
+    row_id = trigger_aggregate_id(who.tenant, trigger_id)
+    row = await doors(request).reader.get(View.TRIGGER, who.tenant, row_id)
+    if row is None:
+        return None
+    if "code" in row.body:
+        raise refused(str(row.body["code"]), str(row.body.get("detail", "")))
+    return reply({name: row.body.get(name) for name in ("trigger_id", "runs", "faults")}, 201)
 
 
 async def _answer(request: web.Request, event: ReadEvent, told: Wire) -> web.Response:
@@ -107,20 +130,23 @@ async def _answer(request: web.Request, event: ReadEvent, told: Wire) -> web.Res
 async def _until_shown(request: web.Request, runs: list[str], tenant: str) -> None:
     """Wait a moment until the runs can be read here; they are accepted in any case."""
     reader, waiters = doors(request).reader, doors(request).waiters
-    for run in runs:
-        with waiters.expect(derive("start_run", run)) as started:
-            if await reader.get("run", tenant, run) is None:
-                await asyncio.wait([started], timeout=TRIGGER_WAIT_S)
+    with contextlib.suppress(TimeoutError, TooManyWaiters, TransientFault):
+        async with asyncio.timeout(doors(request).waits.trigger_s):
+            for run in runs:
+                with waiters.expect(derive("start_run", run)) as started:
+                    if await reader.get(View.RUN, tenant, run) is None:
+                        await started
 
 
 async def publish(request: web.Request, who: Principal, new: list[NewTrigger]) -> None:
     """Publish triggers in one batch.
 
     Raises:
-        Problem: a path is not valid, or the bus does not take them.
+        Problem: a path is not valid, one is too large, or the bus does not take them.
     """
     batch: list[Outgoing] = []
     for trigger in new:
+        subject = _subject(who.tenant, trigger.path)
         envelope = Envelope(
             id=trigger.id,
             source=trigger.source,
@@ -129,28 +155,27 @@ async def publish(request: web.Request, who: Principal, new: list[NewTrigger]) -
             datacontenttype="application/json",
             tenant=who.tenant,
             actor=who.actor,
-            traceparent=request.get("traceparent"),
+            traceparent=request.get(TRACEPARENT),
             data=trigger.data,
         )
-        subject = _subject(who.tenant, trigger.path)
-        batch.append(Outgoing(Stream.TRIGGERS.value, subject, envelope.encode()))
+        batch.append(Outgoing(Stream.TRIGGERS.value, subject, encoded(envelope)))
     check_published(await doors(request).publisher.publish(batch))
 
 
 def _subject(tenant: str, path: str) -> str:
-    try:
-        if len(path) > PATH_MAX:
-            raise ValueError
-        return subjects.trigger(tenant, path)
-    except ValueError:
-        detail = f"not a trigger path: words joined by dots, at most {PATH_MAX} characters"
-        raise Problem(422, "malformed", detail) from None
+    if not _PATH.fullmatch(path):
+        detail = (
+            f"not a trigger path: words of letters, digits, - and _, joined by dots, "
+            f"at most {PATH_MAX} characters"
+        )
+        raise Problem(422, "malformed", detail)
+    return subjects.trigger(tenant, path)
 
 
 async def alertmanager(request: web.Request) -> web.Response:
     """Take a group of alerts (webhook version 4): one trigger an alert, whatever is sent again."""
     who = caller(request, OPERATE)
-    group = model(AlertGroup, await read_object(request))
+    group = model(AlertGroup, await read_object(request), foreign=True)
     new = [
         NewTrigger(path, "alertmanager", key, "alertmanager.alert.v4", data)
         for path, key, data in triggers_of(group)
