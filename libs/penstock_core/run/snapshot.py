@@ -16,30 +16,32 @@ from penstock_core.run.state import NodeState, NodeStatus, RunState, RunStatus
 from penstock_core.workflow.plan import Plan
 
 _APART = frozenset({"plan", "nodes"})
+_HEADER_FIELDS = tuple(field.name for field in fields(RunState) if field.name not in _APART)
+_NODE_FIELDS = tuple(field.name for field in fields(NodeState))
+_PLAIN = frozenset((str, int, float, bool, dict, list, type(None)))
 
 
 def header_document(state: RunState) -> JsonObject:
     """Give everything of a run but its nodes."""
-    document: JsonObject = {}
-    for field in fields(state):
-        if field.name not in _APART:
-            document[field.name] = _plain(getattr(state, field.name))
-    return document
+    return {name: _plain(getattr(state, name)) for name in _HEADER_FIELDS}
 
 
 def node_document(node: NodeState) -> JsonObject:
     """Give one node."""
-    return {field.name: _plain(getattr(node, field.name)) for field in fields(node)}
+    return {name: _plain(getattr(node, name)) for name in _NODE_FIELDS}
 
 
 def _plain(value: Any) -> JsonValue:  # noqa: ANN401 - a field of whatever type
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind in (RunStatus, NodeStatus, Phase):
+        return value.value
+    if kind is tuple:
+        return [_plain(item) for item in value]
     if isinstance(value, Failure | RunCause | MessageParked):
         return value.to_data()
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, RunStatus | NodeStatus | Phase):
-        return value.value
-    return value
+    return dict(value)
 
 
 def state_hash(state: RunState) -> str:
@@ -62,9 +64,7 @@ def document_hash(header: JsonObject, nodes: dict[str, JsonObject]) -> str:
 def read_header(document: JsonObject, plan: Plan | None) -> RunState:
     """Read a run without its nodes."""
     values: dict[str, Any] = {
-        field.name: document[field.name]
-        for field in fields(RunState)
-        if field.name not in _APART and field.name in document
+        name: document[name] for name in _HEADER_FIELDS if name in document
     }
     values["status"] = RunStatus(values["status"])
     values["rejected"] = tuple(values.get("rejected", ()))
@@ -76,9 +76,7 @@ def read_header(document: JsonObject, plan: Plan | None) -> RunState:
 
 def read_node(document: JsonObject) -> NodeState:
     """Read one node."""
-    values: dict[str, Any] = {
-        field.name: document[field.name] for field in fields(NodeState) if field.name in document
-    }
+    values: dict[str, Any] = {name: document[name] for name in _NODE_FIELDS if name in document}
     values["status"] = NodeStatus(values["status"])
     values["phase"] = Phase(values["phase"])
     if values.get("error") is not None:

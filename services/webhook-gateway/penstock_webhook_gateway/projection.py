@@ -145,6 +145,7 @@ class Projection:
             body = await self._apply_one(changes, event)
             if body is not None:
                 applied.append((event, body))
+        self._runs.flush(changes)
         last = messages[-1]
         before = row.positions[last.stream]
         witness = Witness(before.created_us, last.sequence, last.time_us)

@@ -32,11 +32,13 @@ class RunViews:
     def __init__(self) -> None:
         """Begin with nothing in memory."""
         self._kept: OrderedDict[str, RunState] = OrderedDict()
+        self._written: dict[str, RunState] = {}  # runs of this batch as their rows hold them
         self._plans: OrderedDict[tuple[str, str, str], Plan] = OrderedDict()
 
     def forget(self) -> None:
         """Drop everything: a commit has failed."""
         self._kept.clear()
+        self._written.clear()
 
     async def knows(self, changes: Changes, event: ReadEvent) -> bool:
         """Tell whether the event's aggregate is a run of ours."""
@@ -46,7 +48,7 @@ class RunViews:
         return row is not None
 
     async def apply(self, changes: Changes, event: ReadEvent, body: Wire) -> None:
-        """Fold one event and put the rows it changes.
+        """Fold one event; its rows are put by `flush`, once a run however many events it had.
 
         Raises:
             BrokenInvariant: the event does not follow from what was applied before.
@@ -54,11 +56,17 @@ class RunViews:
         run_id, tenant = event.aggregate_id, event.meta.tenant
         before = await self._state(changes, run_id, tenant, body)
         after = evolve(before, body)
+        self._written.setdefault(run_id, before)
         self._kept[run_id] = after
         self._kept.move_to_end(run_id)
+
+    def flush(self, changes: Changes) -> None:
+        """Put the rows of every run that this batch has changed."""
+        for run_id, before in self._written.items():
+            self._put(changes, before, self._kept[run_id])
+        self._written.clear()
         while len(self._kept) > RUNS_MAX:
             self._kept.popitem(last=False)
-        self._put(changes, before, after)
 
     def _put(self, changes: Changes, before: RunState, after: RunState) -> None:
         header = header_document(after)
