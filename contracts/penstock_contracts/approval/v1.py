@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from penstock_contracts.values import Id, JsonObject, TimeUs, Wire
 
@@ -11,7 +11,12 @@ APPROVER_ROLE = "approver"
 
 
 class Approvers(Wire):
-    """Who may decide: any listed user, or anybody with a listed role; empty: the role approver."""
+    """Who may decide: any listed user, or anybody with a listed role; empty: the role approver.
+
+    Unknown fields are refused: a misspelt `users` must not open the gate to a whole role.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     users: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()

@@ -9,8 +9,12 @@ from penstock_core.catalog.evolve import token_mark
 from penstock_core.catalog.matching import match_trigger
 from penstock_core.catalog.state import EntryState
 from penstock_core.decision import BrokenInvariant, Context, Decision, Outcome, Rejection, Stale
-from penstock_core.workflow.plan import definition_digest, manifest_digest
-from penstock_core.workflow.validation import validate
+from penstock_core.workflow.plan import (
+    canonical_document,
+    definition_digest,
+    manifest_digest,
+)
+from penstock_core.workflow.validation import validate, validate_manifest
 
 
 def decide(state: EntryState, command: Wire, context: Context) -> Outcome:
@@ -52,6 +56,9 @@ def decide(state: EntryState, command: Wire, context: Context) -> Outcome:
 
 
 def _register(state: EntryState, command: agent.RegisterAgent, context: Context) -> Outcome:
+    problems = validate_manifest(command.manifest)
+    if problems:
+        return _refused(problems)
     digest = manifest_digest(command.manifest)
     if state.in_use and state.digest == digest:
         return Decision((agent.AgentUnchanged(digest=digest),))
@@ -79,10 +86,7 @@ def _apply(state: EntryState, command: workflow.ApplyWorkflow, context: Context)
     agents = context.library.agents_of(context.tenant)
     problems = validate(command.document, agents)
     if problems:
-        first = problems[0]
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        detail = f"{first.pointer or '/'}: {first.message}{more}"
-        return Rejection(Code.INVALID_DEFINITION, detail, problems)
+        return _refused(problems)
     definition = workflow.WorkflowDefinition.model_validate(command.document)
     digest = definition_digest(command.document)
     if state.in_use and state.digest == digest:
@@ -91,10 +95,17 @@ def _apply(state: EntryState, command: workflow.ApplyWorkflow, context: Context)
     applied = workflow.WorkflowApplied(
         tenant=context.tenant,
         digest=digest,
-        document=command.document,
+        document=canonical_document(command.document),
         agents=context.library.digests_of(context.tenant, names),
     )
     return Decision((applied,))
+
+
+def _refused(problems: tuple[workflow.Problem, ...]) -> Rejection:
+    first = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    detail = f"{first.pointer or '/'}: {first.message}{more}"
+    return Rejection(Code.INVALID_DEFINITION, detail, problems)
 
 
 def _issue(state: EntryState, command: trigger.IssueToken, context: Context) -> Outcome:
