@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from pydantic import JsonValue
 
@@ -27,6 +28,7 @@ from penstock_core.run.snapshot import header_document, node_document, state_has
 from penstock_core.run.state import RunState
 from penstock_runtime.definitions import Definitions
 from penstock_runtime.faults import PenstockFault
+from penstock_runtime.ports.ledger import EventReader
 
 DATABASE = "penstock_scheduler"
 WHOLE_ID_CHARS = 36
@@ -55,6 +57,11 @@ class Step:
     name: str
     changes: tuple[Change, ...]
     state: RunState
+
+    @property
+    def hash(self) -> str:
+        """The hash of the state that it led to."""
+        return state_hash(self.state)
 
 
 class _StoredEvents:
@@ -129,7 +136,8 @@ def _folded(
         event = read_record(record)
         body = read_event(event.topic, event.data)
         if isinstance(body, RunStarted):
-            definitions = Definitions(_StoredEvents(auditor))
+            # `load` is all that reading a definition needs of the port.
+            definitions = Definitions(cast("EventReader", _StoredEvents(auditor)))
             plan = asyncio.run(
                 definitions.plan(body.tenant, body.workflow, body.definition_digest, body.agents)
             )
@@ -168,8 +176,3 @@ def changes_between(
         and value != before.get(path)
         and (path in before or value not in (None, "", 0, [], {}, False))
     )
-
-
-def hash_of(step: Step) -> str:
-    """Give the state hash after a step."""
-    return state_hash(step.state)

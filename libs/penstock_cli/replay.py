@@ -12,7 +12,7 @@ from rich.text import Text
 from penstock_cli.access import Access, access_of
 from penstock_cli.client import HttpApi
 from penstock_cli.faults import CliFault, ExitCode
-from penstock_cli.history import Change, Step, document_of, hash_of, history_of
+from penstock_cli.history import Change, Step, document_of, history_of
 from penstock_cli.run_picture import failure_of, picture_of
 from penstock_cli.terminal import out, plain, print_json, say
 from penstock_contracts.records import time_text
@@ -43,7 +43,7 @@ def replay(
     else:
         show_steps(steps)
         show_end(steps[-1], served, whole=whole)
-    if served is not None and served != hash_of(steps[-1]):
+    if served is not None and served != steps[-1].hash:
         raise typer.Exit(ExitCode.REFUSED)
 
 
@@ -81,13 +81,13 @@ def _document(steps: list[Step], served: str | None) -> dict[str, Any]:
             for step in steps
         ],
         "state": document_of(last.state),
-        "state_hash": hash_of(last),
+        "state_hash": last.hash,
         "served_state_hash": served,
     }  # fmt: skip
 
 
-def show_steps(steps: list[Step]) -> None:
-    """Print each event, with what it changed."""
+def show_steps(steps: list[Step], *, brief: bool = False) -> None:
+    """Print each event with what it changed; `brief`: only statuses."""
     for step in steps:
         event = step.event
         head = Text(f"{event.version:>3} ", style="bold")
@@ -98,6 +98,8 @@ def show_steps(steps: list[Step]) -> None:
         head.append(f"  {event.partition}/{event.n}  {event.meta.actor}", style="dim")
         out.print(head, soft_wrap=True)
         for change in step.changes:
+            if brief and not change.path.endswith("status"):
+                continue
             out.print(_line(change), soft_wrap=True)
 
 
@@ -129,7 +131,7 @@ def show_end(last: Step, served: str | None, *, whole: bool) -> None:
     out.print(picture.tree(last.event.meta.time_us))
     if state.cause is not None:
         plain(f"cause: {failure_of(state.cause.error.to_data())}")
-    own = hash_of(last)
+    own = last.hash
     say(f"state hash rebuilt from the store  {own}")
     if served is None:
         say("[dim]not compared: " + ("no gateway serves this version[/]" if whole else "--at[/]"))
