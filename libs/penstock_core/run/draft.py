@@ -2,8 +2,6 @@
 
 from collections import deque
 
-from pydantic_core import to_json
-
 from penstock_contracts.codes import Code
 from penstock_contracts.ids import approval_id
 from penstock_contracts.run.v1 import (
@@ -27,8 +25,6 @@ from penstock_core.run.state import SETTLED, NodeStatus, RunState, RunStatus
 from penstock_core.workflow.conditions import ConditionError
 from penstock_core.workflow.plan import Plan, PlanNode
 from penstock_core.workflow.templating import TemplateError
-
-MAX_INPUT_BYTES = 1024 * 1024  # a task that gathers many outputs must still fit the bus
 
 
 class Draft:
@@ -84,14 +80,10 @@ class Draft:
         """Put the next attempt of an agent's node on its queue, if its input can be rendered."""
         attempt = self.state.nodes[node.name].attempt + 1
         try:
-            rendered = render_input(self.state, node)
+            render_input(self.state, node)
         except TemplateError as error:
             failure = Failure(code=Code.TEMPLATE_FAILED, message=str(error))
             self.fail_node(node.name, attempt, failure)
-            return
-        if len(to_json(rendered)) > MAX_INPUT_BYTES:
-            limit = f"the input is larger than {MAX_INPUT_BYTES // 1024} KiB"
-            self.fail_node(node.name, attempt, Failure(code=Code.TOO_LARGE, message=limit))
             return
         now = self.context.now_us
         queued = node.timeout.queued
