@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -40,6 +40,7 @@ class NatsInbox:
         self._readers: dict[str, SourceReader] = {}
         self._buffer: deque[Received] = deque()
         self._arrived = asyncio.Event()
+        self._end_watch: Callable[[], None] | None = None
 
     @property
     def rebuilt(self) -> int:
@@ -55,6 +56,7 @@ class NatsInbox:
         streams = list(self._sources)
         starts = {stream: start for stream, (start, _, _, _) in zip(streams, found, strict=True)}
         capacity = BUFFER_MESSAGES // max(len(streams), 1)
+        self._end_watch = self._connection.on_change(self._on_change)
         for stream, source in self._sources.items():
             reader = SourceReader(self._connection, source, self._deliver, capacity)
             self._readers[stream] = reader
@@ -87,6 +89,11 @@ class NatsInbox:
         if position.sequence >= info.first_sequence:  # a hole where our message was: not our stream
             return start, True, end, False
         return position, False, end, info.first_sequence > position.sequence + 1
+
+    def _on_change(self, connected: bool) -> None:
+        """Let a waiting `take` return after a reconnect: its caller looks at its positions."""
+        if connected:
+            self._arrived.set()
 
     def _deliver(self, message: Received) -> None:
         self._buffer.append(message)
@@ -160,6 +167,8 @@ class NatsInbox:
 
     async def close(self) -> None:
         """See the port."""
+        if self._end_watch is not None:
+            self._end_watch()
         readers, self._readers = self._readers, {}
         for reader in readers.values():
             await reader.close()

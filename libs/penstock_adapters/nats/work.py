@@ -19,7 +19,7 @@ from penstock_runtime.ports.work import ControlHandler
 
 _log = logging.getLogger(__name__)
 
-ACK_WAIT_S: Final = 30.0  # without a sign of life a task is delivered again
+ACK_WAIT_S: Final = 5.0  # without a sign of life a task is delivered again
 MAX_IN_FLIGHT: Final = 20_000  # tasks of one pool delivered and not acknowledged
 MAX_WAITING: Final = 4096  # pull requests of one pool, over all executors
 MIN_EXPIRES_S: Final = 0.1

@@ -67,7 +67,11 @@ class Inbox(Protocol):
         ...
 
     async def take(self, limit: int, timeout_s: float) -> Sequence[Received]:
-        """Give what has arrived, at most `limit`; wait up to `timeout_s` for a first one."""
+        """Give what has arrived, at most `limit`; wait up to `timeout_s` for a first one.
+
+        After a reconnect it may give nothing before the time is up, so that its caller verifies
+        its positions at once.
+        """
         ...
 
     async def verify(self, positions: Mapping[str, Witness]) -> frozenset[str]:

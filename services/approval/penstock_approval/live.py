@@ -28,4 +28,4 @@ async def run(settings: ApprovalSettings, stop: asyncio.Event) -> None:
         owned = (host(settings.name, partial(adapters.parts, run_partitions=1), adapters.prepare),)
         probe = ready_probe(owned, lambda: adapters.connection.is_connected)
         async with OpsServer(settings.ops_host, settings.ops_port, probe, adapters.metrics):
-            await own_until(stop, owned)
+            await own_until(stop, owned, adapters.connection.wait_closed)

@@ -29,6 +29,7 @@ from penstock_adapters.wrappers.patient_publisher import PatientPublisher
 from penstock_executor.app import Executor, Options, Ports
 from penstock_executor.settings import ExecutorSettings, SandboxKind
 from penstock_executor.workspaces import Workspaces
+from penstock_runtime.owning import fail_when
 from penstock_runtime.ports.health import Check
 from penstock_runtime.ports.sandbox import Sandbox
 from penstock_runtime.ports.secrets import Secrets
@@ -81,7 +82,10 @@ async def run(settings: ExecutorSettings, stop: asyncio.Event) -> None:
 
         ops = OpsServer(settings.ops_host, settings.ops_port, ready, metrics)
         _ = await stack.enter_async_context(ops)
-        await executor.run(stop)
+        async with asyncio.TaskGroup() as tasks:
+            watch = tasks.create_task(fail_when(connection.wait_closed))
+            await executor.run(stop)
+            _ = watch.cancel()
 
 
 def _bus(settings: ExecutorSettings) -> BusSettings:

@@ -38,7 +38,7 @@ async def run(settings: SchedulerSettings, stop: asyncio.Event) -> None:
         )
         probe = ready_probe(owned, lambda: adapters.connection.is_connected)
         async with OpsServer(settings.ops_host, settings.ops_port, probe, adapters.metrics):
-            await own_until(stop, owned)
+            await own_until(stop, owned, adapters.connection.wait_closed)
 
 
 async def _prepare(adapters: OwnerAdapters, settings: SchedulerSettings) -> None:

@@ -19,5 +19,5 @@ class SchedulerSettings(ServiceSettings, NatsSettings, PostgresSettings):
         default="default", description="pools whose work queues exist, separated by commas"
     )
     ack_wait_s: float = Field(
-        default=30.0, ge=1, le=3_600, description="silence after which a task is delivered again"
+        default=5.0, ge=5, le=3_600, description="silence after which a task is delivered again"
     )

@@ -18,6 +18,7 @@ from penstock_adapters.system.clock import SystemClock
 from penstock_adapters.system.ops import OpsServer
 from penstock_adapters.system.process import serve
 from penstock_adapters.system.prometheus import PrometheusMetrics
+from penstock_runtime.owning import fail_when
 from penstock_runtime.ports.health import Check
 from penstock_runtime.telemetry.metrics import NATS_ERRORS
 from penstock_webhook_gateway.app import application, checks
@@ -65,7 +66,10 @@ async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
         ops = OpsServer(settings.ops_host, settings.ops_port, probe, metrics)
         app.add_routes(ops.routes())
         async with ops, _serving(app, settings), asyncio.TaskGroup() as tasks:
-            working = [tasks.create_task(projection.run())]
+            working = [
+                tasks.create_task(projection.run()),
+                tasks.create_task(fail_when(bus.wait_closed)),
+            ]
             if settings.admin_token_file is not None:
                 token = read_token(settings.admin_token_file)
                 issuing = issue_admin_token(token, settings.tenant, publisher, clock)
