@@ -45,7 +45,7 @@ from penstock_webhook_gateway.waiting import Waiters
 
 RUNS = "run-0"
 DOCUMENT = {"name": "demo", "nodes": {"ask": {"approval": {"title": "Go on?"}}}}
-DIGEST = definition_digest(DOCUMENT)  # type: ignore[arg-type]
+DIGEST = definition_digest(DOCUMENT)
 QUICK = Waits(outcome_s=0.2, trigger_s=0.2, keepalive_s=0.05, log_end_s=0.05)
 PATIENT = Waits(outcome_s=20, trigger_s=20, keepalive_s=20, log_end_s=0.05)
 STARTED_US = 1_800_000_000_000_000
@@ -121,7 +121,7 @@ class World:
 
     def apply_workflow(self) -> None:
         """Make the workflow `demo` known."""
-        applied = WorkflowApplied(tenant=DEFAULT_TENANT, digest=DIGEST, document=DOCUMENT)  # type: ignore[arg-type]
+        applied = WorkflowApplied(tenant=DEFAULT_TENANT, digest=DIGEST, document=DOCUMENT)
         self.emit(CATALOG_PARTITION, workflow_id(DEFAULT_TENANT, "demo"), applied)
 
     def start_run(self, trigger_id: str = "t-1", cause: str = "") -> str:

@@ -1,0 +1,202 @@
+"""Realistic values for every field of every message, from which golden samples are made once.
+
+A sample that is checked in is never made again: what stands here serves new types only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from penstock_contracts import ids
+from penstock_contracts.subjects import Stream
+from penstock_contracts.values import Wire
+
+TENANT = "default"
+AT_US = 1_795_000_000_000_000
+TRIGGER_ID = "ce:https://ci.example/builds#4711"
+RUN = ids.run_id(TENANT, "scan-and-tell", TRIGGER_ID)
+TASK = ids.task_id(RUN, "scan", 1, "run")
+APPROVAL = ids.approval_id(RUN, "decide", 1)
+TRIGGER = ids.trigger_aggregate_id(TENANT, TRIGGER_ID)
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+DIGEST = "sha256:" + "5e" * 32
+AGENT_DIGEST = "sha256:" + "a9" * 32
+FINDINGS = {
+    "findings": [{"rule": "sql-injection", "file": "app/db.py", "line": 42}],
+    "passed": False,
+}
+MANIFEST = {
+    "apiVersion": "penstock/v1",
+    "kind": "Agent",
+    "name": "security-scanner",
+    "version": "1.2.0",
+    "description": "Finds secrets and injections",
+    "risk": "AUTO",
+    "effect": "repeatable",
+    "command": ["python", "-m", "scanner"],
+    "pool": "scans",
+    "network": "egress",
+    "workspaces": [{"input": "repository_path", "mode": "rw", "optional": True}],
+    "secrets": ["advisory-token"],
+    "limits": {
+        "memory_mb": 256,
+        "processes": 32,
+        "cpu_s": 30.0,
+        "wall_s": 20.0,
+        "output_kb": 512,
+        "log_kb": 128,
+        "disk_mb": 32,
+    },
+    "input": {"type": "object", "required": ["repository_path"]},
+    "output": {"type": "object"},
+    "bundle": AGENT_DIGEST,
+}
+DOCUMENT = {
+    "apiVersion": "penstock/v1",
+    "kind": "Workflow",
+    "name": "scan-and-tell",
+    "triggers": [{"on": "ci.build.*", "when": "trigger.data.branch == 'main'"}],
+    "nodes": {
+        "scan": {
+            "agent": "security-scanner",
+            "with": {"repository_path": "{{inputs.path}}"},
+            "retry": {"attempts": 3, "delay": "2s"},
+        },
+        "decide": {"needs": ["scan"], "approval": {"title": "Ship it?", "expires": "4h"}},
+    },
+}
+PROBLEM = {
+    "pointer": "/nodes/scan/agent",
+    "code": "unknown_agent",
+    "message": "there is no agent 'scaner'",
+    "suggestion": "did you mean 'security-scanner'?",
+}
+FAILURE = {"code": "agent_failed", "message": "the advisory list did not answer", "retryable": True}
+USAGE = {"wall_s": 1.75, "cpu_s": 0.5, "max_rss_bytes": 73_400_320}
+
+BY_NAME: dict[str, Any] = {
+    "agent": "security-scanner",
+    "agent_digest": AGENT_DIGEST,
+    "agents": {"security-scanner": AGENT_DIGEST},
+    "aggregate": RUN,
+    "approval_id": APPROVAL,
+    "approvers": {"users": ["ada"], "roles": ["approver", "admin"]},
+    "at_us": AT_US + 900_000,
+    "attempt": 2,
+    "by": "token:ada",
+    "cause": {"node": "scan", "error": FAILURE},
+    "chain_head": "c4" * 32,
+    "choice": "approve",
+    "code": "already_ended",
+    "command": "run.cancel_run.v1",
+    "command_id": "0b8f6a52-3f52-4c1c-9f35-6f4a7b0f2d11",
+    "context": FINDINGS,
+    "definition_digest": DIGEST,
+    "detail": "the run has ended already",
+    "digest": DIGEST,
+    "document": DOCUMENT,
+    "ended_us": AT_US + 9_000_000,
+    "ends_by_us": AT_US + 3_600_000_000,
+    "epoch": 7,
+    "error": FAILURE,
+    "executor": "executor-1",
+    "expires_us": AT_US + 14_400_000_000,
+    "faults": ["nightly: inputs do not fit"],
+    "first": 11,
+    "granted": True,
+    "headers": {"Nats-Msg-Id": "build-4711"},
+    "idempotency_key": ids.idempotency_key(RUN, "scan"),
+    "input": {"repository_path": "/workspace/app"},
+    "inputs": {"path": "/srv/app", "depth": 3},
+    "last": 14,
+    "last_event_sequence": 120,
+    "lines": [["stdout", "12 files"], ["stderr", "1 finding"]],
+    "manifest": MANIFEST,
+    "matched_us": AT_US,
+    "name": "security-scanner",
+    "node": "scan",
+    "nonce": "f3c1a7e0",
+    "opened_us": AT_US + 4_000_000,
+    "outcome": "succeeded",
+    "output": FINDINGS,
+    "outputs": {"passed": False},
+    "partition": "run-0",
+    "path": "ci.build.failed",
+    "phase": "apply",
+    "previous_marker_sequence": 115,
+    "problems": [PROBLEM],
+    "queued_until_us": AT_US + 600_000_000,
+    "raw": "eyJub3QiOiAianNvbiI=",
+    "reason": "reviewed with Grace",
+    "reason_required": True,
+    "requested_by": "token:ci",
+    "requested_us": AT_US + 4_100_000,
+    "retry_at_us": AT_US + 8_000_000,
+    "roles": ["operator", "approver"],
+    "run_id": RUN,
+    "running_s": 20.0,
+    "running_until_us": AT_US + 21_000_000,
+    "runs": [
+        {
+            "run_id": RUN,
+            "partition": "run-0",
+            "workflow": "scan-and-tell",
+            "definition_digest": DIGEST,
+            "agents": {"security-scanner": AGENT_DIGEST},
+            "inputs": {"path": "/srv/app"},
+        }
+    ],
+    "scheduled_us": AT_US + 1_000_000,
+    "sequence": 4_711,
+    "sha256": "b7" * 32,
+    "size_bytes": 14,
+    "started_us": AT_US + 500_000,
+    "stream": Stream.RUNS.value,
+    "subject": "a subject of ours",
+    "target": RUN,
+    "task_id": TASK,
+    "tenant": "acme",
+    "title": "Ship it?",
+    "token": "6d1f",
+    "traceparent": TRACE,
+    "trigger_aggregate": TRIGGER,
+    "trigger_id": TRIGGER_ID,
+    "usage": USAGE,
+    "user": "ada",
+    "verdict": "approved",
+    "workflow": "scan-and-tell",
+}
+BY_TYPE: dict[str, dict[str, Any]] = {
+    "approval.approval_granted.v1": {"by": ["ada", "grace"]},
+    "approval.approval_rejected.v1": {"by": ["ada"]},
+    "run.node_skipped.v1": {"reason": "upstream"},
+    "workflow.remove_workflow.v1": {"name": "scan-and-tell"},
+    "workflow.workflow_removed.v1": {"name": "scan-and-tell"},
+    "token.issue_token.v1": {"name": "ci"},
+    "token.revoke_token.v1": {"name": "ci"},
+    "token.token_issued.v1": {"name": "ci"},
+    "token.token_revoked.v1": {"name": "ci"},
+    "token.token_unchanged.v1": {"name": "ci"},
+    "partition.message_parked.v1": {"code": "malformed", "detail": "message: Invalid JSON"},
+}
+
+
+def sample(message_type: str, model: type[BaseModel], *, full: bool) -> Wire:
+    """Makes a message with all its fields, or with those only that it must have.
+
+    Raises:
+        LookupError: a field has no sample value yet; add one to `BY_NAME`.
+    """
+    values: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        if not full and not field.is_required():
+            continue
+        own = BY_TYPE.get(message_type, {})
+        if name not in own and name not in BY_NAME:
+            raise LookupError(f"no sample value for {message_type}, field {name}")
+        values[name] = own.get(name, BY_NAME.get(name))
+    made = model.model_validate(values)
+    assert isinstance(made, Wire)
+    return made
