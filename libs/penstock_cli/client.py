@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, TypeVar, cast
@@ -199,7 +199,7 @@ class HttpApi:
             yield read_events(response.content)
 
 
-async def read_events(lines: AsyncIterator[bytes]) -> AsyncIterator[ServerEvent]:
+async def read_events(lines: AsyncIterable[bytes]) -> AsyncIterator[ServerEvent]:
     """Take a stream of server-sent events apart; comments are left out."""
     kind, data, last = "", "", ""
     async for raw in lines:

@@ -54,14 +54,15 @@ async def served_hash(access: Access, last: Step) -> str | None:
         async with HttpApi(access.url(), access.token()) as api:
             for _ in range(CATCH_UP_TRIES):
                 served = await api.get("runs", run_id)
-                if int(served["run"].get("version", 0)) >= version:
-                    break
+                seen = int(served["run"].get("version", 0))
+                if seen == version:
+                    return str(served["state_hash"])
+                if seen > version:
+                    return None  # it has moved on: no comparison would be fair
                 await asyncio.sleep(CATCH_UP_WAIT_S)
     except CliFault:
-        return None
-    if int(served["run"].get("version", 0)) != version:
-        return None  # it moved on, or lags: no comparison would be fair
-    return str(served["state_hash"])
+        pass
+    return None
 
 
 def _document(steps: list[Step], served: str | None) -> dict[str, Any]:
@@ -90,7 +91,7 @@ def show_steps(steps: list[Step], *, brief: bool = False) -> None:
     """Print each event with what it changed; `brief`: only statuses."""
     for step in steps:
         event = step.event
-        head = Text(f"{event.version:>3} ", style="bold")
+        head = Text(f"{event.version:>3} ")
         head.append(f"{time_text(event.meta.time_us)[11:23]}  ", style="dim")
         head.append(step.name, style="bold cyan")
         if event.data.get("node"):
@@ -104,7 +105,7 @@ def show_steps(steps: list[Step], *, brief: bool = False) -> None:
 
 
 def _line(change: Change) -> Text:
-    text = Text(f"      {change.path.removeprefix('nodes.')}: ", style="dim")
+    text = Text.assemble((f"      {change.path.removeprefix('nodes.')}: ", "dim"))
     if change.before not in (None, ""):
         text.append(_shown(change.before), style="red").append(" → ", style="dim")
     return text.append(_shown(change.after), style="green")

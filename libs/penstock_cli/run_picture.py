@@ -214,10 +214,11 @@ def _time_us(text: str) -> int:
 def event_line(kind: str, event: Json) -> Text:
     """Give an event as one line for logs and pipes."""
     data = cast("Json", event.get("data") or {})
-    text = Text(f"{str(event.get('time', ''))[11:23]:<13}", style="dim")
+    text = Text.assemble((f"{str(event.get('time', ''))[11:23]:<13}", "dim"))
     status = AFTER.get(kind) or RUN_AFTER.get(kind) or ""
-    text.append_text(styled(status)) if status else None
-    text = Text.assemble(text, " " if status else "", (kind, "bold"))
+    if status:
+        text.append_text(styled(f"{status:<10}", status))
+    text.append(kind, style="bold")
     if data.get("node"):
         text.append(f"  {data['node']}")
     if int(data.get("attempt") or 0) > 1:

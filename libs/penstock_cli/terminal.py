@@ -83,9 +83,9 @@ def table(*columns: str) -> Table:
     return drawn
 
 
-def styled(status: str) -> Text:
-    """Give a status in its colour."""
-    return Text(status, style=STYLES.get(status, ""))
+def styled(text: str, status: str = "") -> Text:
+    """Give a status (or another text) in the colour of the status."""
+    return Text.assemble((text, STYLES.get(status or text, "")))
 
 
 def symbol(status: str) -> Text:

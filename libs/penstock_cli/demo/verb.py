@@ -129,6 +129,7 @@ def _rights(planted: Path, here: Path, receiver: Receiver, folder: Path) -> dict
         WORKSPACES_VARIABLE: os.pathsep.join(map(str, (planted, here))),
         EGRESS_VARIABLE: f"127.0.0.1:{receiver.port}",
         "PENSTOCK_SCRATCH": str(folder / "scratch"),
+        "TMPDIR": str(folder),  # what a killed process leaves there goes with the folder
     }
 
 
