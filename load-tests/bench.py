@@ -76,9 +76,7 @@ class Meter:
         self._before = self._now()
 
     def _now(self) -> dict[str, float]:
-        return {
-            name: cpu_seconds(pid, whole=name != "client") for name, pid in self._pids.items()
-        }
+        return {name: cpu_seconds(pid, whole=name != "client") for name, pid in self._pids.items()}
 
     def spent(self) -> dict[str, float]:
         """Give the seconds since."""
@@ -162,9 +160,7 @@ def needs(number: int) -> list[str]:
     return [f"step_{number - 1}"] if number else []
 
 
-async def keep_in_flight(
-    stack: RunningStack, endings: Endings, runs: int, in_flight: int
-) -> None:
+async def keep_in_flight(stack: RunningStack, endings: Endings, runs: int, in_flight: int) -> None:
     """Start a run whenever one ends, until `runs` have ended."""
     started = 0
     while started < runs:

@@ -157,7 +157,7 @@ def parse(subject: str) -> Address:
         ValueError: it is not below the root, or too short.
     """
     tokens = subject.split(".")
-    if len(tokens) < 4 or tokens[0] != ROOT:  # noqa: PLR2004 - root, tenant, kind, one more
+    if len(tokens) < 4 or tokens[0] != ROOT:
         raise ValueError(f"not a Penstock subject: {subject!r}")
     return Address(tokens[1], tokens[2], tuple(tokens[3:]))
 

@@ -38,6 +38,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pytest": (TESTKIT,),
     "hypothesis": (TESTKIT,),
     "testcontainers": (TESTKIT,),
+    "ruamel": (f"{ADAPTERS}yaml/", "agents/security-scanner/fixtures/"),
     "apprise": ("agents/notifier/",),
     "bandit": ("agents/security-scanner/",),
     "detect_secrets": ("agents/security-scanner/",),
@@ -58,7 +59,6 @@ BOTTOM: dict[str, frozenset[str]] = {
             "jsonschema",  # inputs against schemas
             "referencing",  # resolves $ref for jsonschema without fetching
             "rfc8785",  # canonical JSON
-            "ruamel",  # definitions with line and column
         }
     ),
 }

@@ -95,10 +95,13 @@ def test_anything_else_is_a_crash(tmp_path: Path) -> None:
     def broken(_task: Greeting) -> Greeted:
         raise KeyError("defect")
 
+    def mistyped(_task: Greeting) -> Any:
+        return {}
+
     with pytest.raises(KeyError):
         run_agent(Greeting, Greeted, broken, environment=environment)
     with pytest.raises(TypeError, match="returned dict"):
-        run_agent(Greeting, Greeted, lambda _task: {}, environment=environment)
+        run_agent(Greeting, Greeted, mistyped, environment=environment)
     assert not (tmp_path / "out").exists()
 
 
