@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import signal
@@ -85,7 +86,7 @@ class RunningStack:
             status, _ = await self.call("GET", "/api/status")
         except aiohttp.ClientError:
             return False
-        return status == 200  # noqa: PLR2004 - HTTP OK
+        return status == 200
 
     # --- processes --------------------------------------------------------------------------
 
@@ -143,7 +144,8 @@ class RunningStack:
         assert self._http is not None
         told = {"Content-Type": "application/json"}
         told |= {name.replace("_", "-"): value for name, value in headers.items()}
-        async with self._http.request(method, path, data=data, headers=told) as answer:
+        body = io.BytesIO(data) if isinstance(data, bytes) else data
+        async with self._http.request(method, path, data=body, headers=told) as answer:
             return answer.status, await answer.json(content_type=None)
 
     async def frames(self, path: str, after: int = 0) -> AsyncGenerator[Json]:
@@ -154,7 +156,7 @@ class RunningStack:
         assert self._http is not None
         headers = {"Last-Event-ID": str(after)}
         async with self._http.get(path, headers=headers) as answer:
-            assert answer.status == 200, await answer.text()  # noqa: PLR2004 - HTTP OK
+            assert answer.status == 200, await answer.text()
             frame: Json = {}
             with contextlib.suppress(aiohttp.ClientError):
                 async for line in answer.content:
@@ -172,7 +174,7 @@ class RunningStack:
     async def get(self, path: str) -> Json:
         """Read; the answer must be 200."""
         status, body = await self.call("GET", path)
-        assert status == 200, body  # noqa: PLR2004 - HTTP OK
+        assert status == 200, body
         return body
 
     async def register_builtin(self) -> None:
@@ -183,7 +185,7 @@ class RunningStack:
     async def register(self, manifest: Json) -> None:
         """Register an agent."""
         status, body = await self.call("PUT", f"/api/agents/{manifest['name']}", manifest)
-        assert status == 200, body  # noqa: PLR2004 - HTTP OK
+        assert status == 200, body
 
     async def register_bundle(self, folder: Path) -> None:
         """Register the agent in `folder` with the digest that the executor finds."""
@@ -193,13 +195,13 @@ class RunningStack:
         """Apply a workflow."""
         document = {"name": name, "nodes": nodes, **more}
         status, body = await self.call("PUT", f"/api/workflows/{name}", document)
-        assert status == 200, body  # noqa: PLR2004 - HTTP OK
+        assert status == 200, body
 
     async def trigger(self, workflow: str, **inputs: Any) -> str:  # noqa: ANN401 - inputs
         """Start a run; gives its id."""
         path = f"/api/workflows/{workflow}/trigger"
         status, body = await self.call("POST", path, {"inputs": inputs})
-        assert status == 201, body  # noqa: PLR2004 - HTTP Created
+        assert status == 201, body
         run_id: str = body["runs"][0]["run_id"]
         return run_id
 
@@ -209,7 +211,7 @@ class RunningStack:
             status, body = await self.call("GET", f"/api/runs/{run_id}")
         except (aiohttp.ClientError, TimeoutError):
             return ""
-        return body["run"]["status"] if status == 200 else ""  # noqa: PLR2004 - HTTP OK
+        return body["run"]["status"] if status == 200 else ""
 
     async def ended(self, run_id: str, wait_s: float = WAIT_S) -> Json:
         """Wait until a run has ended; gives what the API shows of it."""
@@ -229,9 +231,7 @@ class RunningStack:
                 listed = await self.get("/api/approvals?status=pending&limit=500")
             except (aiohttp.ClientError, AssertionError):
                 return False
-            found[:] = [
-                item["approval_id"] for item in listed["items"] if item["run_id"] == run_id
-            ]
+            found[:] = [item["approval_id"] for item in listed["items"] if item["run_id"] == run_id]
             return bool(found)
 
         await self.until(asked)
@@ -241,12 +241,10 @@ class RunningStack:
         """Decide an approval."""
         body = {"decision": decision, "reason": reason}
         status, answer = await self.call("POST", f"/api/approvals/{approval_id}/respond", body)
-        assert status == 200, answer  # noqa: PLR2004 - HTTP OK
+        assert status == 200, answer
         return answer
 
-    async def until(
-        self, holds: Callable[[], Awaitable[bool]], wait_s: float = WAIT_S
-    ) -> None:
+    async def until(self, holds: Callable[[], Awaitable[bool]], wait_s: float = WAIT_S) -> None:
         """Wait until a condition holds.
 
         Raises:
