@@ -9,15 +9,19 @@ from penstock_contracts.envelope import Envelope
 from penstock_contracts.ids import derive
 from penstock_contracts.subjects import Stream
 from penstock_contracts.trigger.v1 import IssueToken
+from penstock_contracts.values import SYSTEM_TENANT
 from penstock_runtime.ports.bus import Outgoing, Published, Publisher
 from penstock_runtime.ports.clock import Clock
+from penstock_runtime.ports.projection import ViewReader
 from penstock_webhook_gateway.http.access import Role, token_hash
 from penstock_webhook_gateway.http.context import SOURCE
+from penstock_webhook_gateway.kinds import View
 
 log = logging.getLogger(__name__)
 
 ADMIN = "admin"
 RETRY_S = 0.5
+LOOK_S = 0.05
 
 
 def read_token(path: Path) -> str:
@@ -47,3 +51,10 @@ async def issue_admin_token(token: str, tenant: str, publisher: Publisher, clock
     message = Outgoing(Stream.CATALOG.value, subject, envelope.encode())
     while (await publisher.publish([message]))[0] is not Published.DONE:
         await clock.sleep(RETRY_S)
+
+
+async def wait_until_known(token: str, reader: ViewReader, clock: Clock) -> None:
+    """Wait until callers with `token` are let in: the read model shows it."""
+    digest = token_hash(token)
+    while await reader.get(View.TOKEN, SYSTEM_TENANT, digest) is None:
+        await clock.sleep(LOOK_S)
