@@ -4,6 +4,7 @@ The table of streams with owners and settings is in `docs/architecture`; a liter
 any other module fails the architecture tests.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -45,6 +46,13 @@ GATEWAY_PARTITION = "projection-gateway"
 def run_partition(number: int) -> str:
     """Name of run partition `number`, counted from 0."""
     return f"run-{number}"
+
+
+def run_partition_count(names: Iterable[str]) -> int:
+    """Give how many run partitions there must be for all of `names` to be among them."""
+    prefix = run_partition(0)[:-1]
+    numbers = [int(name[len(prefix) :]) for name in names if name.startswith(prefix)]
+    return max(numbers, default=-1) + 1
 
 
 def token(text: str) -> str:

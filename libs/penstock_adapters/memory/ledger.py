@@ -40,6 +40,10 @@ class MemoryLedger:
         """End the lease, if it is ours."""
         self._partitions.release(partition, epoch)
 
+    async def partitions(self) -> Sequence[str]:
+        """Name every partition (see `Ledger.partitions`)."""
+        return self._partitions.names()
+
     async def row(self, partition: str) -> PartitionRow:
         """Read the partition's row."""
         return self._partitions.row(partition)

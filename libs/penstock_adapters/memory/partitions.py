@@ -1,5 +1,6 @@
 """The rows of partitions in memory: epochs, commit numbers and leases."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from penstock_contracts.records import genesis_hash
@@ -44,6 +45,10 @@ class MemoryPartitions:
         """End the lease of `epoch`."""
         if self._is(partition, epoch):
             self._lease_ends_us[partition] = self._clock.now_us()
+
+    def names(self) -> Sequence[str]:
+        """Name every partition, in order."""
+        return sorted(self._rows)
 
     def row(self, partition: str) -> PartitionRow:
         """Give the row.

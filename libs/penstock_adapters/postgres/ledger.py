@@ -77,6 +77,10 @@ class PostgresLedger:
         """End the lease, if it is ours."""
         await self._writer.write(rows.release, partition, epoch)
 
+    async def partitions(self) -> Sequence[str]:
+        """Name every partition (see `Ledger.partitions`)."""
+        return [row.partition for row in await self._readers.read(rows.all_rows)]
+
     async def row(self, partition: str) -> PartitionRow:
         """Read the row, once a commit that holds it has ended (see `Ledger.row`)."""
         return await self._writer.read(rows.settled_row, partition)

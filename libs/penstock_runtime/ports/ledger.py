@@ -94,6 +94,10 @@ class Ledger(Protocol):
         """End the lease so that another may take over at once; nothing if it is not ours."""
         ...
 
+    async def partitions(self) -> Sequence[str]:
+        """Name every partition that was ever owned: how many there are lives in the store."""
+        ...
+
     async def row(self, partition: str) -> PartitionRow:
         """Read the row, to learn whether a commit with a lost reply has landed."""
         ...

@@ -94,6 +94,12 @@ async def extended(store: Ledger, row: PartitionRow, *events: tuple[str, int]) -
 class LedgerSuite:
     """Inherit and provide the fixture `store`: an empty `LedgerStore` for each test."""
 
+    async def test_partitions_are_named_by_the_store(self, store: LedgerStore) -> None:
+        assert await store.partitions() == []
+        for name in ("run-1", "catalog", "run-0"):
+            assert await store.acquire(name, "a", LEASE_S) is not None
+        assert await store.partitions() == ["catalog", "run-0", "run-1"]
+
     async def test_first_owner_finds_an_empty_partition(self, store: LedgerStore) -> None:
         row = await store.acquire("run-0", "a", LEASE_S)
         assert row == PartitionRow("run-0", "a", 1, 0, 0, genesis_hash("run-0"), {})

@@ -10,6 +10,7 @@ from penstock_adapters.postgres.migrate import Schema
 from penstock_adapters.system.ops import OpsServer
 from penstock_adapters.system.process import serve
 from penstock_contracts.permissions import OWNED_STREAMS, BusUser
+from penstock_contracts.subjects import run_partition_count
 from penstock_runtime.codes import TaskCodeBook
 from penstock_runtime.owning import own_until, ready_probe
 from penstock_scheduler.app import hosts
@@ -28,12 +29,14 @@ async def run(settings: SchedulerSettings, stop: asyncio.Event) -> None:
     await asyncio.to_thread(migrate_store, settings, Schema.LEDGER)
     streams = OWNED_STREAMS[BusUser.SCHEDULER]
     async with open_owner(bus_settings(settings, settings.name), settings, streams) as adapters:
+        stored = run_partition_count(await adapters.ledger.partitions())
+        run_partitions = max(settings.run_partitions, stored)  # it may grow, never shrink
         owned = hosts(
             settings.name,
-            settings.run_partitions,
+            run_partitions,
             TaskCodeBook(settings.task_secret.get_secret_value().encode()),
             adapters.ledger,
-            partial(adapters.parts, run_partitions=settings.run_partitions),
+            partial(adapters.parts, run_partitions=run_partitions),
             partial(_prepare, adapters, settings),
         )
         probe = ready_probe(owned, lambda: adapters.connection.is_connected)

@@ -13,7 +13,11 @@ class SchedulerSettings(ServiceSettings, NatsSettings, PostgresSettings):
         description="secret from which each task's code is derived; the same for all schedulers",
     )
     run_partitions: int = Field(
-        default=1, ge=1, le=256, description="partitions that new runs are spread over"
+        default=1,
+        ge=1,
+        le=256,
+        description="partitions that new runs are "
+        "spread over; the store remembers them, so that the number grows and never shrinks",
     )
     pools: str = Field(
         default="default", description="pools whose work queues exist, separated by commas"
