@@ -95,10 +95,20 @@ PUBLISH = {
     "claim_task": (command("claim_task"), {BusUser.SCHEDULER, BusUser.EXECUTOR}),
     "report_result": (command("report_result"), {BusUser.SCHEDULER, BusUser.EXECUTOR}),
     "task": (subjects.task(DEFAULT_TENANT, "default", "noop", RUN), {BusUser.SCHEDULER}),
-    "trigger": (subjects.trigger(DEFAULT_TENANT, "nats.push"), {BusUser.GATEWAY, BusUser.TRIGGER}),
-    "foreign trigger": (subjects.trigger("other", "nats.push"), {BusUser.GATEWAY}),
+    # The owner of an inbox may publish to it: redrive puts parked messages back.
+    "trigger": (
+        subjects.trigger(DEFAULT_TENANT, "nats.push"),
+        {BusUser.SCHEDULER, BusUser.GATEWAY, BusUser.TRIGGER},
+    ),
+    "foreign trigger": (
+        subjects.trigger("other", "nats.push"),
+        {BusUser.SCHEDULER, BusUser.GATEWAY},
+    ),
     "vote": (subjects.approval(DEFAULT_TENANT, RUN, "cast_vote"), {BusUser.GATEWAY}),
-    "request": (subjects.approval(DEFAULT_TENANT, RUN, "request_approval"), {BusUser.SCHEDULER}),
+    "request": (
+        subjects.approval(DEFAULT_TENANT, RUN, "request_approval"),
+        {BusUser.SCHEDULER, BusUser.APPROVAL},
+    ),
     "run event": (
         subjects.event(DEFAULT_TENANT, "run", RUN, "run_started"),
         {BusUser.SCHEDULER},
