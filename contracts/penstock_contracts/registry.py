@@ -5,7 +5,7 @@ applies upcasters until the type is current. A shape is changed only by a new ve
 upcaster from the one before, and a golden sample.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -94,16 +94,27 @@ class UnknownType(MalformedMessage):
     """A type that this version does not know."""
 
 
-def read_event(topic: str, data: dict[str, Any]) -> Wire:
+def read_event(
+    topic: str, data: dict[str, Any], upcasters: Mapping[str, tuple[str, Upcaster]] = UPCASTERS
+) -> Wire:
     """Read a stored or published event's data into today's model.
+
+    Args:
+        topic: the type it was written with.
+        data: what was written; stays as it is.
+        upcasters: how older types become newer ones.
 
     Raises:
         UnknownType: no model and no upcaster has that type.
         MalformedMessage: the data does not fit.
     """
-    while topic in UPCASTERS:
-        topic, upcast = UPCASTERS[topic]
-        data = upcast(data)
+    while topic in upcasters:
+        older = topic
+        topic, upcast = upcasters[older]
+        try:
+            data = upcast(data)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise MalformedMessage(f"{older}: cannot be upcast to {topic}") from None
     return _read(EVENTS, topic, data)
 
 
