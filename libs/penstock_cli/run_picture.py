@@ -132,7 +132,8 @@ class RunPicture:
         drawn: dict[str, Tree] = {}
         for name in self._by_depth():
             needs = self.edges.get(name, [])
-            above = drawn.get(needs[-1]) if needs else None
+            parents = [tree for parent, tree in drawn.items() if parent in needs]
+            above = parents[-1] if parents else None
             line = self.nodes[name].line(name, now_us)
             if len(needs) > 1:
                 line.append(f"  joins {', '.join(needs)}", style="dim")

@@ -19,10 +19,13 @@ REFRESH_PER_S = 8
 RESUMES_MAX = 20  # in a row without an event between them
 RESUME_AFTER_S = 0.5
 
+Pause = Callable[[float], Awaitable[None]]
 OnEvent = Callable[[RunPicture, ServerEvent], Awaitable[None]]
 
 
-async def events_of(api: Api, run_id: str) -> AsyncIterator[ServerEvent]:
+async def events_of(
+    api: Api, run_id: str, pause: Pause = asyncio.sleep
+) -> AsyncIterator[ServerEvent]:
     """Give a run's events from the first to the last; resumes after a lost connection.
 
     Raises:
@@ -43,7 +46,7 @@ async def events_of(api: Api, run_id: str) -> AsyncIterator[ServerEvent]:
             failures += 1
             if failures > RESUMES_MAX:
                 raise
-        await asyncio.sleep(RESUME_AFTER_S)
+        await pause(RESUME_AFTER_S)
 
 
 async def watch(
@@ -53,6 +56,7 @@ async def watch(
     console: Console = out,
     within_s: float | None = None,
     on_event: OnEvent | None = None,
+    pause: Pause = asyncio.sleep,
 ) -> RunPicture:
     """Show a run until it ends, and give its last picture.
 
@@ -61,7 +65,8 @@ async def watch(
         document: the run as `GET /api/runs/{id}` gave it.
         console: where to draw.
         within_s: bound of the wait, seconds.
-        on_event: told of each event after it was taken in; drawing pauses meanwhile.
+        on_event: told of each event after it was taken in; drawing stops at a gate meanwhile.
+        pause: waits so many seconds before a lost connection is made again.
 
     Raises:
         CliFault: the bound was over, or the gateway was lost.
@@ -70,7 +75,7 @@ async def watch(
     follow = _live if console.is_terminal else _lines
     try:
         async with asyncio.timeout(within_s):
-            await follow(api, picture, console, on_event)
+            await follow(events_of(api, picture.run_id, pause), picture, console, on_event)
     except TimeoutError:
         raise CliFault(
             f"run {picture.run_id} has not ended within {within_s:g} s; it goes on",
@@ -80,8 +85,13 @@ async def watch(
     return picture
 
 
-async def _lines(api: Api, picture: RunPicture, console: Console, on_event: OnEvent | None) -> None:
-    async for event in events_of(api, picture.run_id):
+async def _lines(
+    events: AsyncIterator[ServerEvent],
+    picture: RunPicture,
+    console: Console,
+    on_event: OnEvent | None,
+) -> None:
+    async for event in events:
         picture.apply(event.kind, event.data)
         console.print(event_line(event.kind, event.data))
         if on_event is not None:
@@ -98,9 +108,14 @@ class _Drawing:
         return self._picture.tree(time.time_ns() // 1000)
 
 
-async def _live(api: Api, picture: RunPicture, console: Console, on_event: OnEvent | None) -> None:
+async def _live(
+    events: AsyncIterator[ServerEvent],
+    picture: RunPicture,
+    console: Console,
+    on_event: OnEvent | None,
+) -> None:
     with Live(_Drawing(picture), console=console, refresh_per_second=REFRESH_PER_S) as live:
-        async for event in events_of(api, picture.run_id):
+        async for event in events:
             picture.apply(event.kind, event.data)
             live.refresh()
             if on_event is not None and event.kind == "gate_opened":

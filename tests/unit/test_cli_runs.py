@@ -1,0 +1,225 @@
+"""How runs are drawn and followed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from penstock_cli.client import ServerEvent, path_of, read_events
+from penstock_cli.faults import CliFault, ExitCode
+from penstock_cli.history import changes_between
+from penstock_cli.run_picture import blank_picture_of, event_line, picture_of
+from penstock_cli.terminal import duration, moment, span
+from penstock_cli.watching import watch
+
+RUN = "6413a103-0000-8000-8000-000000000000"
+NODE_FAILURE = {"code": "agent_crashed", "message": "exit 3"}
+
+
+def document() -> dict[str, Any]:
+    return {
+        "run": {
+            "run_id": RUN,
+            "workflow": "demo",
+            "status": "running",
+            "started_us": 1_767_225_601_000_000,
+        },
+        "nodes": {name: {"status": "waiting"} for name in ("left", "right", "gate", "tell")},
+        "order": ["left", "right", "gate", "tell"],
+        "edges": {"left": [], "right": [], "gate": ["left", "right"], "tell": ["gate"]},
+        "agents": {"left": "scanner", "right": "scanner", "gate": None, "tell": "notifier"},
+    }
+
+
+def event(version: int, kind: str, **data: object) -> ServerEvent:
+    time = f"2026-01-01T00:00:{version:02d}.000000Z"
+    return ServerEvent(kind, {"version": version, "time": time, "data": data}, str(version))
+
+
+WHOLE = (
+    event(1, "run_started", started_us=1_767_225_601_000_000),
+    event(2, "task_scheduled", node="left", attempt=1),
+    event(3, "task_scheduled", node="right", attempt=1),
+    event(4, "task_started", node="left", attempt=1, executor="executor-1"),
+    event(5, "node_succeeded", node="left", attempt=1),
+    event(6, "attempt_failed", node="right", attempt=1, error=NODE_FAILURE),
+    event(7, "task_scheduled", node="right", attempt=2),
+    event(8, "node_failed", node="right", attempt=2, error=NODE_FAILURE),
+    event(
+        9,
+        "run_failed",
+        cause={"node": "right", "error": NODE_FAILURE},
+        ended_us=1_767_225_609_000_000,
+    ),
+)
+
+
+class FakeApi:
+    """Serves one run's events, cut into connections that end where a test says."""
+
+    def __init__(self, *connections: tuple[ServerEvent, ...] | CliFault) -> None:
+        self.connections = list(connections)
+        self.resumed_after: list[str] = []
+
+    async def get(self, *path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        return document()
+
+    async def send(
+        self, method: str, *path: str, body: object = None, key: str = ""
+    ) -> tuple[int, dict[str, Any]]:
+        return 200, {}
+
+    @asynccontextmanager
+    async def stream(
+        self, *path: str, query: Mapping[str, str] | None = None, last_id: str = ""
+    ) -> AsyncIterator[AsyncIterator[ServerEvent]]:
+        self.resumed_after.append(last_id)
+        connection = self.connections.pop(0)
+        if isinstance(connection, CliFault):
+            raise connection
+        yield _each(connection)
+
+
+async def _each(events: tuple[ServerEvent, ...]) -> AsyncIterator[ServerEvent]:
+    for item in events:
+        yield item
+
+
+END = ServerEvent("end", {})
+LOST = CliFault("lost", "", ExitCode.UNREACHABLE)
+
+
+async def at_once(_seconds: float) -> None:
+    pass
+
+
+def on_paper() -> Console:
+    return Console(file=io.StringIO(), width=120)
+
+
+def drawn(picture: Any, now_us: int = 0) -> str:
+    console = on_paper()
+    console.print(picture.tree(now_us))
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+async def test_watching_prints_a_line_for_each_event_and_gives_the_end():
+    console = on_paper()
+    picture = await watch(FakeApi((*WHOLE, END)), document(), console=console)
+    assert picture.status == "failed"
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert len(text.splitlines()) == len(WHOLE)
+    assert "node_failed  right  attempt 2  agent_crashed: exit 3" in text
+
+
+async def test_watching_goes_on_after_a_lost_connection_where_it_was():
+    api = FakeApi(WHOLE[:4], LOST, (*WHOLE[3:], END))
+    picture = await watch(api, document(), console=on_paper(), pause=at_once)
+    assert picture.status == "failed"
+    assert api.resumed_after == ["", "4", "4"]
+
+
+async def test_watching_gives_up_when_nothing_answers_for_long():
+    with pytest.raises(CliFault, match="lost"):
+        await watch(FakeApi(*([LOST] * 30)), document(), console=on_paper(), pause=at_once)
+
+
+async def test_an_unknown_run_is_not_asked_for_again():
+    api = FakeApi(CliFault("no such run", "", ExitCode.NOT_FOUND))
+    with pytest.raises(CliFault, match="no such run"):
+        await watch(api, document(), console=on_paper())
+
+
+async def test_a_gate_is_told_to_whoever_decides():
+    told: list[str] = []
+
+    async def on_event(_picture: object, item: ServerEvent) -> None:
+        told.append(item.kind)
+
+    opened = event(2, "gate_opened", node="gate", attempt=1, approval_id="a" * 36)
+    api = FakeApi((WHOLE[0], opened, END))
+    console = Console(file=io.StringIO(), width=120, force_terminal=True)
+    await watch(api, document(), console=console, on_event=on_event)
+    assert told == ["run_started", "gate_opened"]
+
+
+def test_the_tree_joins_and_names_what_failed():
+    picture = blank_picture_of(document())
+    for item in WHOLE:
+        picture.apply(item.kind, item.data)
+    text = drawn(picture)
+    assert "demo  6413a103  failed  8.0 s  right: agent_crashed: exit 3" in text
+    assert "✔ left  scanner  succeeded  3.0 s" in text
+    assert "✘ right  scanner  failed  attempt 2" in text
+    assert "⊘ gate  gate  cancelled" in text
+    assert "joins left, right" in text
+
+
+def test_an_event_seen_twice_changes_nothing():
+    picture = blank_picture_of(document())
+    for item in (WHOLE[0], WHOLE[1], WHOLE[4], WHOLE[1]):
+        picture.apply(item.kind, item.data)
+    assert picture.nodes["left"].status == "succeeded"
+
+
+def test_a_gate_says_which_decision_it_waits_for():
+    picture = blank_picture_of(document())
+    opened = event(1, "gate_opened", node="gate", approval_id="12345678-aaaa")
+    picture.apply(opened.kind, opened.data)
+    assert "waits for a decision on 12345678" in drawn(picture)
+
+
+def test_nodes_stand_below_what_they_need_whatever_their_order():
+    given = document()
+    given["order"] = ["tell", "gate", "right", "left"]
+    lines = drawn(picture_of(given)).splitlines()
+    where = {n: next(i for i, t in enumerate(lines) if f" {n} " in t) for n in given["order"]}
+    assert where["gate"] > max(where["left"], where["right"])
+    assert where["tell"] > where["gate"]
+
+
+def test_an_event_is_one_line():
+    item = event(3, "gate_passed", node="gate", by="ann", reason="fine")
+    assert event_line(item.kind, item.data).plain.endswith(
+        "waiting   gate_passed  gate  by ann  reason fine"
+    )
+
+
+async def test_server_events_are_taken_apart():
+    raw = b': keep-alive\n\nid: 4\nevent: node_failed\ndata: {"n": 1}\n\nevent: end\ndata: {}\n\n'
+
+    async def lines() -> AsyncIterator[bytes]:
+        for line in raw.splitlines(keepends=True):
+            yield line
+
+    events = [item async for item in read_events(lines())]
+    assert events == [ServerEvent("node_failed", {"n": 1}, "4"), ServerEvent("end", {}, "4")]
+
+
+def test_a_path_keeps_what_is_strange_inside_one_segment():
+    assert path_of(["runs", "a/b c"]) == "/api/runs/a%2Fb%20c"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0123, "12 ms"), (3.44, "3.4 s"), (125, "2 min 05 s"), (7_500, "2 h 05 min")],
+)
+def test_durations_read_as_people_say_them(seconds: float, text: str):
+    assert span(seconds) == text
+
+
+def test_times_that_are_absent_are_a_dash():
+    assert (moment(None), duration(None, 5), duration(1_000_000, 3_500_000)) == ("-", "-", "2.5 s")
+
+
+def test_changes_name_what_an_event_did():
+    before = {"status": "running", "version": 1, "inputs": {}}
+    after = {"status": "failed", "version": 2, "inputs": {}, "nodes.a.error": None}
+    assert [(c.path, c.before, c.after) for c in changes_between(before, after)] == [
+        ("status", "running", "failed")
+    ]
