@@ -32,7 +32,10 @@ def publishers(subject: str) -> set[BusUser]:
     ("subject", "who"),
     [
         (subjects.run("acme", "run-0", "r", "apply_decision"), {BusUser.APPROVAL}),
-        (subjects.run("acme", "run-0", "r", "report_result"), {BusUser.SCHEDULER, BusUser.EXECUTOR}),
+        (
+            subjects.run("acme", "run-0", "r", "report_result"),
+            {BusUser.SCHEDULER, BusUser.EXECUTOR},
+        ),
         (subjects.approval("acme", "a", "cast_vote"), {BusUser.GATEWAY}),
         (subjects.task("acme", "gpu", "a", "k"), {BusUser.SCHEDULER}),
         (subjects.event("acme", "run", "r", "run_failed"), {BusUser.SCHEDULER}),
@@ -44,7 +47,7 @@ def publishers(subject: str) -> set[BusUser]:
         (subjects.trigger("acme", "ci"), {BusUser.SCHEDULER, BusUser.GATEWAY, BusUser.TRIGGER}),
         (subjects.trigger("other", "ci"), {BusUser.SCHEDULER, BusUser.GATEWAY}),
     ],
-)  # fmt: skip
+)
 def test_only_these_may_publish(subject: str, who: set[BusUser]):
     assert publishers(subject) == who
 

@@ -1,0 +1,399 @@
+"""Approvals, parked messages and definitions over HTTP."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from penstock_contracts import subjects
+from penstock_contracts.agent import v1 as agent
+from penstock_contracts.approval import v1 as approval
+from penstock_contracts.codes import Code
+from penstock_contracts.envelope import Envelope
+from penstock_contracts.ids import agent_id, derive, token_id, workflow_id
+from penstock_contracts.partition import v1 as partition
+from penstock_contracts.subjects import APPROVAL_PARTITION, CATALOG_PARTITION
+from penstock_contracts.trigger import v1 as trigger
+from penstock_contracts.values import DEFAULT_TENANT
+from penstock_contracts.workflow import v1 as workflow
+from penstock_core.workflow.plan import manifest_digest
+from tests.integration.gateway_world import (
+    DIGEST,
+    DOCUMENT,
+    QUICK,
+    RUNS,
+    Said,
+    World,
+    problem_of,
+    serving,
+)
+
+GATE = derive("approval", "gate")
+
+
+def with_gate(*roles: str, **more: Any) -> tuple[World, dict[str, str]]:
+    """A world in which one approval waits."""
+    world = World(**more)
+    headers = world.token("ada", *roles)
+    world.apply_workflow()
+    run_ = world.start_run()
+    asked = approval.ApprovalRequested(
+        tenant=DEFAULT_TENANT, run_id=run_, partition=RUNS, workflow="demo", node="ask",
+        attempt=1, title="Go on?", requested_us=5, expires_us=50,
+    )  # fmt: skip
+    world.emit(APPROVAL_PARTITION, GATE, asked)
+    return world, headers
+
+
+async def test_an_approval_is_listed_and_shown_with_its_run():
+    world, headers = with_gate("viewer")
+    async with serving(world) as client:
+        reply = await client.get("/api/approvals", params={"status": "pending"}, headers=headers)
+        (item,) = (await reply.json())["items"]
+        assert (item["approval_id"], item["title"], item["votes"]) == (GATE, "Go on?", [])
+        reply = await client.get(f"/api/approvals/{GATE[:6]}", headers=headers)
+        assert (await reply.json()) == item
+        reply = await client.get(f"/api/runs/{item['run_id']}", headers=headers)
+        assert [one["approval_id"] for one in (await reply.json())["approvals"]] == [GATE]
+        reply = await client.get("/api/approvals/nobody", headers=headers)
+        await problem_of(reply, 404, "unknown_approval")
+
+
+@pytest.mark.parametrize(("decision", "status"), [("approve", "approved"), ("reject", "rejected")])
+async def test_a_decision_is_cast_as_the_caller(decision: str, status: str):
+    world, headers = with_gate("approver")
+
+    def decide(envelope: Envelope) -> list[Said]:
+        vote = approval.CastVote.model_validate(envelope.data)
+        cast = approval.VoteCast(
+            choice=vote.choice, user=vote.user, roles=vote.roles, reason=vote.reason
+        )
+        settled = (
+            approval.ApprovalGranted(by=(vote.user,), reason=vote.reason)
+            if vote.choice is approval.Choice.APPROVE
+            else approval.ApprovalRejected(by=(vote.user,), reason=vote.reason)
+        )
+        return [(APPROVAL_PARTITION, GATE, cast), (APPROVAL_PARTITION, GATE, settled)]
+
+    world.scripts[approval.CastVote.TYPE] = decide
+    async with serving(world) as client:
+        body = {"decision": decision, "reason": "read it"}
+        reply = await client.post(f"/api/approvals/{GATE}/respond", json=body, headers=headers)
+        told = await reply.json()
+        assert (reply.status, told["status"]) == (200, status)
+        assert (told["decided_by"], told["reason"]) == (["ada"], "read it")
+        assert [vote["user"] for vote in told["votes"]] == ["ada"]
+        ((subject, envelope),) = world.sent
+        assert subject == subjects.approval(DEFAULT_TENANT, GATE, "cast_vote")
+        assert envelope.data == {
+            "approval_id": GATE, "choice": decision, "reason": "read it", "user": "ada",
+            "roles": ["approver"],
+        }  # fmt: skip
+
+
+async def test_who_is_not_among_the_approvers_is_told_by_the_service():
+    world, headers = with_gate("viewer")
+
+    def refuse(envelope: Envelope) -> list[Said]:
+        told = approval.CommandRejected(
+            command_id=envelope.id, command=envelope.type, code=Code.NOT_ALLOWED, detail="not you"
+        )
+        return [(APPROVAL_PARTITION, GATE, told)]
+
+    world.scripts[approval.CastVote.TYPE] = refuse
+    async with serving(world) as client:
+        path = f"/api/approvals/{GATE}/respond"
+        reply = await client.post(path, json={"decision": "approve"}, headers=headers)
+        await problem_of(reply, 403, "not_allowed")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"decision": "maybe"},
+        {"decision": ["approve"]},
+        {"decision": "approve", "as": "eve"},
+        {"decision": "reject", "reason": "x" * 4097},
+    ],
+)
+async def test_a_bad_decision_is_never_sent(body: dict[str, Any]):
+    world, headers = with_gate("approver", waits=QUICK)
+    async with serving(world) as client:
+        reply = await client.post(f"/api/approvals/{GATE}/respond", json=body, headers=headers)
+        await problem_of(reply, 422, "malformed")
+        assert world.sent == []
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        (approval.ApprovalExpired(), "expired"),
+        (approval.ApprovalWithdrawn(reason="ended"), "withdrawn"),
+    ],
+)
+async def test_an_approval_that_nobody_decided_says_so(event: Any, status: str):
+    world, headers = with_gate("viewer")
+    world.emit(APPROVAL_PARTITION, GATE, event)
+    async with serving(world) as client:
+        reply = await client.get("/api/approvals", params={"status": status}, headers=headers)
+        assert [item["approval_id"] for item in (await reply.json())["items"]] == [GATE]
+
+
+# --- parked messages ----------------------------------------------------------------------------
+
+
+async def test_parked_messages_are_listed_shown_and_put_back():
+    world = World()
+    headers = world.token("olga", "operator")
+    world.apply_workflow()
+    run_ = world.start_run()
+    parked = partition.MessageParked(
+        stream="RUNS", sequence=9, subject="s", code=Code.MALFORMED, detail="no JSON",
+        aggregate=run_, raw=base64.b64encode(b"{").decode(), size_bytes=1,
+    )  # fmt: skip
+    world.emit(RUNS, run_, parked)
+
+    def redrive(envelope: Envelope) -> list[Said]:
+        told = partition.MessageRedriven(stream="RUNS", sequence=9, by=str(envelope.actor))
+        return [(RUNS, run_, told)]
+
+    world.scripts[partition.RedriveMessages.TYPE] = redrive
+    async with serving(world) as client:
+        reply = await client.get("/api/dead", params={"stream": "RUNS"}, headers=headers)
+        (item,) = (await reply.json())["items"]
+        assert (item["status"], item["detail"], item["holder"]) == ("parked", "no JSON", run_)
+        assert "raw" not in item
+        path = f"/api/dead/{item['id']}"
+        assert (await (await client.get(path, headers=headers)).json())["raw"] == "ew=="
+        frozen = await (await client.get(f"/api/runs/{run_}", headers=headers)).json()
+        assert frozen["run"]["frozen"]
+        reply = await client.post(f"{path}/redrive", headers=headers)
+        told = await reply.json()
+        assert told["redriven"] == [{"id": item["id"], "status": "redriven", "subject": "s"}]
+        assert world.sent[0][0] == subjects.run(DEFAULT_TENANT, RUNS, run_, "redrive_messages")
+        thawed = await (await client.get(f"/api/runs/{run_}", headers=headers)).json()
+        assert thawed["run"]["frozen"] == []
+        await problem_of(await client.get("/api/dead/nothing", headers=headers), 404, "no_match")
+
+
+@pytest.mark.parametrize(
+    ("home", "door"),
+    [
+        (CATALOG_PARTITION, subjects.catalog(DEFAULT_TENANT, "parked", GATE, "redrive_messages")),
+        (APPROVAL_PARTITION, subjects.approval(DEFAULT_TENANT, GATE, "redrive_messages")),
+    ],
+)
+async def test_what_is_parked_by_itself_is_reached_through_its_owner(home: str, door: str):
+    world = World(waits=QUICK)
+    headers = world.token("olga", "operator")
+    parked = partition.MessageParked(stream="TRIGGERS", sequence=9, subject="s", code="malformed")
+    world.emit(home, GATE, parked)
+    async with serving(world) as client:
+        items = (await (await client.get("/api/dead", headers=headers)).json())["items"]
+        reply = await client.post(f"/api/dead/{items[0]['id']}/redrive", headers=headers)
+        await problem_of(reply, 504, "unavailable")
+        assert [subject for subject, _ in world.sent] == [door]
+
+
+# --- definitions --------------------------------------------------------------------------------
+
+
+async def test_a_workflow_is_applied_shown_listed_and_removed():
+    world = World()
+    headers = world.token("olga", "operator")
+    home = workflow_id(DEFAULT_TENANT, "demo")
+
+    def apply(envelope: Envelope) -> list[Said]:
+        command = workflow.ApplyWorkflow.model_validate(envelope.data)
+        told = workflow.WorkflowApplied(
+            tenant=DEFAULT_TENANT, digest=DIGEST, document=command.document
+        )
+        return [(CATALOG_PARTITION, home, told)]
+
+    def remove(_: Envelope) -> list[Said]:
+        told = workflow.WorkflowRemoved(tenant=DEFAULT_TENANT, name="demo")
+        return [(CATALOG_PARTITION, home, told)]
+
+    world.scripts[workflow.ApplyWorkflow.TYPE] = apply
+    world.scripts[workflow.RemoveWorkflow.TYPE] = remove
+    async with serving(world) as client:
+        reply = await client.put("/api/workflows/demo", json=DOCUMENT, headers=headers)
+        assert await reply.json() == {"name": "demo", "digest": DIGEST, "changed": True}
+        world.scripts[workflow.ApplyWorkflow.TYPE] = lambda _: [
+            (CATALOG_PARTITION, home, workflow.WorkflowUnchanged(digest=DIGEST))
+        ]
+        reply = await client.post("/api/workflows", json=DOCUMENT, headers=headers)
+        assert await reply.json() == {"name": "demo", "digest": DIGEST, "changed": False}
+        shown = await (await client.get("/api/workflows/demo", headers=headers)).json()
+        assert (shown["document"], shown["digest"]) == (DOCUMENT, DIGEST)
+        listed = await (await client.get("/api/workflows", headers=headers)).json()
+        assert listed["items"] == [shown]
+        reply = await client.delete("/api/workflows/demo", headers=headers)
+        assert await reply.json() == {"name": "demo", "removed": True}
+        reply = await client.get("/api/workflows/demo", headers=headers)
+        await problem_of(reply, 404, "unknown_workflow")
+
+
+async def test_the_faults_of_a_definition_come_with_their_places():
+    world = World()
+    headers = world.token("olga", "operator")
+    fault = workflow.Problem(
+        pointer="/nodes/a/agent", code=Code.UNKNOWN_AGENT, message="there is no agent 'x'"
+    )
+
+    def refuse(envelope: Envelope) -> list[Said]:
+        told = workflow.CommandRejected(
+            command_id=envelope.id, command=envelope.type, code=Code.INVALID_DEFINITION,
+            detail="one fault", problems=(fault,),
+        )  # fmt: skip
+        return [(CATALOG_PARTITION, workflow_id(DEFAULT_TENANT, "demo"), told)]
+
+    world.scripts[workflow.ApplyWorkflow.TYPE] = refuse
+    async with serving(world) as client:
+        body = {"name": "demo", "nodes": {"a": {"agent": "x"}}}
+        reply = await client.post("/api/workflows", json=body, headers=headers)
+        told = await problem_of(reply, 422, "invalid_definition")
+        assert told["problems"] == [fault.to_data()]
+        reply = await client.post("/api/workflows/validate", json=body, headers=headers)
+        found = (await reply.json())["problems"]
+        assert [(item["pointer"], item["code"]) for item in found] == [
+            ("/nodes/a/agent", "unknown_agent")
+        ]
+
+
+@pytest.mark.parametrize(
+    ("name", "detail"),
+    [
+        (None, "name: a workflow needs a name"),
+        ("", "name: a workflow needs a name"),
+        ("other", "the path says 'demo', the document 'other'"),
+    ],
+)
+async def test_a_document_names_its_workflow(name: Any, detail: str):
+    world = World(waits=QUICK)
+    headers = world.token("olga", "operator")
+    async with serving(world) as client:
+        body = {**DOCUMENT, "name": name}
+        reply = await client.put("/api/workflows/demo", json=body, headers=headers)
+        assert (await reply.json())["detail"] == detail
+        assert reply.status == 422
+        assert world.sent == []
+
+
+@pytest.mark.parametrize("name", ["Demo", "a.b", "x" * 64, "*", "\x00"])
+async def test_a_name_that_is_no_subject_token_is_never_sent(name: str):
+    world = World(waits=QUICK)
+    headers = world.token("olga", "operator")
+    async with serving(world) as client:
+        body = {**DOCUMENT, "name": name}
+        reply = await client.post("/api/workflows", json=body, headers=headers)
+        await problem_of(reply, 422, "malformed")
+        assert world.sent == []
+
+
+async def test_an_agent_is_registered_shown_and_removed():
+    world = World()
+    headers = world.token("olga", "operator")
+    manifest = agent.AgentManifest(name="probe", command=("true",))
+    digest = manifest_digest(manifest)
+    home = agent_id(DEFAULT_TENANT, "probe")
+    registered = agent.AgentRegistered(tenant=DEFAULT_TENANT, digest=digest, manifest=manifest)
+    removed = agent.AgentRemoved(tenant=DEFAULT_TENANT, name="probe")
+    world.scripts[agent.RegisterAgent.TYPE] = lambda _: [(CATALOG_PARTITION, home, registered)]
+    world.scripts[agent.RemoveAgent.TYPE] = lambda _: [(CATALOG_PARTITION, home, removed)]
+    async with serving(world) as client:
+        reply = await client.post("/api/agents", json=manifest.to_data(), headers=headers)
+        assert await reply.json() == {"name": "probe", "digest": digest, "changed": True}
+        shown = await (await client.get("/api/agents/probe", headers=headers)).json()
+        assert shown["manifest"] == manifest.to_data()
+        assert (await (await client.get("/api/agents", headers=headers)).json())["items"] == [shown]
+        reply = await client.delete("/api/agents/probe", headers=headers)
+        assert await reply.json() == {"name": "probe", "removed": True}
+        reply = await client.get("/api/agents/probe", headers=headers)
+        await problem_of(reply, 404, "unknown_agent")
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ({"name": "probe", "rsik": "AUTO"}, "rsik"),
+        ({"name": "probe", "limits": {"memory": 1}}, "limits.memory"),
+        ({"name": "Probe"}, "name"),
+        ({}, "name"),
+    ],
+)
+async def test_a_manifest_with_a_fault_is_refused_with_its_place(body: dict[str, Any], place: str):
+    world = World(waits=QUICK)
+    headers = world.token("olga", "operator")
+    async with serving(world) as client:
+        reply = await client.post("/api/agents", json=body, headers=headers)
+        told = await problem_of(reply, 422, "malformed")
+        assert told["detail"].startswith(f"{place}: ")
+
+
+# --- tokens -------------------------------------------------------------------------------------
+
+
+async def test_a_token_is_shown_once_and_then_works():
+    world = World()
+    headers = world.token("root", "admin")
+
+    def issue(envelope: Envelope) -> list[Said]:
+        command = trigger.IssueToken.model_validate(envelope.data)
+        told = trigger.TokenIssued(
+            tenant=DEFAULT_TENANT, name=command.name, sha256=command.sha256, roles=command.roles
+        )
+        return [(CATALOG_PARTITION, token_id(DEFAULT_TENANT, command.name), told)]
+
+    world.scripts[trigger.IssueToken.TYPE] = issue
+    async with serving(world) as client:
+        body = {"name": "ci", "roles": ["operator"]}
+        reply = await client.post("/api/tokens", json=body, headers=headers)
+        made = await reply.json()
+        assert (reply.status, made["roles"]) == (201, ["operator"])
+        given = {"Authorization": f"Bearer {made['token']}"}
+        shown = await (await client.get("/api/status", headers=given)).json()
+        assert shown["caller"] == {"name": "ci", "roles": ["operator"], "tenant": DEFAULT_TENANT}
+        assert made["token"] not in world.sent[0][1].encode().decode()
+        reply = await client.post("/api/tokens", json=body, headers=headers)
+        again = await reply.json()
+        reply = await client.get("/api/status", headers=given)
+        await problem_of(reply, 401, "not_allowed")  # a name has one token
+        given = {"Authorization": f"Bearer {again['token']}"}
+        assert (await client.get("/api/status", headers=given)).status == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"name": "ci", "roles": []},
+        {"name": "ci", "roles": ["root"]},
+        {"name": "C I", "roles": ["viewer"]},
+        {"roles": ["viewer"]},
+        {"name": "ci", "roles": "viewer"},
+    ],
+)
+async def test_a_bad_token_request_is_refused(body: dict[str, Any]):
+    world = World(waits=QUICK)
+    headers = world.token("root", "admin")
+    async with serving(world) as client:
+        reply = await client.post("/api/tokens", json=body, headers=headers)
+        await problem_of(reply, 422, "malformed")
+        assert world.sent == []
+
+
+async def test_a_revoked_token_is_gone():
+    world = World()
+    headers = world.token("root", "admin")
+    viewer = world.token("ada", "viewer")
+    revoked = trigger.TokenRevoked(tenant=DEFAULT_TENANT, name="ada")
+    world.scripts[trigger.RevokeToken.TYPE] = lambda _: [
+        (CATALOG_PARTITION, token_id(DEFAULT_TENANT, "ada"), revoked)
+    ]
+    async with serving(world) as client:
+        reply = await client.delete("/api/tokens/ada", headers=headers)
+        assert await reply.json() == {"name": "ada", "revoked": True}
+        await problem_of(await client.get("/api/status", headers=viewer), 401, "not_allowed")

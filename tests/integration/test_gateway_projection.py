@@ -1,0 +1,189 @@
+"""The read model: every event once and in order, whatever befalls the stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from penstock_adapters.memory.inbox import MemoryInbox
+from penstock_contracts import subjects
+from penstock_contracts.envelope import Envelope
+from penstock_contracts.partition.v1 import Marker
+from penstock_contracts.run import v1 as run
+from penstock_contracts.subjects import CATALOG_PARTITION, GATEWAY_PARTITION, Stream
+from penstock_contracts.trigger.v1 import StartConfirmed
+from penstock_contracts.values import DEFAULT_TENANT
+from penstock_runtime.telemetry.metrics import PROJECTION_LAG
+from penstock_testkit.fakes.clock import turns
+from penstock_webhook_gateway.app import checks
+from penstock_webhook_gateway.projection import LEASE_S, RENEW_S, SOURCES, Projection
+from tests.integration.gateway_world import RUNS, World, serving
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await turns(1)
+
+
+async def status_of(world: World, run_: str) -> str:
+    row = await world.store.get("run", DEFAULT_TENANT, run_)
+    return row.state if row else "absent"
+
+
+async def test_events_are_applied_once_and_never_in_front_of_a_gap():
+    world = World()
+    world.apply_workflow()
+    run_ = world.start_run()
+    gate = world.published(
+        RUNS, run_,
+        run.GateOpened(node="ask", attempt=1, approval_id=run_, opened_us=1, expires_us=2),
+    )  # fmt: skip
+    end = world.published(RUNS, run_, run.RunCancelled(by="x", ended_us=3))
+    async with asyncio.timeout(5):
+        following = asyncio.create_task(world.projection.run())
+        world.server.store(*end)
+        await until(lambda: world.projection.seen.get(RUNS) == 1)
+        assert await status_of(world, run_) == "running"
+        for message in (gate, gate, end, end):
+            world.server.store(*message)
+        await until(lambda: world.projection.seen.get(RUNS) == 3)
+        assert await status_of(world, run_) == "cancelled"
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+
+
+async def test_what_is_no_event_or_came_by_a_wrong_subject_is_left_out():
+    world = World()
+    world.apply_workflow()
+    run_ = world.start_run()
+    subject, raw = world.published(RUNS, run_, run.RunCancelled(by="x", ended_us=3))
+    store = world.server.store
+    foreign = subjects.event(DEFAULT_TENANT, "approval", run_, "run_cancelled")
+    store(foreign, raw)  # somebody who may publish approvals ends a run
+    store(subjects.event("other", "run", run_, "run_cancelled"), raw)
+    for junk in (b"", b"{}", b'{"stream":"EVENTS","seq":1}', b"[1]"):
+        store(subject, junk)
+        store(subjects.relay_marker(RUNS), junk)
+    following = asyncio.create_task(world.projection.run())
+    await until(lambda: world.projection.ready)
+    assert await status_of(world, run_) == "running"
+    store(subject, raw)
+    await until(lambda: world.projection.seen.get(RUNS) == 2)
+    assert await status_of(world, run_) == "cancelled"
+    following.cancel()
+    with suppress(asyncio.CancelledError):
+        await following
+
+
+async def test_an_event_that_cannot_be_shown_stops_nothing():
+    world = World()
+    run_ = world.start_run()  # its workflow is not known
+    world.emit(CATALOG_PARTITION, run_, StartConfirmed(run_id=run_))
+    headers = world.token("ada", "viewer")
+    async with serving(world) as client:
+        assert (await client.get("/api/status", headers=headers)).status == 200
+        assert await status_of(world, run_) == "absent"
+
+
+async def test_a_stream_made_again_is_read_from_its_start_without_doubles():
+    world = World()
+    headers = world.token("ada", "viewer")
+    world.apply_workflow()
+    run_ = world.start_run()
+    async with serving(world) as client:
+        kept = list(world.server.stream(Stream.EVENTS).messages.values())
+        world.server.recreate(Stream.EVENTS)
+        for message in kept:
+            world.server.store(message.subject, message.payload)
+        world.cancelled(run_)
+        for _ in range(20):  # detection, a pause on the clock, and another try
+            await world.clock.advance(0.2)
+            if world.projection.seen.get(RUNS) == 2:
+                break
+        await world.settled()
+        assert await status_of(world, run_) == "cancelled"
+        body = await (await client.get("/api/runs", headers=headers)).json()
+        assert len(body["items"]) == 1
+
+
+async def test_a_restarted_gateway_goes_on_from_its_rows():
+    world = World()
+    world.apply_workflow()
+    run_ = world.start_run()
+    world.open_gate(run_)
+    async with serving(world):
+        before = await world.store.children("node", DEFAULT_TENANT, run_)
+        assert [row.body["status"] for row in before] == ["gated"]
+    world.projection = Projection(
+        "gateway-1", world.store, world.store, lambda: MemoryInbox(world.server, SOURCES),
+        world.clock, world.metrics, world.waiters.applied,
+    )  # fmt: skip
+    world.cancelled(run_)
+    following = asyncio.create_task(world.projection.run())
+    await world.settled()
+    after = await world.store.children("node", DEFAULT_TENANT, run_)
+    assert [row.body["status"] for row in after] == ["cancelled"]
+    following.cancel()
+    with suppress(asyncio.CancelledError):
+        await following
+
+
+async def test_one_gateway_at_a_time_keeps_the_read_model():
+    world = World()
+    world.apply_workflow()
+    async with serving(world):
+        second = Projection(
+            "gateway-2", world.store, world.store, lambda: MemoryInbox(world.server, SOURCES),
+            world.clock, world.metrics, lambda _: None,
+        )  # fmt: skip
+        waiting = asyncio.create_task(second.run())
+        await until(lambda: "another gateway" in second.fault)
+        assert not second.ready
+        assert [check.ok for check in checks(second, connected=True)] == [True, False]
+        assert all(check.ok for check in checks(world.projection, connected=True))
+        for _ in range(3):  # the lease is kept as long as its owner lives
+            await world.clock.advance(RENEW_S)
+        assert world.projection.ready
+        waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting
+
+
+async def test_who_lost_the_lease_steps_down_and_tries_again():
+    world = World()
+    world.apply_workflow()
+    async with serving(world):
+        row = await world.store.acquire(GATEWAY_PARTITION, "gateway-1", LEASE_S)
+        assert row is not None
+        world.start_run()
+        await until(lambda: not world.projection.ready)
+        assert world.projection.fault
+        await world.clock.advance(1)
+        await world.settled()
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+async def test_a_marker_beyond_what_was_applied_becomes_an_alert(ahead: int):
+    world = World()
+    world.apply_workflow()
+    async with serving(world):
+        marker = Marker(
+            partition=RUNS, epoch=1, first=1, last=ahead, chain_head="", last_event_sequence=0,
+            previous_marker_sequence=0,
+        )  # fmt: skip
+        envelope = Envelope(id="m", source="s", type=Marker.TYPE, data=marker.to_data())
+        world.server.store(subjects.relay_marker(RUNS), envelope.encode())
+        await turns()
+        await world.clock.advance(5)
+        world.emit(CATALOG_PARTITION, "0" * 36, StartConfirmed(run_id="0" * 36))
+        await until(lambda: world.projection.seen.get(CATALOG_PARTITION) == 2)
+        assert (world.metrics.of(PROJECTION_LAG, RUNS) >= 5) is bool(ahead)
+        if ahead:
+            world.apply_workflow()
+            world.start_run()
+            await until(lambda: world.metrics.of(PROJECTION_LAG, RUNS) == 0)
