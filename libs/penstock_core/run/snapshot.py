@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, cast
 
 import rfc8785
 from immutables import Map
@@ -32,7 +32,7 @@ def node_document(node: NodeState) -> JsonObject:
 
 
 def _plain(value: Any) -> JsonValue:  # noqa: ANN401 - a field of whatever type
-    kind = type(value)
+    kind = cast("type[object]", type(value))
     if kind in _PLAIN:
         return value
     if kind in (RunStatus, NodeStatus, Phase):
@@ -63,9 +63,7 @@ def document_hash(header: JsonObject, nodes: dict[str, JsonObject]) -> str:
 
 def read_header(document: JsonObject, plan: Plan | None) -> RunState:
     """Read a run without its nodes."""
-    values: dict[str, Any] = {
-        name: document[name] for name in _HEADER_FIELDS if name in document
-    }
+    values: dict[str, Any] = {name: document[name] for name in _HEADER_FIELDS if name in document}
     values["status"] = RunStatus(values["status"])
     values["rejected"] = tuple(values.get("rejected", ()))
     values["frozen"] = tuple(MessageParked.model_validate(item) for item in values["frozen"])
