@@ -66,20 +66,28 @@ class RunningStack:
     async def start(self) -> None:
         """Start everything and wait until it is ready."""
         await self._stack.start()
+        await self._open(self._stack.endpoints.gateway_url)
+
+    async def _open(self, gateway_url: str) -> None:
         token = self._stack.folder.admin_token.read_text().strip()
         headers = {"Authorization": f"Bearer {token}"}
         self._http = aiohttp.ClientSession(
-            self._stack.endpoints.gateway_url, headers=headers, timeout=aiohttp.ClientTimeout(30)
+            gateway_url, headers=headers, timeout=aiohttp.ClientTimeout(30)
         )
         await self.until(self._answers)
 
     async def stop(self) -> None:
         """Stop everything."""
-        if self._bus is not None:
-            await self._bus.close()
+        await self._leave()
+        await self._stack.stop()
+
+    async def _leave(self) -> None:
+        """Close what we hold ourselves."""
+        bus, self._bus = self._bus, None
+        if bus is not None:
+            await bus.close()
         if self._http is not None:
             await self._http.close()
-        await self._stack.stop()
 
     async def _answers(self) -> bool:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
-MARK = "--mark-of-misbehaving-agents"
+MARK = f"--mark-{uuid.uuid4()}"  # finds our own processes, nobody else's
 KB = 1024
 GONE_WITHIN_S = 2.0
 
