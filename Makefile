@@ -7,6 +7,8 @@ MAKEFLAGS += --no-builtin-rules
 BIN := .venv/bin
 TESTS ?= tests
 PYTEST_ARGS ?=
+# A file stays on one worker, so that what a module starts is started once.
+PARALLEL ?= --numprocesses=auto --maxprocesses=4 --dist=loadfile
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 
@@ -31,7 +33,7 @@ down: venv ## stop the stack that `make up` started
 
 test: venv ## all tests with branch coverage (TESTS=tests/unit PYTEST_ARGS=-x for a part)
 ifeq ($(TESTS),tests)
-	@$(BIN)/python -m pytest --cov --cov-report=json:coverage.json --cov-report= $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=json:coverage.json --cov-report= $(PYTEST_ARGS)
 	@$(BIN)/python -m penstock_testkit.coverage_gate coverage.json
 else
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
