@@ -7,13 +7,14 @@ a conflict. This one tries once: whoever writes reads the partition's row to lea
 from collections.abc import Sequence
 from typing import Any
 
-from eventsourcing.persistence import StoredEvent
+from eventsourcing.persistence import ApplicationRecorder, StoredEvent, Subscription
 from eventsourcing.postgres import PostgresApplicationRecorder
 from psycopg.rows import tuple_row
 
 from penstock_adapters.postgres.datastore import Datastore, PgConnection
 from penstock_adapters.postgres.rows import positions_text
 from penstock_adapters.postgres.statements import load_statements
+from penstock_adapters.postgres.subscription import PromptSubscription
 from penstock_runtime.faults import Fenced
 from penstock_runtime.ports.ledger import Commit
 
@@ -71,6 +72,12 @@ class PenstockRecorder(PostgresApplicationRecorder):
         if not stands:
             raise Fenced(f"partition {commit.partition} has another epoch or commit number")
         return ids
+
+    def subscribe(
+        self, gt: int | None = None, topics: Sequence[str] = ()
+    ) -> Subscription[ApplicationRecorder]:
+        """Follow what is inserted without a commit, from after notification `gt` on."""
+        return PromptSubscription(recorder=self, gt=gt, topics=topics)
 
 
 def _insert(connection: PgConnection, events: Sequence[StoredEvent]) -> list[tuple[Any, ...]]:
