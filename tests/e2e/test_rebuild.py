@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 
@@ -11,17 +10,16 @@ import aiohttp
 import pytest
 
 from penstock_adapters.nats.jetstream import JetStreamApi
-from penstock_adapters.nats.tail import NatsStreamTail
 from penstock_adapters.postgres.auditor import PostgresAuditor
-from penstock_contracts.records import ReadEvent, StoredRecord, read_published
+from penstock_contracts.records import StoredRecord
 from penstock_contracts.registry import read_event
 from penstock_contracts.run.v1 import RunStarted
-from penstock_contracts.subjects import parse
 from penstock_core.run.evolve import evolve
 from penstock_core.run.snapshot import state_hash
 from penstock_core.run.state import RunState
 from penstock_runtime.definitions import Definitions
 from penstock_testkit.stack import Json, RunningStack
+from tests.e2e.published import STORES, assert_events_are_the_store
 
 pytestmark = [
     pytest.mark.e2e,
@@ -31,7 +29,6 @@ pytestmark = [
 ]
 
 WAIT_S = 60.0
-STORES = {"penstock_scheduler": ("catalog", "run-0"), "penstock_approval": ("approval",)}
 GATED: Json = {
     "before": {"agent": "noop", "with": {"payload": {"found": 3}}},
     "review": {"needs": ["before"], "approval": {"title": "Go on?"}},
@@ -62,31 +59,6 @@ async def folded_hash(stack: RunningStack, run: str) -> str:
     for event in events:
         state = evolve(state, event)
     return state_hash(state)
-
-
-async def published(stack: RunningStack) -> dict[str, list[ReadEvent]]:
-    """Read EVENTS from its first message to its present end; gives the events by partition."""
-    found: dict[str, list[ReadEvent]] = defaultdict(list)
-    wanted = {name: len(stack.partition(name, db)) for db in STORES for name in STORES[db]}
-    tail = NatsStreamTail(await stack.bus())
-    async with asyncio.timeout(WAIT_S), tail.follow("EVENTS", ">") as messages:
-        async for message in messages:
-            if parse(message.subject).kind == "event":
-                event = read_published(message.payload)
-                found[event.partition].append(event)
-            if all(len({e.n for e in found[name]}) >= wanted[name] for name in wanted):
-                return found
-    raise AssertionError("EVENTS has ended")
-
-
-async def assert_events_are_the_store(stack: RunningStack) -> None:
-    """EVENTS holds each partition's events in the order of the store, each once, without a gap."""
-    found = await published(stack)
-    for database, partitions in STORES.items():
-        for name in partitions:
-            stored = stack.partition(name, database)
-            assert [event.n for event in stored] == list(range(1, len(stored) + 1))
-            assert found[name][: len(stored)] == stored
 
 
 async def shows(stack: RunningStack, runs: Mapping[str, str]) -> None:
