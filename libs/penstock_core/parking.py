@@ -34,10 +34,18 @@ def without(parked: tuple[MessageParked, ...], event: MessageRedriven) -> tuple[
     return tuple(item for item in parked if (item.stream, item.sequence) != gone)
 
 
-def redrive(frozen: tuple[MessageParked, ...], context: Context) -> Outcome:
+def redrive(
+    frozen: tuple[MessageParked, ...], rejected: tuple[str, ...], context: Context
+) -> Outcome:
     """Put every parked message back, oldest first."""
+    if context.command_id in rejected:
+        return Stale(Code.STALE)
     if not frozen:
         return Rejection(Code.STALE, "nothing is parked here any more")
+    cut = [item for item in frozen if _is_cut(item)]
+    if cut:
+        places = ", ".join(f"{item.stream}/{item.sequence}" for item in cut)
+        return Rejection(Code.TOO_LARGE, f"only the beginning of {places} was kept")
     return Decision(
         tuple(
             MessageRedriven(stream=item.stream, sequence=item.sequence, by=context.actor)
@@ -46,8 +54,15 @@ def redrive(frozen: tuple[MessageParked, ...], context: Context) -> Outcome:
     )
 
 
+def _is_cut(item: MessageParked) -> bool:
+    return len(base64.b64decode(item.raw)) < item.size_bytes
+
+
 def parking_effects(before: tuple[MessageParked, ...], event: Wire) -> tuple[Effect, ...]:
-    """Give DEAD its copy of a parked message, and a stream its message back."""
+    """Give DEAD its copy of a parked message, and a stream its message back.
+
+    A timer was no message (sequence 0): once nothing is parked any more it is due by itself.
+    """
     match event:
         case MessageParked():
             return (_keep_dead(event),)
@@ -57,6 +72,7 @@ def parking_effects(before: tuple[MessageParked, ...], event: Wire) -> tuple[Eff
                 PutBack(item.stream, item.subject, base64.b64decode(item.raw))
                 for item in before
                 if (item.stream, item.sequence) == wanted
+                and item.sequence
                 and item.subject.rpartition(".")[2] not in _OTHERS_WORD
             )
         case _:
@@ -81,6 +97,7 @@ class ParkedState:
     aggregate_id: str
     version: int = 0
     frozen: tuple[MessageParked, ...] = ()
+    rejected: tuple[str, ...] = ()
 
 
 class ParkedDecider:

@@ -2,7 +2,7 @@
 
 import base64
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from penstock_runtime.ports.ledger import Commit, OpenEntry, PartitionRow, Witne
 from penstock_runtime.telemetry.metrics import PARKED, REJECTED, Metrics
 
 log = logging.getLogger(__name__)
+HEADERS_MAX_CHARS = 16_384  # of a parked message; beyond, it is kept without them
 FROZEN_LOOK_US = 60 * MICROSECONDS  # a frozen aggregate's timers wait; look again after this long
 
 
@@ -73,7 +74,7 @@ class Batch:
             return
         try:
             outcome = (
-                redrive(cell.state.frozen, context)
+                redrive(cell.state.frozen, cell.state.rejected, context)
                 if redriving
                 else cell.decider.decide(cell.state, addressed.command, context)
             )
@@ -136,9 +137,8 @@ class Batch:
             self._append(addressed.aggregate_id, cell, (event,), context)
             return
         apart = refused_id(self.row.partition, addressed.command_id)
-        if apart not in self.cells:
+        if apart not in self.cells or self.cells[apart].state.version == 0:
             self.cells[apart] = Cells.parked(apart)
-        if self.cells[apart].state.version == 0:
             told = CommandRejected(
                 command_id=addressed.command_id,
                 command=type_of(addressed.command),
@@ -164,7 +164,7 @@ class Batch:
             aggregate=aggregate,
             raw=base64.b64encode(message.payload[:MAX_INLINE_BYTES]).decode(),
             size_bytes=len(message.payload),
-            headers=dict(message.headers),
+            headers=_bounded(message.headers),
         )
 
     def _park_here(
@@ -188,21 +188,45 @@ class Batch:
         if cell.broken:
             self.closed.add(entry.aggregate_id)
             return
+        cell.bound = entry.due_us
+        try:
+            self._fire_timers(entry.aggregate_id, cell, moment_us)
+            following = self._ask_again(entry, cell, moment_us)
+        except Exception as error:  # as for messages: a defect freezes its run, never the partition
+            log.exception("broken invariant", extra={"aggregate": entry.aggregate_id})
+            if not cell.state.frozen:
+                self._park_timer(entry.aggregate_id, cell, moment_us, error)
+            following = moment_us
+        if following is not None and cell.state.frozen:
+            following = max(following, moment_us + FROZEN_LOOK_US)
+        self._index(entry.aggregate_id, cell, following)
+
+    def _fire_timers(self, aggregate_id: str, cell: Cell, moment_us: int) -> None:
         due = cell.decider.own_due(cell.state)
         while due is not None and due <= moment_us and not cell.state.frozen:
             context = Context(now_us=due, command_id=f"timer/{due}", actor=self._actor())
             outcome = cell.decider.decide(cell.state, self.domain.timer, context)
             if not isinstance(outcome, Decision) or not outcome.events:
-                raise BrokenInvariant(f"{entry.aggregate_id} is due at {due} and does nothing")
-            self._append(entry.aggregate_id, cell, outcome.events, context)
+                raise BrokenInvariant(f"{aggregate_id} is due at {due} and does nothing")
+            self._append(aggregate_id, cell, outcome.events, context)
             due = cell.decider.own_due(cell.state)
+
+    def _ask_again(self, entry: OpenEntry, cell: Cell, moment_us: int) -> int | None:
+        """Publish again what is due for it; give the next time that needs attention."""
+        following = next_due(cell.decider, cell.state, moment_us)
         for item in cell.decider.outstanding(cell.state):
             if reask_after(item.asked_us, entry.due_us - 1) <= moment_us:
                 self.effects.append(item.effect)
-        following = next_due(cell.decider, cell.state, moment_us)
-        if following is not None and cell.state.frozen:
-            following = max(following, moment_us + FROZEN_LOOK_US)
-        self._index(entry.aggregate_id, cell, following)
+        return following
+
+    def _park_timer(self, aggregate_id: str, cell: Cell, moment_us: int, error: Exception) -> None:
+        """Freeze an aggregate whose own timer breaks; redriving it lets the timer fire again."""
+        context = Context(now_us=moment_us, command_id=f"timer/{moment_us}", actor=self._actor())
+        tenant = self._labels(cell.state, cell, context).tenant
+        detail = f"{type(error).__name__}: {error}"
+        timer = Received(min(self.positions), f"timer.{tenant}.{aggregate_id}", 0, moment_us, b"")
+        event = self._parked(timer, Code.INVARIANT_BROKEN, detail, aggregate_id)
+        self._append(aggregate_id, cell, (event,), context)
 
     def _actor(self) -> str:
         return f"service:{self.domain.service}"
@@ -212,20 +236,28 @@ class Batch:
     def _append(
         self, aggregate_id: str, cell: Cell, events: Sequence[Wire], context: Context
     ) -> None:
-        dues: list[int] = []
+        """Apply and record events; whatever a decider raises here leaves no trace."""
         states = [cell.state]
-        for event in events:  # evolve all first: a broken invariant must leave no trace
-            states.append(cell.decider.evolve(states[-1], event))
-        for event, before, after in zip(events, states, states[1:], strict=False):
-            self._record(aggregate_id, cell, event, after, context)
-            self.effects.extend(parking_effects(before.frozen, event))
-            self.effects.extend(cell.decider.effects(before, event, after))
-            self.library = self.domain.fold_library(self.library, event)
+        effects: list[Effect] = []
+        dues: list[int] = []
+        library = self.library
+        for event in events:
+            before = states[-1]
+            after = cell.decider.evolve(before, event)
+            states.append(after)
+            effects.extend(parking_effects(before.frozen, event))
+            effects.extend(cell.decider.effects(before, event, after))
+            library = self.domain.fold_library(library, event)
             due = cell.decider.due_of(event)
             if due is not None:
                 dues.append(due)
+        is_open = cell.decider.is_open(states[-1])
+        for event, after in zip(events, states[1:], strict=True):
+            self._record(aggregate_id, cell, event, after, context)
+        self.effects.extend(effects)
+        self.library = library
         cell.state = states[-1]
-        self._reindex(aggregate_id, cell, dues, context.now_us)
+        self._reindex(aggregate_id, cell, is_open=is_open, dues=dues, now_us=context.now_us)
 
     def _record(
         self, aggregate_id: str, cell: Cell, event: Wire, after: Aggregate, context: Context
@@ -250,13 +282,19 @@ class Batch:
             return Labels(tenant=context.tenant, traceparent=context.traceparent)
         return self.domain.labels(after)
 
-    def _reindex(self, aggregate_id: str, cell: Cell, dues: list[int], now_us: int) -> None:
-        if not cell.decider.is_open(cell.state):
+    def _reindex(
+        self, aggregate_id: str, cell: Cell, *, is_open: bool, dues: list[int], now_us: int
+    ) -> None:
+        """Keep the index a lower bound of the next due time."""
+        if not is_open:
             self._index(aggregate_id, cell, None)
-        elif cell.bound == UNKNOWN:
-            self._index(aggregate_id, cell, next_due(cell.decider, cell.state, now_us))
-        elif dues and (cell.bound is None or min(dues) < cell.bound):
-            self._index(aggregate_id, cell, min(dues))
+        elif dues:
+            due = min(dues)
+            if cell.bound == UNKNOWN:  # what the index holds may be earlier: look again at once
+                due = min(due, now_us)
+            elif cell.bound is not None and cell.bound <= due:
+                return
+            self._index(aggregate_id, cell, due)
 
     def _index(self, aggregate_id: str, cell: Cell, due_us: int | None) -> None:
         if due_us is not None:
@@ -301,6 +339,12 @@ class Batch:
             chain_head=self.chain,
             positions=self.positions,
         )
+
+
+def _bounded(headers: Mapping[str, str]) -> dict[str, str]:
+    """Keep headers only while they are small: an event must fit the bus."""
+    size = sum(len(name) + len(value) for name, value in headers.items())
+    return dict(headers) if size <= HEADERS_MAX_CHARS else {}
 
 
 def _tenant_of(subject: str) -> str:

@@ -51,8 +51,14 @@ class Cells:
         self._kept.clear()
 
     def keep(self, cells: Mapping[str, Cell]) -> None:
-        """Take over what a committed batch has made of its states."""
+        """Take over what a committed batch has made of its states.
+
+        What has no event yet is not kept: what its first command refers to may be read only
+        once that command has come.
+        """
         for aggregate_id, cell in cells.items():
+            if cell.state.version == 0:
+                continue
             self._kept[aggregate_id] = cell
             self._kept.move_to_end(aggregate_id)
         while len(self._kept) > self._size:

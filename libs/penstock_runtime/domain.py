@@ -26,13 +26,22 @@ class Aggregate(Protocol):
         """Parked messages."""
         ...
 
+    @property
+    def rejected(self) -> tuple[str, ...]:
+        """Ids of commands refused last, so that a copy is not told twice."""
+        ...
+
 
 AnyState = TypeVar("AnyState", bound=Aggregate)
 
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """A message understood: which aggregate it is for and what it asks."""
+    """A message understood: which aggregate it is for and what it asks.
+
+    Attributes:
+        founds: the command can be the first of its aggregate and says what that refers to.
+    """
 
     aggregate_id: str
     command: Wire
@@ -40,6 +49,7 @@ class Addressed:
     actor: str = ""
     tenant: str = DEFAULT_TENANT
     traceparent: str | None = None
+    founds: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,27 @@ from typing import Any
 
 from penstock_contracts.codes import Code
 from penstock_contracts.envelope import MalformedMessage
+from penstock_contracts.ids import refused_id
 from penstock_contracts.records import StoredRecord
 from penstock_contracts.values import MICROSECONDS, Wire
 from penstock_core.catalog.library import Library
-from penstock_runtime.batch import Batch
-from penstock_runtime.cells import Cells
+from penstock_core.decision import Rejection
+from penstock_core.parking import ParkedState
+from penstock_runtime.batch import FROZEN_LOOK_US, Batch
+from penstock_runtime.cells import Cell, Cells
 from penstock_runtime.dispatch import Dispatch, Renderer
 from penstock_runtime.domain import Addressed, Domain, Refused
 from penstock_runtime.faults import VersionConflict
 from penstock_runtime.ports.bus import Publisher, RelayLog
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.inbox import Inbox, Received, Source
-from penstock_runtime.ports.ledger import DueIndex, EventReader, Ledger, PartitionRow
+from penstock_runtime.ports.ledger import (
+    DueIndex,
+    EventReader,
+    Ledger,
+    OpenEntry,
+    PartitionRow,
+)
 from penstock_runtime.purge import PurgeMarks
 from penstock_runtime.relay import Relay
 from penstock_runtime.telemetry.metrics import (
@@ -128,6 +137,7 @@ class Owner:
                 await self._consume(messages)
                 self._purge.note(messages)
                 self._look_whether_caught_up()
+                await self._fire_behind()
             else:
                 await self._idle()
 
@@ -148,6 +158,18 @@ class Owner:
         if empty and self._next_due is not None and self._next_due <= moment:
             await self._fire(moment)
         await self._purge.run(self.row.positions, moment)
+
+    async def _fire_behind(self) -> None:
+        """Act on times that the last messages of all sources have passed.
+
+        Messages come in the order of their server times, so whatever was sent before those is
+        decided: a busy inbox, which is never seen empty, must not hold timers up.
+        """
+        times = [position.time_us or 0 for position in self.row.positions.values()]
+        moment = min(times, default=0)
+        if self._next_due is not None and self._next_due <= moment:
+            await self._verify()
+            await self._fire(moment)
 
     def _look_whether_caught_up(self) -> None:
         positions = self.row.positions
@@ -192,9 +214,11 @@ class Owner:
         understood = [(message, self._read(message)) for message in messages]
         wanted: dict[str, Wire | None] = {}
         for _, reading in understood:
-            if isinstance(reading, Addressed):
-                wanted.setdefault(reading.aggregate_id, reading.command)
-        batch = self._batch(await self.cells.load(wanted))
+            if isinstance(reading, Addressed) and (
+                reading.founds or reading.aggregate_id not in wanted
+            ):
+                wanted[reading.aggregate_id] = reading.command
+        batch = self._batch(await self._load(wanted, understood))
         started = self.parts.clock.now_us()
         for message, reading in understood:
             match reading:
@@ -208,6 +232,29 @@ class Owner:
         seconds = (self.parts.clock.now_us() - started) / MICROSECONDS
         self.parts.metrics.observe(DECIDE_SECONDS, seconds, self.row.partition)
         return batch
+
+    async def _load(
+        self,
+        wanted: Mapping[str, Wire | None],
+        understood: Sequence[tuple[Received, Addressed | Refused | MalformedMessage]],
+    ) -> dict[str, Cell]:
+        """Load states and, where a command's target is unknown, its earlier refusal."""
+        cells = await self.cells.load(wanted)
+        refusals = {
+            refused_id(self.row.partition, reading.command_id): None
+            for _, reading in understood
+            if isinstance(reading, Addressed) and self._may_be_told(reading, cells)
+        }
+        return {**await self.cells.load(refusals), **cells} if refusals else cells
+
+    def _may_be_told(self, reading: Addressed, cells: Mapping[str, Cell]) -> bool:
+        state = cells[reading.aggregate_id].state
+        if state.version and not isinstance(state, ParkedState):
+            return False
+        asked = self.domain.refusal(
+            reading.command, reading.command_id, Rejection(Code.STALE, "asked before")
+        )
+        return asked is not None
 
     def _read(self, message: Received) -> Addressed | Refused | MalformedMessage:
         try:
@@ -227,14 +274,29 @@ class Owner:
         partition = self.row.partition
         entries = await self.parts.index.due(partition, moment_us, FIRE_MAX)
         if entries:
-            batch = self._batch(
-                await self.cells.load({entry.aggregate_id: None for entry in entries})
-            )
-            for entry in entries:
-                batch.fire(entry, moment_us)
             self.parts.metrics.add(TIMERS_FIRED, partition, amount=len(entries))
-            await self._commit(batch)
+            try:
+                await self._fire_together(entries, moment_us)
+            except VersionConflict:
+                log.exception("an event exists already; firing one by one")
+                for entry in entries:
+                    await self._fire_alone(entry, moment_us)
         self._next_due = await self.parts.index.next_due(partition)
+
+    async def _fire_together(self, entries: Sequence[OpenEntry], moment_us: int) -> None:
+        batch = self._batch(await self.cells.load({entry.aggregate_id: None for entry in entries}))
+        for entry in entries:
+            batch.fire(entry, moment_us)
+        await self._commit(batch)
+
+    async def _fire_alone(self, entry: OpenEntry, moment_us: int) -> None:
+        try:
+            await self._fire_together((entry,), moment_us)
+        except VersionConflict:
+            log.exception("a timer is put off", extra={"aggregate": entry.aggregate_id})
+            batch = self._batch({})
+            batch.opened[entry.aggregate_id] = moment_us + FROZEN_LOOK_US
+            await self._commit(batch)
 
     # --- commits ----------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from penstock_contracts.codes import Code
 from penstock_contracts.envelope import Envelope
 from penstock_contracts.partition.v1 import RedriveMessages
 from penstock_contracts.registry import name_of, read_command
+from penstock_contracts.run.v1 import StartRun
 from penstock_contracts.subjects import Address, parse
 from penstock_contracts.values import Wire
 from penstock_runtime.domain import Addressed, Refused
@@ -39,6 +40,7 @@ def addressed(aggregate_id: str, address: Address, envelope: Envelope, command: 
         actor=envelope.actor or "",
         tenant=address.tenant,
         traceparent=envelope.traceparent,
+        founds=isinstance(command, StartRun),
     )
 
 
