@@ -178,7 +178,8 @@ class Dispatch:
         outcomes = await self._publisher.publish([self._renderer.render(e) for e in effects])
         failed: list[Effect] = []
         for effect, outcome in zip(effects, outcomes, strict=True):
-            if outcome is Published.FAILED:
+            lost = outcome is Published.FULL and isinstance(effect, PutBack)  # nobody asks again
+            if outcome is Published.FAILED or lost:
                 failed.append(effect)
                 continue
             self._metrics.add(EFFECTS, self._partition, type(effect).__name__)

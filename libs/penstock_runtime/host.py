@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from penstock_runtime.domain import Domain
 from penstock_runtime.faults import Fenced, StoreRolledBack, TransientFault
@@ -62,8 +62,9 @@ class PartitionHost:
         """
         wait_s = RETRY_FIRST_S
         while True:
+            parts = self._parts()
             try:
-                wait_s = RETRY_FIRST_S if await self._epoch() else OTHERS_LEASE_S
+                wait_s = RETRY_FIRST_S if await self._epoch(parts) else OTHERS_LEASE_S
             except* (TransientFault, Fenced, NewIncarnation) as faults:
                 first = _first(faults)
                 self.fault = f"{type(first).__name__}: {first}"
@@ -76,12 +77,11 @@ class PartitionHost:
                 log.critical(self.fault, extra={"partition": self._partition})
                 raise
             self.owner = None
-            await asyncio.sleep(wait_s)
+            await parts.clock.sleep(wait_s)
             wait_s = min(wait_s * 2, RETRY_CAP_S)
 
-    async def _epoch(self) -> bool:
+    async def _epoch(self, parts: Parts) -> bool:
         """Serve one epoch to its end; False: another instance holds the partition."""
-        parts = self._parts()
         await self._prepare()
         row = await parts.ledger.acquire(self._partition, self._instance, LEASE_S)
         if row is None:
@@ -132,6 +132,7 @@ async def _make_good(owner: Owner, relayed_n: int, last_n: int, *, renewed: bool
     takeover = Takeover(owner.row.partition, owner.cells, parts.reader, parts.index, owner.dispatch)
     await takeover.republish(relayed_n, last_n)
     owner.relay.allow(last_n)
+    owner.relay.release()
     log.info("taken over", extra={"partition": owner.row.partition, "renewed_streams": renewed})
     await takeover.sweep()
 
@@ -139,6 +140,6 @@ async def _make_good(owner: Owner, relayed_n: int, last_n: int, *, renewed: bool
 def _first(fault: BaseException) -> BaseException:
     """Give the first fault inside a group, however deep."""
     if isinstance(fault, BaseExceptionGroup):
-        inner: tuple[BaseException, ...] = fault.exceptions
-        return _first(inner[0])
+        group = cast("BaseExceptionGroup[BaseException]", fault)
+        return _first(group.exceptions[0])
     return fault

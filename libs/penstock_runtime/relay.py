@@ -54,6 +54,7 @@ class Relay:
         self._allowed = 0  # effects up to this n are out
         self._memory: deque[StoredRecord] = deque()
         self._wake = asyncio.Event()
+        self._released = asyncio.Event()
 
     @property
     def done(self) -> int:
@@ -68,16 +69,13 @@ class Relay:
 
         Raises:
             StoreRolledBack: EVENTS is ahead of the store, or of another history.
-            Fenced: a higher epoch has written.
+            Fenced: a higher epoch has written, or committed.
             TransientFault: server or store do not answer.
         """
         for _ in range(OPEN_TRIES):
             placed = await self._resume()
             if placed is not None and placed.marker.last > row.n:
-                raise StoreRolledBack(
-                    f"{self._partition}: EVENTS holds event {placed.marker.last}, "
-                    f"the store ends at {row.n}"
-                )
+                raise Fenced(f"{self._partition}: another owner has gone on")
             self._allowed = self._done
             try:
                 await self._publish_unit(())
@@ -92,14 +90,19 @@ class Relay:
         if placed is None:
             self._done, self._head = 0, genesis_hash(self._partition)
             return None
+        # The store's own history first: a store put back to an earlier state has an earlier epoch
+        # as well, and would take itself for fenced.
+        last = placed.marker.last
+        head = await self._head_at(last)
+        if not head:
+            raise StoreRolledBack(
+                f"{self._partition}: EVENTS holds event {last}, which the store does not"
+            )
+        if head.hex() != placed.marker.chain_head:
+            raise StoreRolledBack(f"{self._partition}: event {last} in EVENTS is not the store's")
         if placed.marker.epoch > self._epoch:
             raise Fenced(f"{self._partition}: epoch {placed.marker.epoch} has relayed")
-        self._done = placed.marker.last
-        self._head = await self._head_at(self._done)
-        if self._head.hex() != placed.marker.chain_head:
-            raise StoreRolledBack(
-                f"{self._partition}: event {self._done} in EVENTS is not the store's"
-            )
+        self._done, self._head = last, head
         return placed
 
     async def _head_at(self, n: int) -> bytes:
@@ -125,13 +128,21 @@ class Relay:
             self._allowed = last_n
             self._wake.set()
 
+    def release(self) -> None:
+        """Begin: what the owner before us may not have published is out.
+
+        Before that nothing is relayed, or a marker would say of those effects that they are out.
+        """
+        self._released.set()
+
     async def run(self) -> None:
-        """Relay until cancelled.
+        """Relay until cancelled, once released.
 
         Raises:
             Fenced: another owner has relayed.
             StoreRolledBack: EVENTS and the store contradict each other.
         """
+        await self._released.wait()
         last_marker_us = self._clock.now_us()
         while True:
             woken = await self._wait_for_work()
@@ -204,12 +215,14 @@ class Relay:
             sequence = await self._log.last_sequence(self._partition)
             if sequence == self._fence and not force:
                 return False
-            expected = self._done
+            expected, head = self._done, self._head
             await self._resume()
         except TransientFault:
             return False
         if self._done < expected:
             log.error("EVENTS was rolled back; relaying again", extra={"from": self._done})
+        else:  # the smaller position counts, whatever a late relay wrote
+            self._done, self._head = expected, head
         self._wake.set()
         return True
 

@@ -4,7 +4,9 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from penstock_contracts.envelope import MalformedMessage
 from penstock_contracts.records import StoredRecord
+from penstock_core.decision import BrokenInvariant
 from penstock_core.effects import Effect, QueueTask
 from penstock_core.parking import parking_effects
 from penstock_runtime.cells import Cells, event_of
@@ -46,7 +48,10 @@ class Takeover:
         wanted = {record.n for record in page}
         found: list[tuple[int, Effect]] = []
         for aggregate_id, history in histories.items():
-            found.extend(await self._of_aggregate(aggregate_id, history, wanted))
+            try:
+                found.extend(await self._of_aggregate(aggregate_id, history, wanted))
+            except (BrokenInvariant, MalformedMessage):  # its messages park; the others go on
+                log.exception("a history cannot be read", extra={"aggregate": aggregate_id})
         return [effect for _, effect in sorted(found, key=lambda item: item[0])]
 
     async def _of_aggregate(
