@@ -15,6 +15,8 @@ from typing import Any, ParamSpec, TypeVar
 from penstock_contracts.values import MICROSECONDS
 from penstock_testkit.fakes.clock import START_US
 
+TURN_S = 2e-9  # what a turn of the loop takes: more than asyncio's resolution, or a wait for less
+# than that would be over without time having moved, for ever
 LIMIT_S = 7 * 86_400.0  # of virtual time that one scenario may take
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -31,7 +33,8 @@ class _JumpingSelector(selectors.DefaultSelector):
         if not ready and timeout is None:
             raise RuntimeError("everything waits for something that will never come")
         if not ready and timeout:
-            self.jumped_s += max(timeout, 1e-9)
+            self.jumped_s += timeout
+        self.jumped_s += TURN_S
         return ready
 
 

@@ -1,0 +1,341 @@
+"""The world: what the processes share, the processes themselves, and what befalls them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from pydantic_core import to_json
+
+from penstock_adapters.memory.inbox import MemoryInbox
+from penstock_adapters.memory.projection import MemoryProjection
+from penstock_adapters.memory.publisher import MemoryPublisher
+from penstock_adapters.memory.relay import MemoryRelayLog
+from penstock_adapters.memory.streams import MemoryServer
+from penstock_approval.app import host as approval_host
+from penstock_contracts import subjects
+from penstock_contracts.agent.v1 import AgentManifest, RegisterAgent
+from penstock_contracts.approval.v1 import CastVote, Choice
+from penstock_contracts.envelope import Envelope
+from penstock_contracts.ids import approval_id, run_id, trigger_aggregate_id
+from penstock_contracts.partition.v1 import MessageParked
+from penstock_contracts.records import ReadEvent, StoredRecord, read_published, read_record
+from penstock_contracts.registry import name_of, type_of
+from penstock_contracts.run.v1 import CancelRun
+from penstock_contracts.subjects import APPROVAL_PARTITION, CATALOG_PARTITION, Stream
+from penstock_contracts.values import JsonObject, Wire
+from penstock_contracts.workflow.v1 import ApplyWorkflow
+from penstock_core.run.decider import RunDecider
+from penstock_core.run.snapshot import document_hash, state_hash
+from penstock_core.run.state import RunState
+from penstock_runtime.cells import event_of
+from penstock_runtime.codes import TaskCodeBook
+from penstock_runtime.definitions import Definitions
+from penstock_runtime.dispatch import Renderer
+from penstock_runtime.host import PartitionHost
+from penstock_runtime.owner import Parts
+from penstock_runtime.ports.inbox import Source
+from penstock_scheduler.app import hosts as scheduler_hosts
+from penstock_scheduler.runs import RunDomain
+from penstock_testkit.builders.workflows import AGENTS
+from penstock_testkit.fakes.measured import KeptMetrics
+from penstock_testkit.virtual_time import VirtualClock, until
+from penstock_testkit.world.gates import Gate, through
+from penstock_testkit.world.script import Script
+from penstock_testkit.world.store import WorldLedger
+from penstock_webhook_gateway.kinds import View
+from penstock_webhook_gateway.projection import SOURCES, Projection
+
+SECRET = b"a secret of the schedulers of the world"
+TENANT = "default"
+RUN_PARTITION = subjects.run_partition(0)
+PAGE = 100_000
+
+
+class Instance:
+    """One process: tasks that can be ended at any moment, behind a gate of their own."""
+
+    def __init__(self, name: str, gate: Gate, hosts: Sequence[PartitionHost]) -> None:
+        """Begin to run all hosts."""
+        self.name = name
+        self.gate = gate
+        self.hosts = hosts
+        self.tasks = [asyncio.create_task(host.run(), name=f"{name}/{host}") for host in hosts]
+
+    @property
+    def ready(self) -> bool:
+        """Whether all partitions are owned here."""
+        return all(host.ready for host in self.hosts)
+
+    async def kill(self) -> None:
+        """End at once; whatever is held up at the gate never happens."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.wait(self.tasks)
+
+
+class World:
+    """Everything; use it as `async with World() as world`.
+
+    Attributes:
+        bus: streams and core subjects, with what can befall them.
+        ledger: the scheduler's store.
+        approvals: the approval service's store.
+        views: the gateway's read model.
+        script: the executor.
+        metrics: of all processes together.
+    """
+
+    def __init__(self) -> None:
+        """Make empty stores and an empty bus; nothing runs yet."""
+        self.clock = VirtualClock()
+        self.bus = MemoryServer(self.clock)
+        self.ledger = WorldLedger(self.clock)
+        self.approvals = WorldLedger(self.clock)
+        self.views = MemoryProjection(self.clock)
+        self.metrics = KeptMetrics()
+        self.codes = TaskCodeBook(SECRET)
+        self.script = Script(self.bus, self.clock, AGENTS)
+        self.applied: list[tuple[ReadEvent, Wire]] = []
+        self.projection = self._projection(self.views)
+        self.scheduler: Instance
+        self.approval: Instance
+        self._others: list[asyncio.Task[None]] = []
+        self._instances: list[Instance] = []
+        self._command = 0
+
+    async def __aenter__(self) -> Self:
+        """Start all processes and wait until they own what is theirs."""
+        await self.prepare()
+        self.scheduler = self.start_scheduler()
+        self.approval = self.start_approval()
+        self._others = [
+            asyncio.create_task(self.script.run()),
+            asyncio.create_task(self.projection.run()),
+        ]
+        await self.until(lambda: self.scheduler.ready and self.approval.ready)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End everything."""
+        for instance in self._instances:
+            await instance.kill()
+        for task in self._others:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    # --- processes ----------------------------------------------------------------------------
+
+    async def prepare(self) -> None:
+        """Create the streams that are absent, as every owner does."""
+        self.bus.expect_up()
+        self.bus.ensure_streams(Stream)
+        self.bus.ensure_pool("default")
+
+    def _parts(
+        self, ledger: WorldLedger, gate: Gate, of: Sequence[Source], renderer: Renderer
+    ) -> Parts:
+        return Parts(
+            ledger=through(ledger, gate),
+            reader=through(ledger, gate),
+            index=through(ledger, gate),
+            inbox=through(MemoryInbox(self.bus, of), gate),
+            sources=of,
+            publisher=through(MemoryPublisher(self.bus), gate),
+            relay_log=through(MemoryRelayLog(self.bus), gate),
+            renderer=renderer,
+            clock=self.clock,
+            metrics=self.metrics,
+        )
+
+    def start_scheduler(self, name: str = "scheduler-1") -> Instance:
+        """Start a scheduler."""
+        gate = Gate()
+        parts = partial(self._parts, self.ledger, gate)
+        owned = scheduler_hosts(name, 1, self.codes, self.ledger, parts, self.prepare)
+        return self._started(Instance(name, gate, owned))
+
+    def start_approval(self, name: str = "approval-1") -> Instance:
+        """Start an approval service."""
+        gate = Gate()
+        owned = approval_host(name, partial(self._parts, self.approvals, gate), self.prepare)
+        return self._started(Instance(name, gate, (owned,)))
+
+    def _started(self, instance: Instance) -> Instance:
+        self._instances.append(instance)
+        return instance
+
+    def _projection(self, views: MemoryProjection) -> Projection:
+        return Projection(
+            "gateway-1", views, views, lambda: MemoryInbox(self.bus, SOURCES),
+            self.clock, self.metrics, self.applied.extend,
+        )  # fmt: skip
+
+    async def rebuilt_views(self) -> MemoryProjection:
+        """Build another read model from the first event on."""
+        views = MemoryProjection(self.clock)
+        again = self._projection(views)
+        task = asyncio.create_task(again.run())
+        await self.until(lambda: again.ready and again.seen == self.projection.seen)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        return views
+
+    # --- what users do ------------------------------------------------------------------------
+
+    def send(self, subject: str, body: Wire, command_id: str = "", actor: str = "user:ann") -> str:
+        """Publish a command; give its id."""
+        self._command += 1
+        command_id = command_id or f"command-{self._command}"
+        message = Envelope(
+            id=command_id, source="penstock/gateway", type=type_of(body), actor=actor,
+            data=body.to_data(),
+        )  # fmt: skip
+        self.bus.store(subject, message.encode())
+        return command_id
+
+    def register(self, *agents: AgentManifest) -> None:
+        """Register agents."""
+        for one in agents:
+            path = subjects.catalog(TENANT, "agent", one.name, "register_agent")
+            self.send(path, RegisterAgent(manifest=one))
+
+    def apply(self, document: JsonObject) -> None:
+        """Apply a workflow."""
+        path = subjects.catalog(TENANT, "workflow", str(document["name"]), "apply_workflow")
+        self.send(path, ApplyWorkflow(document=document))
+
+    async def ready_for(self, document: JsonObject) -> None:
+        """Register the agents and apply a workflow, and wait until both are there."""
+        self.register(*AGENTS.values())
+        self.apply(document)
+        await self.until(
+            lambda: bool(self.facts(CATALOG_PARTITION, "workflow.workflow_applied.v1"))
+        )
+
+    def trigger(
+        self, workflow: str, trigger_id: str = "t1", inputs: JsonObject | None = None
+    ) -> str:
+        """Start a workflow by a plain message with an id; give the run's id."""
+        body = to_json({"inputs": inputs or {}})
+        path = subjects.trigger(TENANT, f"workflow.{workflow}")
+        self.bus.store(path, body, {"Nats-Msg-Id": trigger_id})
+        return run_id(TENANT, workflow, f"msg:{trigger_id}")
+
+    def vote(
+        self, run: str, node: str, choice: Choice, reason: str = "because", user: str = "user:bob"
+    ) -> str:
+        """Vote on a gate of a run; give the command's id."""
+        approval = approval_id(run, node, 1)
+        body = CastVote(
+            approval_id=approval, choice=choice, reason=reason, user=user, roles=("approver",)
+        )
+        return self.send(subjects.approval(TENANT, approval, "cast_vote"), body, actor=user)
+
+    def cancel(self, run: str, command_id: str = "") -> str:
+        """Cancel a run; give the command's id."""
+        path = subjects.run(TENANT, RUN_PARTITION, run, "cancel_run")
+        return self.send(path, CancelRun(run_id=run, reason="enough"), command_id)
+
+    # --- what is the case ---------------------------------------------------------------------
+
+    async def until(self, holds: Callable[[], bool], within_s: float = 120.0) -> None:
+        """Wait until something holds."""
+        await until(self.clock, holds, within_s)
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        await self.clock.sleep(seconds)
+
+    def records(self, partition: str) -> Sequence[StoredRecord]:
+        """Give all stored events of a partition."""
+        ledger = self.approvals if partition == APPROVAL_PARTITION else self.ledger
+        return ledger.all_of(partition)
+
+    def facts(self, partition: str, topic: str = "") -> list[Wire]:
+        """Give the stored events of a partition, of one type if it is named."""
+        found = self.records(partition)
+        return [event_of(record) for record in found if topic in ("", record.topic)]
+
+    def story(self, run: str) -> list[str]:
+        """Give the names of a run's events."""
+        return [name_of(r.topic) for r in self.records(RUN_PARTITION) if r.aggregate_id == run]
+
+    def count(self, run: str, name: str) -> int:
+        """Count a run's events of one name."""
+        return self.story(run).count(name)
+
+    def ended(self, run: str) -> bool:
+        """Tell whether a run has ended."""
+        return bool({"run_succeeded", "run_failed", "run_cancelled"} & set(self.story(run)))
+
+    async def state(self, run: str) -> RunState:
+        """Fold a run from the store."""
+        domain = RunDomain(Definitions(self.ledger), self.codes)
+        history = [r for r in self.records(RUN_PARTITION) if r.aggregate_id == run]
+        state = await domain.blank(run, event_of(history[0]))
+        for record in history:
+            state = RunDecider().evolve(state, event_of(record))
+        return state
+
+    async def store_hash(self, run: str) -> str:
+        """Give the hash of a run as the store folds it."""
+        return state_hash(await self.state(run))
+
+    async def view_hash(self, run: str) -> str:
+        """Give the hash of a run as the gateway serves it."""
+        row = await self.views.get(View.RUN, TENANT, run)
+        nodes = await self.views.children(View.NODE, TENANT, run)
+        assert row is not None
+        return document_hash(row.body, {n.id[len(run) + 1 :]: n.body for n in nodes})
+
+    def published(self, partition: str) -> list[ReadEvent]:
+        """Give a partition's events as they stand in EVENTS, in stream order."""
+        if not self.bus.exists(Stream.EVENTS):
+            return []
+        messages = self.bus.stream(Stream.EVENTS).after(0, subjects.events_of("*"))
+        read = [read_published(message.payload) for message in messages]
+        return [event for event in read if event.partition == partition]
+
+    def relayed(self, partition: str) -> bool:
+        """Tell whether all events of a partition stand in EVENTS."""
+        wanted = {record.n for record in self.records(partition)}
+        return wanted <= {event.n for event in self.published(partition)}
+
+    def shown(self) -> bool:
+        """Tell whether the gateway has applied everything that is stored."""
+        partitions = (CATALOG_PARTITION, RUN_PARTITION, APPROVAL_PARTITION)
+        return all(
+            self.projection.seen.get(partition, 0) == len(self.records(partition))
+            for partition in partitions
+        )
+
+    def parked(self, partition: str) -> list[MessageParked]:
+        """Give the parked messages of a partition."""
+        events = self.facts(partition, MessageParked.TYPE)
+        return [event for event in events if isinstance(event, MessageParked)]
+
+    def trigger_aggregate(self, trigger_id: str = "t1") -> str:
+        """Give the aggregate of a trigger that was started by `trigger`."""
+        return trigger_aggregate_id(TENANT, f"msg:{trigger_id}")
+
+    def causes(self, partition: str) -> list[str]:
+        """Give the causation id of each event of a partition."""
+        return [read_record(record).meta.causation_id for record in self.records(partition)]
+
+
+def raw_of(parked: MessageParked) -> bytes:
+    """Give the bytes that were kept of a parked message."""
+    return base64.b64decode(parked.raw)
