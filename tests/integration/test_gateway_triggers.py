@@ -227,6 +227,7 @@ async def test_a_path_that_is_no_subject_is_refused(path: str):
 async def test_a_group_of_alerts_becomes_one_trigger_an_alert():
     world, headers = world_of()
     async with serving(world) as client:
+        body: dict[str, Any] = {}
         for _ in range(2):  # Alertmanager sends groups again
             reply = await client.post("/api/webhooks/alertmanager", json=GROUP, headers=headers)
             body = await reply.json()
