@@ -20,7 +20,8 @@ SEVERITY_STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "l
 
 def asks_a_person() -> bool:
     """Tell whether somebody can answer."""
-    return sys.stdin.isatty() and out.is_terminal
+    # A closed standard input is None, whatever its type says.
+    return bool(sys.stdin) and sys.stdin.isatty() and out.is_terminal
 
 
 async def decide(api: Api, approval_id: str) -> bool:

@@ -39,6 +39,7 @@ from penstock_cli.terminal import err, out, say, span
 
 app = typer.Typer()
 TAIL_LINES = 15
+GRACE_S = "1"  # of tasks that run when the demo is interrupted: nobody needs their result
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -129,6 +130,7 @@ def _rights(planted: Path, here: Path, receiver: Receiver, folder: Path) -> dict
         WORKSPACES_VARIABLE: os.pathsep.join(map(str, (planted, here))),
         EGRESS_VARIABLE: f"127.0.0.1:{receiver.port}",
         "PENSTOCK_SCRATCH": str(folder / "scratch"),
+        "PENSTOCK_GRACE_S": GRACE_S,
         "TMPDIR": str(folder),  # what a killed process leaves there goes with the folder
     }
 

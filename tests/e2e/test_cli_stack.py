@@ -1,0 +1,223 @@
+"""The verbs on a real stack: started in the background, used, stopped, nothing left."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock_cli import demo
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+WITHIN_S = 60
+SCAN = Path(demo.__file__).parent / "scan.yaml"
+PURE_GATE = """\
+kind: Workflow
+name: ask
+nodes:
+  ask:
+    approval: {title: Shall we?, expires: 5m}
+"""
+
+
+SAY = """\
+kind: Workflow
+name: say
+nodes:
+  say:
+    agent: notifier
+    with: {channels: [console], message: hello from the sandbox}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """`penstock` with one state folder."""
+
+    home: Path
+    folder: Path
+
+    def __call__(self, *line: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "penstock_cli", *line],
+            env={**os.environ, "PENSTOCK_HOME": str(self.home)},
+            cwd=self.folder,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=WITHIN_S,
+        )
+
+    def done(self, *line: str) -> str:
+        """Run what must succeed; gives what it printed."""
+        ended = self(*line)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    def told(self, *line: str) -> Any:
+        """Run what must succeed; gives the JSON it printed."""
+        return json.loads(self.done(*line, "--json"))
+
+
+@pytest.fixture(scope="module")
+def penstock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
+    root = tmp_path_factory.mktemp("command line")
+    folder = root / "a work folder"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "app.py").write_text("import os\n\n\ndef ping(h):\n    os.system('ping ' + h)\n")
+    (folder / "ask.yaml").write_text(f"{PURE_GATE}---\n{SAY}")
+    command = CommandLine(root / "state", folder)
+    shown = command.done("up", "--detach")
+    assert "penstock agents register --all" in shown
+    try:
+        command.done("agents", "register", "--all")
+        command.done("apply", "-f", str(SCAN), "-f", "ask.yaml")
+        yield command
+    finally:
+        command.done("down")
+
+
+def started(penstock: CommandLine, *line: str) -> str:
+    answer = json.loads(penstock.done("trigger", *line, "--json"))
+    return answer["runs"][0]["run_id"]
+
+
+def asked(penstock: CommandLine, run_id: str) -> str:
+    """Give the approval that a run waits for, once there is one."""
+    end = time.monotonic() + WITHIN_S
+    while time.monotonic() < end:
+        for item in penstock.told("approvals", "list")["items"]:
+            if item["run_id"] == run_id:
+                return item["approval_id"]
+    raise AssertionError(f"run {run_id} asks for nothing")
+
+
+def test_up_again_is_no_fault(penstock: CommandLine):
+    assert "already up" in penstock.done("up", "--detach")
+
+
+def test_doctor_finds_nothing_broken(penstock: CommandLine):
+    told = json.loads(penstock("doctor", "--json").stdout)
+    assert [item for item in told["findings"] if item["grade"] == "broken"] == []
+    subjects = {item["subject"] for item in told["findings"]}
+    assert {"python", "sandbox", "ports", "disk", "executor: sandbox", "clock"} <= subjects
+
+
+def test_status_shows_all_processes(penstock: CommandLine):
+    told = penstock.told("status")
+    assert told["state"] == "ready"
+    assert len(told["children"]) == 6
+    assert told["gateway"]["projection"]["ready"]
+
+
+def test_definitions_are_stored_once(penstock: CommandLine):
+    assert penstock.done("agents", "register", "--all").count("unchanged") == 2
+    assert "unchanged Workflow scan" in penstock.done("apply", "-f", str(SCAN))
+    agents = penstock.told("agents", "list")["items"]
+    assert [item["name"] for item in agents] == ["notifier", "security-scanner"]
+    assert "repository_path" in penstock.done("agents", "show", "security-scanner")
+    assert "scan" in penstock.done("workflows", "list")
+    assert penstock.told("workflows", "show", "scan")["name"] == "scan"
+    assert penstock("workflows", "show", "no-such").returncode == 5
+
+
+def test_a_faulty_workflow_is_not_stored(penstock: CommandLine):
+    file = penstock.folder / "faulty.yaml"
+    file.write_text("kind: Workflow\nname: faulty\nnodes:\n  a: {agent: security-scaner}\n")
+    refused = penstock("apply", "-f", "faulty.yaml")
+    assert refused.returncode == 1
+    assert "faulty.yaml:4:14: there is no agent 'security-scaner'" in refused.stderr
+    assert "did you mean `security-scanner`?" in refused.stderr
+
+
+def test_a_scan_is_followed_to_its_gate_approved_and_replayed(penstock: CommandLine):
+    run_id = started(penstock, "scan", "-i", f"repository={penstock.folder}", "--id", "one")
+    assert started(penstock, "scan", "-i", f"repository={penstock.folder}", "--id", "one") == run_id
+    waited = penstock("runs", "watch", run_id[:8], "--timeout", "4")
+    assert waited.returncode == 7, waited.stdout + waited.stderr
+    assert "run_started" in waited.stdout
+    approval = asked(penstock, run_id)
+    assert "summary" in penstock.done("approvals", "show", approval[:8])
+    assert "approved" in penstock.done("approvals", "approve", approval, "-r", "seen")
+    watched = penstock.done("runs", "watch", run_id)
+    assert "run_succeeded" in watched
+    assert "state hash" in penstock.done("runs", "show", run_id)
+    assert "CWE-78" in json.dumps(penstock.told("runs", "show", run_id))
+    replayed = penstock.told("replay", run_id[:8])
+    assert replayed["state_hash"] == replayed["served_state_hash"]
+    assert replayed["state"]["status"] == "succeeded"
+    earlier = penstock.told("replay", run_id, "--at", "2")
+    assert (earlier["version"], earlier["state"]["status"]) == (2, "running")
+    assert "equal" in penstock.done("replay", run_id)
+    assert penstock("replay", run_id, "--at", "99").returncode == 2
+    assert penstock("approvals", "approve", approval).returncode == 1
+
+
+def test_logs_are_printed_and_end_with_the_run(penstock: CommandLine):
+    run_id = started(penstock, "say", "--wait")
+    assert "hello from the sandbox" in penstock.done("runs", "logs", run_id)
+    assert "hello from the sandbox" in penstock.done("runs", "logs", run_id, "-f")
+
+
+def test_a_run_that_fails_has_its_own_exit_code(penstock: CommandLine):
+    ended = penstock("trigger", "scan", "-i", "repository=/etc", "--wait")
+    assert ended.returncode == 3
+    assert "outside the allowed roots" in ended.stdout
+
+
+def test_a_rejection_fails_the_run_with_its_reason(penstock: CommandLine):
+    run_id = started(penstock, "ask")
+    penstock.done("approvals", "reject", asked(penstock, run_id), "-r", "not today")
+    watched = penstock("runs", "watch", run_id)
+    assert watched.returncode == 3
+    assert "not today" in watched.stdout
+
+
+def test_a_run_is_cancelled(penstock: CommandLine):
+    run_id = started(penstock, "ask")
+    assert "cancelled" in penstock.done("runs", "cancel", run_id, "--reason", "enough")
+    assert penstock.told("runs", "show", run_id)["run"]["status"] == "cancelled"
+
+
+def test_any_json_is_a_trigger(penstock: CommandLine):
+    body = json.dumps({"repository": str(penstock.folder / "absent")})
+    ended = penstock("trigger", "--subject", "demo", "--data", "-", "--wait", stdin=body)
+    assert ended.returncode == 3
+    assert "does not exist" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        (("trigger", "no-such"), 5, "there is no workflow 'no-such'"),
+        (("trigger", "scan"), 1, "'repository' is required"),
+        (("runs", "show", "abcdef"), 5, "there is no run 'abcdef'"),
+        (("replay", "abcdef"), 5, "the store holds no run 'abcdef'"),
+        (("--token", "wrong", "runs", "list"), 6, "not valid"),
+        (("--url", "http://127.0.0.1:1", "runs", "list"), 4, "no gateway answers"),
+        (("dead", "show", "abcdef"), 5, "abcdef"),
+        (("trigger", "--subject", "no one.listens", "--data", "{}"), 1, "not a trigger path"),
+        (("trigger", "--subject", "nobody.listens", "--data", "{}"), 5, "no_match"),
+    ],
+)
+def test_refusals_say_why_and_have_their_code(
+    penstock: CommandLine, line: tuple[str, ...], code: int, said: str
+):
+    ended = penstock(*line)
+    assert said in ended.stderr
+    assert ended.returncode == code
+    assert "Traceback" not in ended.stderr
+
+
+def test_nothing_is_parked(penstock: CommandLine):
+    assert "nothing is parked" in penstock.done("dead", "list")
