@@ -186,7 +186,11 @@ async def test_a_trigger_of_11_mb_on_nats_is_parked_without_its_bytes(stack: Run
 # --- definitions --------------------------------------------------------------------------------
 
 
-TELLS = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+TELLS = {
+    "type": "object",
+    "properties": {"text": {"type": "string"}, "lines": {"type": "integer"}},
+    "required": ["text"],
+}
 TAKES = {"type": "object", "properties": {"number": {"type": "integer"}}}
 
 
@@ -238,6 +242,7 @@ FAULTY: dict[str, tuple[Json, Json]] = {
             "pointer": "/nodes/b/with/number",
             "code": "type_mismatch",
             "message": "`a.output.text` gives string where integer is needed",
+            "suggestion": "these would fit: `a.output.lines`",
         },
     ),
 }

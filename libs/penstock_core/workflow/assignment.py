@@ -1,6 +1,7 @@
 """Whether what a node hands to its agent fits the agent's input schema."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from pydantic import JsonValue
 
@@ -13,6 +14,7 @@ from penstock_core.workflow.schema_engine import extra_keys, validator_of
 from penstock_core.workflow.schemas import ANYTHING, Absent, Shape, mismatch, shape_of, step_into
 from penstock_core.workflow.templating import Fields, Fixed, Items, Piece, Reference, Text
 
+MAX_SUGGESTED = 8  # fields named in one suggestion
 _STRING = shape_of({"type": "string"})
 _NO_SCHEMA: JsonObject = {}
 
@@ -38,7 +40,7 @@ class Assignment:
             case Fixed(value):
                 self._check_fixed(value, consumer, pointer)
             case Reference():
-                self._check_mismatch(self._shape(piece), consumer, pointer, f"`{piece}`")
+                self._check_reference(piece, consumer, pointer)
             case Text(parts):
                 self.read_only(part for part in parts if isinstance(part, Reference))
                 hint = "a reference that is the whole string passes its value with its type"
@@ -79,6 +81,31 @@ class Assignment:
             return True
         self._check_mismatch(shape_of({"type": kind}), consumer, pointer, "this")
         return False
+
+    def _check_reference(self, piece: Reference, consumer: Shape, pointer: str) -> None:
+        reason = mismatch(self._shape(piece), consumer)
+        if reason is not None:
+            place, message = self._at + pointer, f"`{piece}` {reason}"
+            hint = self._instead(piece, consumer)
+            self.problems.append(problem(place, ProblemCode.TYPE_MISMATCH, message, hint))
+
+    def _instead(self, piece: Reference, consumer: Shape) -> str:
+        """Say what would fit: a field beside the one that was read, else a text around it."""
+        beside = piece.path[:-1]
+        above = self._sight.resolve(replace(piece, path=beside), "") if piece.path else None
+        if isinstance(above, Shape):
+            named = above.rules.get("properties")
+            fitting = [
+                f"`{replace(piece, path=(*beside, name))}`"
+                for name in sorted(named if isinstance(named, dict) else {})
+                if isinstance(field := step_into(above, name), Shape)
+                and mismatch(field, consumer) is None
+            ]
+            if fitting:
+                return f"these would fit: {', '.join(fitting[:MAX_SUGGESTED])}"
+        if "string" in consumer.types:
+            return f'a text around it gives a string: "value {{{{{piece}}}}}"'
+        return "read another value, or change the schema on either side"
 
     def _check_mismatch(
         self, producer: Shape, consumer: Shape, pointer: str, what: str, hint: str = ""
