@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 BACKLOG_MAX = 20_000  # effects waiting to be published; beyond, commits wait
 RETRY_FIRST_S = 0.05
 RETRY_CAP_S = 5.0
+RETRIES_MAX = 8  # some 11 s
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,11 @@ class Dispatch:
         self._wake.set()
 
     async def run(self) -> None:
-        """Publish until cancelled."""
+        """Publish until cancelled.
+
+        Raises:
+            TransientFault: as `publish`.
+        """
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -165,14 +170,22 @@ class Dispatch:
                 self._relayable(commits[-1].last_n)
 
     async def publish(self, effects: Sequence[Effect]) -> None:
-        """Publish effects until each is acknowledged, there already, or refused for space."""
+        """Publish effects until each is acknowledged, there already, or refused for space.
+
+        Raises:
+            TransientFault: some are refused for long: a stream may be gone, which the next epoch
+                makes again before it publishes everything behind the last marker.
+        """
         wait_s = RETRY_FIRST_S
-        left = list(effects)
-        while left:
+        left = await self._attempt(effects)
+        for _ in range(RETRIES_MAX):
+            if not left:
+                return
+            await self._clock.sleep(wait_s)
+            wait_s = min(wait_s * 2, RETRY_CAP_S)
             left = await self._attempt(left)
-            if left:
-                await self._clock.sleep(wait_s)
-                wait_s = min(wait_s * 2, RETRY_CAP_S)
+        if left:
+            raise TransientFault(f"{self._partition}: the bus does not take {len(left)} effects")
 
     async def _attempt(self, effects: Sequence[Effect]) -> list[Effect]:
         outcomes = await self._publisher.publish([self._renderer.render(e) for e in effects])
