@@ -54,7 +54,9 @@ async def test_an_approval_that_expires_denies():
         started = world.clock.now_us()
         await world.until(lambda: world.ended(run), 900)
         assert 600 <= (world.clock.now_us() - started) / 1e6 < 603
-        assert (await world.state(run)).cause.error.code == "expired"
+        cause = (await world.state(run)).cause
+        assert cause is not None
+        assert cause.error.code == "expired"
 
 
 @in_virtual_time
