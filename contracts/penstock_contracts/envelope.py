@@ -6,10 +6,11 @@ there is a run), `actor` (who asked), `traceparent` (W3C); on events also `parti
 in the partition), `version` (place in the aggregate) and `prevhash`.
 """
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, JsonValue, ValidationError
 
+from penstock_contracts.codes import Code
 from penstock_contracts.values import DEFAULT_TENANT, Wire
 
 MAX_MESSAGE_BYTES = 12 * 1024 * 1024  # our servers' max_payload
@@ -19,6 +20,14 @@ MAX_INLINE_BYTES = 64 * 1024  # above this a payload is an artifact
 
 class MalformedMessage(ValueError):
     """A message that is not a CloudEvent, or whose data does not fit its type."""
+
+    code: ClassVar[Code] = Code.MALFORMED
+
+
+class OversizedMessage(MalformedMessage):
+    """A message over the limit that its text names; it was not read."""
+
+    code: ClassVar[Code] = Code.TOO_LARGE
 
 
 class Envelope(Wire):

@@ -228,7 +228,7 @@ class Owner:
                     self.parts.metrics.add(REJECTED, self.row.partition, reading.code)
                     batch.skip(message)
                 case MalformedMessage():
-                    batch.park(message, None, Code.MALFORMED, str(reading))
+                    batch.park(message, None, reading.code, str(reading))
         seconds = (self.parts.clock.now_us() - started) / MICROSECONDS
         self.parts.metrics.observe(DECIDE_SECONDS, seconds, self.row.partition)
         return batch

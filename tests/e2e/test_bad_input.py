@@ -175,6 +175,7 @@ async def test_a_trigger_of_11_mb_on_nats_is_parked_without_its_bytes(stack: Run
     path, size = "nats.11mb", 11 * MB
     await stack.publish("TRIGGERS", subjects.trigger(TENANT, path), b" " * size)
     shown = await parked(stack, path)
+    assert shown["code"] == "too_large"
     assert shown["detail"] == "the payload is larger than 10 MB; send a reference instead"
     assert shown["size_bytes"] == size
     assert len(base64.b64decode(shown["raw"])) == MAX_INLINE_BYTES

@@ -268,7 +268,7 @@ def test_a_sound_document_has_no_problem_and_can_be_compiled():
         ({"nodes__tell__with__message": "{{scan.output.count}}"}, "/nodes/tell/with/message",
          "type_mismatch", "gives integer where string is needed", "a text around it"),
         ({"nodes__scan__with__depth": "{{inputs.repo}}"}, "/nodes/scan/with/depth",
-         "type_mismatch", "gives string where integer is needed", "these would fit: `inputs.depth`"),
+         "type_mismatch", "gives string where integer is needed", "would fit: `inputs.depth`"),
         ({"nodes__tell__with__channels": "to {{inputs.repo}}"}, "/nodes/tell/with/channels",
          "type_mismatch", "gives string where array is needed", "whole string"),
         ({"nodes__tell__with__channels": "{{scan.output.findings}}"}, "/nodes/tell/with/channels",

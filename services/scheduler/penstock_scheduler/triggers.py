@@ -6,7 +6,7 @@ from typing import Any, cast
 from pydantic import JsonValue
 from pydantic_core import from_json
 
-from penstock_contracts.envelope import MAX_BODY_BYTES, MalformedMessage
+from penstock_contracts.envelope import MAX_BODY_BYTES, MalformedMessage, OversizedMessage
 from penstock_contracts.ids import trigger_aggregate_id
 from penstock_contracts.subjects import parse
 from penstock_contracts.trigger.v1 import ReceiveTrigger
@@ -27,11 +27,12 @@ def read_trigger(message: Received) -> Addressed:
 
     Raises:
         MalformedMessage: no JSON, or a CloudEvent that lacks what CloudEvents 1.0 requires.
+        OversizedMessage: it is over the limit of triggers.
     """
     address = parse(message.subject)
     if len(message.payload) > MAX_BODY_BYTES:
         limit = MAX_BODY_BYTES // (1024 * 1024)
-        raise MalformedMessage(f"the payload is larger than {limit} MB; send a reference instead")
+        raise OversizedMessage(f"the payload is larger than {limit} MB; send a reference instead")
     headers = {key.lower(): value for key, value in message.headers.items()}
     event, trigger_id = _event(message, headers)
     path = ".".join(address.rest)
