@@ -17,6 +17,10 @@ class Code(StrEnum):
     UNKNOWN_RUN = "unknown_run"
     UNKNOWN_APPROVAL = "unknown_approval"
     NO_MATCH = "no_match"  # no workflow is triggered by this message
+    # Answers over HTTP
+    NOT_FOUND = "not_found"  # no such address
+    RATE_LIMITED = "rate_limited"  # too many requests; `Retry-After` says when
+    UNAVAILABLE = "unavailable"  # something behind the API does not answer; repeating is safe
     # Refusals of commands
     STALE = "stale"  # a copy, or an answer to something already settled
     ALREADY_ENDED = "already_ended"  # the run has ended

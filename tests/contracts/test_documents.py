@@ -12,12 +12,15 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from penstock_contracts import subjects
+from penstock_contracts.codes import Code
 from penstock_contracts.permissions import BusUser
 from penstock_contracts.registry import COMMANDS, EVENTS
 from penstock_contracts.subjects import STREAM_SUBJECTS, Stream, matches
 from penstock_contracts.task import v1 as task
 from penstock_testkit.generate._channels import channels, sample_subject
 from penstock_testkit.generate.asyncapi import PAGE
+from penstock_testkit.generate.openapi import PAGE as OPENAPI
+from penstock_testkit.generate.openapi import routes
 from penstock_testkit.generate.schemas import DIALECT, FOLDER, schema_id
 from tests.architecture.tree import ROOT
 
@@ -161,3 +164,41 @@ def test_the_document_says_who_may_decide():
     assert senders("approval.cast_vote.v1") == {BusUser.GATEWAY.value}
     assert senders("task.execute.v1") == {BusUser.SCHEDULER.value}
     assert senders("task.log.v1") == {BusUser.EXECUTOR.value}
+
+
+# --- OpenAPI ------------------------------------------------------------------------------------
+
+HTTP: dict[str, Any] = json.loads((ROOT / OPENAPI).read_text(encoding="utf-8"))
+OPERATIONS = [
+    (method, path, operation)
+    for path, operations in HTTP["paths"].items()
+    for method, operation in operations.items()
+]
+
+
+def test_every_route_is_described_once():
+    ids = [operation["operationId"] for _, _, operation in OPERATIONS]
+    assert len(ids) == len(set(ids)) == len(routes())
+    for _, path, operation in OPERATIONS:
+        named = [item["name"] for item in operation["parameters"] if item["in"] == "path"]
+        assert named == re.findall(r"{(\w+)}", path)
+        assert operation["summary"].endswith((".", ")."))
+        assert {"401", "403", "429"} <= set(operation["responses"])
+
+
+def test_every_reference_of_the_api_resolves():
+    for reference in references(HTTP):
+        assert resolve(HTTP, reference) is not None, reference
+
+
+def test_bodies_are_valid_schemas():
+    for schema in HTTP["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+
+
+def test_every_code_that_the_gateway_answers_with_is_a_known_one():
+    written = re.compile(r'(?:Problem\(\s*\d+,|find\([^)]*,|_HTTP_CODES = \{[^}]*?) ?"([a-z_]+)"')
+    folder = ROOT / "services/webhook-gateway/penstock_webhook_gateway/http"
+    used = {code for file in folder.glob("*.py") for code in written.findall(file.read_text())}
+    assert used
+    assert used <= {code.value for code in Code}

@@ -182,7 +182,7 @@ def _dead() -> Channel:
         "dead",
         Stream.DEAD,
         subjects.dead("{tenant}", Stream.RUNS, "{rest}").replace(Stream.RUNS, "{stream}"),
-        "What could not be processed, as it came.",
+        "What could not be processed, with its reason: data of `partition.message_parked.v1`.",
         {
             "tenant": TENANT,
             "stream": "the stream it was on",
