@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from penstock_contracts.agent.v1 import AgentRegistered
 from penstock_contracts.envelope import Envelope
 from penstock_contracts.partition.v1 import Marker
 from penstock_contracts.records import ReadEvent, read_published
@@ -12,6 +13,7 @@ from penstock_contracts.registry import kind_of, name_of, read_event
 from penstock_contracts.subjects import GATEWAY_PARTITION, ROOT, Stream, parse
 from penstock_contracts.subjects import event as event_subject
 from penstock_contracts.values import MICROSECONDS, Wire
+from penstock_contracts.workflow.v1 import WorkflowApplied
 from penstock_core.decision import BrokenInvariant
 from penstock_runtime.faults import Fenced, TransientFault
 from penstock_runtime.ports.clock import Clock
@@ -21,7 +23,7 @@ from penstock_runtime.ports.projection import ProjectionCommit, ProjectionStore,
 from penstock_runtime.telemetry.metrics import PROJECTED_NUMBER, PROJECTION_LAG, Metrics
 from penstock_webhook_gateway.catalog_views import apply_approval, apply_catalog, apply_parking
 from penstock_webhook_gateway.changes import Changes
-from penstock_webhook_gateway.run_views import RunViews
+from penstock_webhook_gateway.run_views import NotYet, RunViews
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ RENEW_S = LEASE_S / 3
 RETRY_FIRST_S = 0.1
 RETRY_CAP_S = 5.0
 LATE_US = 60 * MICROSECONDS  # a marker beyond what was applied for so long is an alert
+_AWAITED = (AgentRegistered, WorkflowApplied)  # what runs refer to
 _CATALOG_KINDS = frozenset({"agent", "workflow", "token", "trigger"})
 
 OnApplied = Callable[[Sequence[tuple[ReadEvent, Wire]]], None]
@@ -69,6 +72,7 @@ class Projection:
         self._on_applied = on_applied
         self._runs = RunViews()
         self._seen: dict[str, int] = {}
+        self._held: set[str] = set()  # partitions with a run whose definition is not here yet
         self._late: dict[str, _Late] = {}
         self.ready = False
         self.fault = "not started"
@@ -101,6 +105,7 @@ class Projection:
         inbox = self._make_inbox()
         try:
             self._seen = dict(await self._store.seen())
+            self._held.clear()
             attachment = await inbox.attach(row.positions)
             if attachment.lost:
                 log.error("events have aged out before they were read", extra={"stream": "EVENTS"})
@@ -141,17 +146,35 @@ class Projection:
             event = self._read(message)
             if event is None or event.n != seen.get(event.partition, 0) + 1:
                 continue
+            try:
+                body = await self._apply_one(changes, event)
+            except NotYet as reason:
+                self._hold(event, reason)
+                continue
             seen[event.partition] = event.n
-            body = await self._apply_one(changes, event)
             if body is not None:
                 applied.append((event, body))
         self._runs.flush(changes)
-        last = messages[-1]
-        before = row.positions[last.stream]
-        witness = Witness(before.created_us, last.sequence, last.time_us)
-        row = await self._commit(row, {last.stream: witness}, seen, changes)
+        row = await self._commit(row, self._positions_after(row, messages[-1]), seen, changes)
         self._on_applied(applied)
+        if self._held and any(isinstance(body, _AWAITED) for _, body in applied):
+            raise _Moved("what a run waited for has come; reading it again")
         return row
+
+    def _hold(self, event: ReadEvent, reason: NotYet) -> None:
+        """Leave a run's event for later: its definition stands further on in the stream.
+
+        Until then the position stays in front of it, and everything else goes on.
+        """
+        if event.partition not in self._held:
+            self._held.add(event.partition)
+            log.warning("a run precedes its definition", extra={"reason": str(reason)})
+
+    def _positions_after(self, row: PartitionRow, last: Received) -> Mapping[str, Witness]:
+        if self._held:
+            return row.positions
+        before = row.positions[last.stream]
+        return {last.stream: Witness(before.created_us, last.sequence, last.time_us)}
 
     def _read(self, message: Received) -> ReadEvent | None:
         try:

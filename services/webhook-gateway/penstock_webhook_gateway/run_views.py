@@ -26,6 +26,10 @@ RUNS_MAX = 5_000  # states kept in memory
 PLANS_MAX = 500
 
 
+class NotYet(Exception):
+    """What a run refers to has not been applied: partitions have no order among each other."""
+
+
 class RunViews:
     """States of runs as far as events were applied; what is not in memory is read from rows."""
 
@@ -124,12 +128,12 @@ class RunViews:
             return plan
         row = await changes.get(View.DEFINITION, tenant, digest)
         if row is None:
-            raise BrokenInvariant(f"no row for workflow {workflow} {digest}")
+            raise NotYet(f"no row for workflow {workflow} {digest}")
         manifests: dict[str, AgentManifest] = {}
         for name, wanted in agents.items():
             manifest = await changes.get(View.MANIFEST, tenant, wanted)
             if manifest is None:
-                raise BrokenInvariant(f"no row for agent {name} {wanted}")
+                raise NotYet(f"no row for agent {name} {wanted}")
             manifests[name] = AgentManifest.model_validate(manifest.body)
         definition = WorkflowDefinition.model_validate(row.body)
         plan = compile_plan(definition, digest, manifests, agents)
