@@ -39,7 +39,7 @@ from penstock_runtime.definitions import Definitions
 from penstock_runtime.dispatch import Renderer
 from penstock_runtime.host import PartitionHost
 from penstock_runtime.owner import Parts
-from penstock_runtime.ports.inbox import Source
+from penstock_runtime.ports.inbox import Inbox, Source
 from penstock_scheduler.app import hosts as scheduler_hosts
 from penstock_scheduler.runs import RunDomain
 from penstock_testkit.builders.workflows import AGENTS
@@ -89,6 +89,7 @@ class World:
         views: the gateway's read model.
         script: the executor.
         metrics: of all processes together.
+        make_inbox: what owners read their streams by; set it before anything starts.
     """
 
     def __init__(self) -> None:
@@ -100,6 +101,7 @@ class World:
         self.views = MemoryProjection(self.clock)
         self.metrics = KeptMetrics()
         self.codes = TaskCodeBook(SECRET)
+        self.make_inbox: Callable[[MemoryServer, Sequence[Source]], Inbox] = MemoryInbox
         self.script = Script(self.bus, self.clock, AGENTS)
         self.applied: list[tuple[ReadEvent, Wire]] = []
         self.projection = self._projection(self.views)
@@ -150,7 +152,7 @@ class World:
             ledger=through(ledger, gate),
             reader=through(ledger, gate),
             index=through(ledger, gate),
-            inbox=through(MemoryInbox(self.bus, of), gate),
+            inbox=through(self.make_inbox(self.bus, of), gate),
             sources=of,
             publisher=through(MemoryPublisher(self.bus), gate),
             relay_log=through(MemoryRelayLog(self.bus), gate),
