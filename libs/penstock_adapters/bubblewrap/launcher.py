@@ -5,6 +5,10 @@ there already sits in its cgroup, so that a task begins with one write: joining 
 15 ms after a quiet moment, spawning a millisecond. What isolates is given on the command line;
 what arrives by the pipe only adds to what can be seen, and the program to run comes last: if we
 die in the middle of the write, nothing runs.
+
+If we die before it, bwrap must not begin: it binds its life to ours only after it has made its
+first process, which stays for ever if bwrap is ended in between. So the arguments before the pipe
+end in `--perms`, which the first of the pipe has to use; without it bwrap refuses at once.
 """
 
 from __future__ import annotations
@@ -41,6 +45,9 @@ LAUNCH_SCRIPT = "/penstock/.launch"
 
 The environment is set here and not by bwrap: a variable like LD_PRELOAD must not reach the
 program that gives up root. The script is never on a disk, for it holds secrets."""
+
+_FIRST = ("--dir", "/penstock")
+"""What takes up the `--perms` that the command line ends in before the pipe."""
 
 _TAKE_NAMESPACE = (
     "/bin/sh",
@@ -90,7 +97,7 @@ class Slot:
             OSError: They are too large for a pipe.
         """
         last = ("--perms", "0444", "--ro-bind-data", str(self.script_at), LAUNCH_SCRIPT)
-        data = b"".join(os.fsencode(argument) + b"\0" for argument in (*arguments, *last))
+        data = b"".join(os.fsencode(item) + b"\0" for item in (*_FIRST, *arguments, *last))
         script_end, self.script = self.script, -1
         _fill(script_end, script)
         arguments_end, self.arguments = self.arguments, -1
@@ -216,7 +223,8 @@ class Launcher:
         if filter_fd is not None:
             command += ["--seccomp", str(filter_fd)]
         command += ["--json-status-fd", str(status)]
-        command += ["--args", str(arguments), "--remount-ro", "/", "--chdir", "/penstock/work"]
+        command += ["--perms", "0755", "--args", str(arguments)]
+        command += ["--remount-ro", "/", "--chdir", "/penstock/work"]
         command += ["--", *self._identity.prefix, "/bin/sh", LAUNCH_SCRIPT]
         return command if self._identity.namespace is None else [*_TAKE_NAMESPACE, *command]
 
