@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from penstock_adapters.bubblewrap import BubblewrapSandbox
 from penstock_adapters.bundles import FolderBundles, default_roots, sdk_folder
@@ -20,6 +19,7 @@ from penstock_adapters.nats.heartbeats import NatsHeartbeats
 from penstock_adapters.nats.publisher import NatsPublisher
 from penstock_adapters.nats.work import ACK_WAIT_S, NatsControl, NatsWorkQueue
 from penstock_adapters.process import ProcessSandbox
+from penstock_adapters.process.scratch import unique_name
 from penstock_adapters.system.clock import SystemClock
 from penstock_adapters.system.ops import OpsServer
 from penstock_adapters.system.process import serve
@@ -73,7 +73,7 @@ async def run(settings: ExecutorSettings, stop: asyncio.Event) -> None:
             clock=clock,
             metrics=metrics,
         )
-        empty = stack.enter_context(_empty_folder())
+        empty = stack.enter_context(_empty_folder(scratch))
         executor = Executor(ports, _options(settings, scratch, empty))
 
         async def ready() -> Sequence[Check]:
@@ -112,12 +112,19 @@ def _scratch(settings: ExecutorSettings) -> Path:
 
 
 @contextmanager
-def _empty_folder() -> Generator[Path]:
-    """What is mounted over folders that agents must not see; readable under any uid."""
-    with TemporaryDirectory(prefix="penstock-empty-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
+def _empty_folder(scratch: Path) -> Generator[Path]:
+    """What is mounted over folders that agents must not see; readable under any uid.
+
+    Who was killed leaves it among its temporaries, and the next executor clears those away.
+    """
+    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = scratch / unique_name()
+    folder.mkdir()
+    folder.chmod(0o755)
+    try:
         yield folder
+    finally:
+        folder.rmdir()
 
 
 def _sandbox(settings: ExecutorSettings, scratch: Path, clock: SystemClock) -> Sandbox:
