@@ -114,13 +114,29 @@ async def _live(
     console: Console,
     on_event: OnEvent | None,
 ) -> None:
-    with Live(_Drawing(picture), console=console, refresh_per_second=REFRESH_PER_S) as live:
+    while not picture.ended:
+        opened = await _live_until_gate(events, picture, console, on_event)
+        if opened is None:
+            return
+        if on_event is not None:
+            await on_event(picture, opened)
+
+
+async def _live_until_gate(
+    events: AsyncIterator[ServerEvent],
+    picture: RunPicture,
+    console: Console,
+    on_event: OnEvent | None,
+) -> ServerEvent | None:
+    """Draw until somebody is to be asked, and give that event; None: there are no more.
+
+    What is printed while somebody is asked stays on the screen: a new drawing follows below it.
+    """
+    with Live(_Drawing(picture), console=console, refresh_per_second=REFRESH_PER_S):
         async for event in events:
             picture.apply(event.kind, event.data)
-            live.refresh()
             if on_event is not None and event.kind == "gate_opened":
-                live.stop()
+                return event
+            if on_event is not None:
                 await on_event(picture, event)
-                live.start()
-            elif on_event is not None:
-                await on_event(picture, event)
+    return None
