@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -281,6 +283,17 @@ async def test_a_document_names_its_workflow(name: Any, detail: str):
         assert (await reply.json())["detail"] == detail
         assert reply.status == 422
         assert world.sent == []
+
+
+@pytest.mark.parametrize("path", ["/api/workflows", "/api/workflows/validate", "/api/agents"])
+async def test_a_document_is_bounded(path: str):
+    world = World(waits=QUICK)
+    headers = world.token("olga", "operator")
+    async with serving(world) as client:
+        body = BytesIO(json.dumps({**DOCUMENT, "description": "x" * 1024 * 1024}).encode())
+        headers["Content-Type"] = "application/json"
+        reply = await client.post(path, data=body, headers=headers)
+        assert "1 MB" in (await problem_of(reply, 413, "too_large"))["detail"]
 
 
 @pytest.mark.parametrize("name", ["Demo", "a.b", "x" * 64, "*", "\x00"])

@@ -85,12 +85,31 @@ async def test_what_is_no_event_or_came_by_a_wrong_subject_is_left_out():
 
 async def test_an_event_that_cannot_be_shown_stops_nothing():
     world = World()
-    run_ = world.start_run()  # its workflow is not known
-    world.emit(CATALOG_PARTITION, run_, StartConfirmed(run_id=run_))
+    world.apply_workflow()
+    run_ = world.start_run()
+    world.emit(RUNS, run_, run.NodeSucceeded(node="nobody", attempt=1))  # such a node is not there
+    world.cancelled(run_)
     headers = world.token("ada", "viewer")
     async with serving(world) as client:
         assert (await client.get("/api/status", headers=headers)).status == 200
-        assert await status_of(world, run_) == "absent"
+        assert await status_of(world, run_) == "cancelled"
+
+
+async def test_a_run_that_precedes_its_definition_is_shown_once_that_has_come():
+    world = World()
+    run_ = world.start_run()
+    world.cancelled(run_)
+    following = asyncio.create_task(world.projection.run())
+    await until(lambda: world.projection.ready)
+    assert await status_of(world, run_) == "absent"
+    world.apply_workflow()
+    await until(lambda: world.projection.fault)
+    await world.clock.advance(1)
+    await world.settled()
+    assert await status_of(world, run_) == "cancelled"
+    following.cancel()
+    with suppress(asyncio.CancelledError):
+        await following
 
 
 async def test_a_stream_made_again_is_read_from_its_start_without_doubles():

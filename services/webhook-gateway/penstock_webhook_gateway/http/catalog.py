@@ -34,6 +34,7 @@ from penstock_webhook_gateway.kinds import View
 from penstock_webhook_gateway.waiting import Applied
 
 AGENTS_MAX = 1_000  # agents that one validation knows
+DOCUMENT_BYTES_MAX = 1024 * 1024  # of a definition or manifest: each is checked as a whole
 _NAME = re.compile(NAME_PATTERN)
 
 
@@ -99,7 +100,7 @@ async def show_agent(request: web.Request) -> web.Response:
 async def put_agent(request: web.Request) -> web.Response:
     """Register a manifest; the same one again changes nothing."""
     who = caller(request, OPERATE)
-    manifest = model(AgentManifest, await read_object(request))
+    manifest = model(AgentManifest, await read_object(request, DOCUMENT_BYTES_MAX))
     _same_name(request, manifest.name)
     command = RegisterAgent(manifest=manifest)
     _, told = await _to_catalog(request, who, "agent", manifest.name, command)
@@ -138,7 +139,7 @@ async def show_workflow(request: web.Request) -> web.Response:
 async def put_workflow(request: web.Request) -> web.Response:
     """Apply a definition; the same one again changes nothing."""
     who = caller(request, OPERATE)
-    document = await read_object(request)
+    document = await read_object(request, DOCUMENT_BYTES_MAX)
     name = document.get("name")
     if not isinstance(name, str) or not name:
         raise Problem(422, "invalid_definition", "name: a workflow needs a name")
@@ -152,7 +153,7 @@ async def put_workflow(request: web.Request) -> web.Response:
 async def validate_workflow(request: web.Request) -> web.Response:
     """Give every fault of a definition, without storing it."""
     who = caller(request, READ)
-    document = await read_object(request)
+    document = await read_object(request, DOCUMENT_BYTES_MAX)
     rows = await doors(request).reader.page(View.AGENT, who.tenant, limit=AGENTS_MAX)
     agents = {row.id: AgentManifest.model_validate(row.body["manifest"]) for row in rows}
     problems = validate(document, agents)

@@ -73,8 +73,8 @@ def caller(request: web.Request, allowed: frozenset[Role]) -> Principal:
     return require(request.get(PRINCIPAL), allowed)
 
 
-async def read_json(request: web.Request) -> JsonValue:
-    """Read the body.
+async def read_json(request: web.Request, most_bytes: int = MAX_BODY_BYTES) -> JsonValue:
+    """Read a body of at most `most_bytes`.
 
     Raises:
         Problem: 413, 415, or 400 with the place of the fault.
@@ -85,6 +85,8 @@ async def read_json(request: web.Request) -> JsonValue:
         raw = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise too_large() from None
+    if len(raw) > most_bytes:
+        raise too_large(most_bytes)
     try:
         value: JsonValue = from_json(raw, allow_inf_nan=False)
     except ValueError as error:
@@ -92,21 +94,21 @@ async def read_json(request: web.Request) -> JsonValue:
     return value
 
 
-def too_large() -> Problem:
+def too_large(most_bytes: int = MAX_BODY_BYTES) -> Problem:
     """Say that a body is over the limit."""
-    limit = MAX_BODY_BYTES // (1024 * 1024)
+    limit = most_bytes // (1024 * 1024)
     return Problem(
         413, "too_large", f"the body is larger than {limit} MB; send a reference instead"
     )
 
 
-async def read_object(request: web.Request) -> JsonObject:
+async def read_object(request: web.Request, most_bytes: int = MAX_BODY_BYTES) -> JsonObject:
     """Read a body that must be a JSON object.
 
     Raises:
         Problem: it is not.
     """
-    value = await read_json(request)
+    value = await read_json(request, most_bytes)
     if not isinstance(value, dict):
         raise Problem(400, "malformed", "the body must be a JSON object")
     return value
