@@ -202,7 +202,8 @@ async def test_an_agent_that_forks_without_end_is_bounded_and_ended(sandboxed: S
     await sandboxed.stack.until(over)
     assert 1 < most <= LIMITS["processes"] + 8  # the sandbox's own few count as well
     error = (await sandboxed.stack.get(f"/api/runs/{run}"))["run"]["cause"]["error"]
-    assert error["code"] in ("timeout_running", "agent_crashed")
+    # Where no cgroup may be made, the watchdog sums the memory of all copies, and may be first.
+    assert error["code"] in ("timeout_running", "agent_crashed", "out_of_memory")
     await sandboxed.gone()
     shown = await sandboxed.stack.ended(await sandboxed.begin("answer({'said': 1})"))
     assert shown["run"]["status"] == "succeeded"
