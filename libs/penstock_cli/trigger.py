@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import uuid
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -117,7 +118,7 @@ def _object_in(file: Path) -> Json:
 def _data(text: str) -> object:
     where = "--data"
     if text == "-":
-        text, where = typer.get_text_stream("stdin").read(), "standard input"
+        text, where = sys.stdin.read(), "standard input"
     elif text.startswith("@"):
         where = text[1:]
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 from penstock_cli import demo
+from penstock_cli.app import run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 WITHIN_S = 60
@@ -39,23 +42,49 @@ nodes:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """What a line gave."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True, slots=True)
 class CommandLine:
     """`penstock` with one state folder."""
 
     home: Path
     folder: Path
 
-    def __call__(self, *line: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+    def __call__(self, *line: str, stdin: str = "") -> Ended:
+        """Run a line in this process, as `__main__` would."""
+        output, errors = io.StringIO(), io.StringIO()
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.chdir(self.folder),
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(errors),
+        ):
+            patch.setenv("PENSTOCK_HOME", str(self.home))
+            patch.setattr(sys, "stdin", io.StringIO(stdin))
+            code = run(list(line))
+        return Ended(code, output.getvalue(), errors.getvalue())
+
+    def process(self, *line: str) -> str:
+        """Run a line that must succeed in a process of its own; gives what it printed."""
+        ended = subprocess.run(
             [sys.executable, "-P", "-m", "penstock_cli", *line],
             env={**os.environ, "PENSTOCK_HOME": str(self.home)},
             cwd=self.folder,
-            input=stdin,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
             timeout=WITHIN_S,
         )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
 
     def done(self, *line: str) -> str:
         """Run what must succeed; gives what it printed."""
@@ -77,14 +106,14 @@ def penstock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     (folder / "app.py").write_text("import os\n\n\ndef ping(h):\n    os.system('ping ' + h)\n")
     (folder / "ask.yaml").write_text(f"{PURE_GATE}---\n{SAY}")
     command = CommandLine(root / "state", folder)
-    shown = command.done("up", "--detach")
+    shown = command.process("up", "--detach")
     assert "penstock agents register --all" in shown
     try:
         command.done("agents", "register", "--all")
         command.done("apply", "-f", str(SCAN), "-f", "ask.yaml")
         yield command
     finally:
-        command.done("down")
+        command.process("down")
 
 
 def started(penstock: CommandLine, *line: str) -> str:
