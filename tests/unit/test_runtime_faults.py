@@ -278,9 +278,7 @@ async def test_a_lost_start_is_asked_for_again_after_a_minute():
         await world.ready_for(FLOW)
         world.bus.limit(Stream.RUNS, 0)  # refused for lack of space: counts as relayed
         run = world.trigger("flow")
-        await world.until(
-            lambda: bool(world.facts(CATALOG_PARTITION, TriggerMatched.TYPE))
-        )
+        await world.until(lambda: bool(world.facts(CATALOG_PARTITION, TriggerMatched.TYPE)))
         await world.pass_time(30)
         assert world.relayed(CATALOG_PARTITION)
         world.bus.limit(Stream.RUNS, None)
