@@ -21,7 +21,7 @@ from penstock_contracts.run.v1 import (
     TaskStarted,
     Verdict,
 )
-from penstock_contracts.values import JsonObject
+from penstock_contracts.values import JsonObject, Wire
 from penstock_core.decider import next_due
 from penstock_core.effects import REASK_CAP_US, REASK_FIRST_US, QueueTask, SendCommand, reask_after
 from penstock_core.run.evolve import evolve
@@ -174,7 +174,7 @@ def test_copies_of_all_commands_change_nothing_once_the_run_has_ended(
     document: JsonObject, data: st.DataObject
 ):
     run = RunStory(document).start()
-    sent = [run.start_command]
+    sent: list[Wire] = [run.start_command]
     for step in data.draw(st.lists(steps(run), max_size=STEPS_MAX)):
         run.timers(step.seconds)
         if step.command is not None:
