@@ -21,7 +21,9 @@ from penstock_contracts.records import (
     stored_part,
 )
 from penstock_contracts.registry import COMMANDS, EVENTS, read_command, read_event, type_of
+from penstock_contracts.values import Wire
 from penstock_testkit.generate import Generator, write
+from penstock_testkit.generate._samples import sample
 from penstock_testkit.generate.golden import (
     CHAIN,
     DIGESTS,
@@ -41,8 +43,8 @@ def read(path: str) -> Any:
 
 @pytest.mark.parametrize("path", SAMPLES)
 def test_a_sample_is_read_and_says_the_same_again(path: str):
-    sample = read(path)
-    topic, data = sample["type"], sample["data"]
+    found = read(path)
+    topic, data = found["type"], found["data"]
     assert path.startswith(f"{FOLDER}/{topic.rpartition('.')[0]}/{topic.rpartition('.')[2]}/")
     body = read_command(topic, data) if topic in COMMANDS else read_event(topic, data)
     if type_of(body) == topic:  # an older version comes out as a newer one
@@ -51,9 +53,9 @@ def test_a_sample_is_read_and_says_the_same_again(path: str):
 
 @pytest.mark.parametrize("path", SAMPLES)
 def test_a_sample_fits_the_schema_of_its_type(path: str):
-    sample = read(path)
-    schema = read(f"contracts/schemas/{sample['type']}.json")
-    Draft202012Validator(schema).validate(sample["data"])
+    found = read(path)
+    schema = read(f"contracts/schemas/{found['type']}.json")
+    Draft202012Validator(schema).validate(found["data"])
 
 
 def test_no_type_is_without_a_sample():
@@ -73,9 +75,9 @@ def test_no_sample_was_changed_removed_or_left_unlisted():
 def test_samples_that_are_made_anew_would_be_read_as_well(tmp_path: Path):
     for path, text in new_samples().items():
         if path != CHAIN:
-            sample = json.loads(text)
-            known = {**EVENTS, **COMMANDS}[sample["type"]]
-            assert known.model_validate(sample["data"]).to_data() == sample["data"]
+            made = json.loads(text)
+            known = {**EVENTS, **COMMANDS}[made["type"]]
+            assert known.model_validate(made["data"]).to_data() == made["data"]
 
 
 def test_the_generator_only_adds(tmp_path: Path):
@@ -88,6 +90,14 @@ def test_the_generator_only_adds(tmp_path: Path):
     assert (tmp_path / old).read_text() == "{}"
     digests = json.loads((tmp_path / DIGESTS).read_text())
     assert digests[old] != digest_of("{}")
+
+
+def test_a_field_without_a_sample_value_is_named():
+    class Strange(Wire):
+        strangeness: int
+
+    with pytest.raises(LookupError, match=r"no sample value for x\.strange\.v1, field strangeness"):
+        sample("x.strange.v1", Strange, full=True)
 
 
 def test_the_hash_rule_has_not_drifted():

@@ -23,13 +23,13 @@ from penstock_contracts.records import (
 )
 from penstock_contracts.run.v1 import NodeSkipped, RunCancelled
 from penstock_contracts.trigger.v1 import IssueToken
-from penstock_contracts.values import Wire
+from penstock_contracts.values import SYSTEM_TENANT, Wire
 from penstock_runtime.ports.bus import Published
 from penstock_runtime.ports.inbox import Received
 from penstock_runtime.ports.projection import ProjectionCommit, ViewRow
 from penstock_testkit.fakes.bus import KeptPublisher
 from penstock_testkit.fakes.clock import ManualClock
-from penstock_webhook_gateway.bootstrap import issue_admin_token, read_token
+from penstock_webhook_gateway.bootstrap import issue_admin_token, read_token, wait_until_known
 from penstock_webhook_gateway.catalog_views import dead_id
 from penstock_webhook_gateway.changes import Changes
 from penstock_webhook_gateway.http import live, paging
@@ -312,6 +312,20 @@ async def test_the_first_token_is_issued_by_its_hash_until_the_bus_has_it():
         name="admin", sha256=token_hash("s3cret"), roles=("admin",)
     )
     assert b"s3cret" not in sent.payload
+
+
+async def test_a_token_is_awaited_until_the_read_model_shows_it():
+    clock, store = ManualClock(), await reader_of()
+    waiting = asyncio.create_task(wait_until_known("s3cret", store, clock))
+    await clock.advance(1)
+    assert not waiting.done()
+    row = await store.acquire("p", "o", 10)
+    assert row is not None
+    known = ViewRow("token", SYSTEM_TENANT, token_hash("s3cret"))
+    await store.commit(ProjectionCommit("p", row.epoch, row.commit_number, upserts=[known]))
+    await clock.advance(1)
+    async with asyncio.timeout(5):
+        await waiting
 
 
 @pytest.mark.parametrize(("mode", "said"), [(0o600, False), (0o640, True), (0o604, True)])
