@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import json
@@ -16,8 +17,12 @@ from typing import Any
 
 import pytest
 
+from penstock_adapters.nats.plain import publish_trigger
 from penstock_cli import demo
+from penstock_cli.access import access_from
 from penstock_cli.app import run
+from penstock_contracts.subjects import trigger
+from penstock_contracts.values import DEFAULT_TENANT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 WITHIN_S = 60
@@ -248,5 +253,47 @@ def test_refusals_say_why_and_have_their_code(
     assert "Traceback" not in ended.stderr
 
 
-def test_nothing_is_parked(penstock: CommandLine):
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (("agents", "list"), "security-scanner"),
+        (("workflows", "list"), "by hand"),
+        (("workflows", "show", "scan"), '"nodes"'),
+        (("runs", "list", "--status", "failed"), "workspace_refused"),
+        (("runs", "list", "--workflow", "no-such"), "no runs"),
+        (("runs", "list", "--limit", "1"), "more: --before"),
+        (("approvals", "list", "--status", "all"), "Shall we?"),
+        (("status",), "webhook-gateway"),
+        (("doctor",), "nothing is broken"),
+        (("validate", str(SCAN)), "valid Workflow scan"),
+    ],
+)
+def test_people_are_shown_tables(penstock: CommandLine, line: tuple[str, ...], said: str):
+    assert said in penstock.done(*line)
+
+
+def test_definitions_are_taken_out_of_use(penstock: CommandLine):
+    file = penstock.folder / "gone.yaml"
+    file.write_text(PURE_GATE.replace("name: ask", "name: gone"))
+    penstock.done("apply", "-f", "gone.yaml")
+    assert "removed gone" in penstock.done("workflows", "remove", "gone")
+    assert penstock("trigger", "gone").returncode == 5
+    own = penstock.folder / "own-agent"
+    own.mkdir()
+    (own / "agent.yaml").write_text('kind: Agent\nname: own\ncommand: ["true"]\n')
+    assert "registered own" in penstock.done("agents", "register", "own-agent")
+    assert penstock.told("agents", "remove", "own") == {"name": "own", "removed": True}
+
+
+def test_a_message_that_is_no_json_is_kept_with_its_reason(penstock: CommandLine):
     assert "nothing is parked" in penstock.done("dead", "list")
+    login = access_from({"PENSTOCK_HOME": str(penstock.home)}).trigger_login()
+    asyncio.run(publish_trigger(login, trigger(DEFAULT_TENANT, "demo"), b"{ no json", {}))
+    end = time.monotonic() + WITHIN_S
+    while not (parked := penstock.told("dead", "list")["items"]):
+        assert time.monotonic() < end
+    assert parked[0]["code"] == "malformed"
+    shown = penstock.done("dead", "show", parked[0]["id"])
+    assert "{ no json" in shown
+    assert "malformed" in penstock.done("dead", "list")
+    assert parked[0]["id"] in penstock.done("dead", "redrive", parked[0]["id"])

@@ -7,9 +7,12 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+
+from penstock_cli.app import run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(180)]
 WITHIN_S = 120
@@ -48,18 +51,17 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def test_the_story_ends_well_and_leaves_nothing(folder: Path):
-    ended = subprocess.run(
-        DEMO,
-        env=environment(folder),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=WITHIN_S,
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    said = ended.stdout
+def test_the_story_ends_well_and_leaves_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    for name, value in environment(folder).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setattr(sys, "stdin", None)  # as with a closed standard input
+    code = run(["demo"])
+    told = capsys.readouterr()
+    assert code == 0, told.out + told.err
+    said = told.out
     rebuilt = re.search(r"rebuilt from the store +([0-9a-f]{64})", said)
     served = re.search(r"served by the gateway +([0-9a-f]{64})", said)
     assert rebuilt, said
