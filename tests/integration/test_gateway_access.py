@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from io import BytesIO
 
 import pytest
+from multidict import CIMultiDict
 
 from penstock_contracts.envelope import MAX_BODY_BYTES
 from penstock_contracts.ids import token_id
@@ -240,6 +241,10 @@ async def test_remote_callers_are_counted_before_their_token_is_looked_up():
         ):
             headers = {**viewer, "X-Forwarded-For": address}
             assert (await client.get("/api/status", headers=headers)).status == status, address
+        twice = CIMultiDict(viewer)
+        twice.add("X-Forwarded-For", "203.0.113.1")  # the client's
+        twice.add("X-Forwarded-For", "198.51.100.7")  # the proxy's
+        assert (await client.get("/api/status", headers=twice)).status == 429
 
 
 async def test_what_cannot_be_served_now_is_503():

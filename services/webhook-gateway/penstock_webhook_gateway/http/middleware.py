@@ -144,9 +144,10 @@ class Guard:
             raise Problem(429, "rate_limited", detail)
 
     def _address(self, request: web.Request) -> str:
-        forwarded = request.headers.get("X-Forwarded-For", "")
+        forwarded = request.headers.getall("X-Forwarded-For", [])
         if self._trust_forwarded_for and forwarded:
-            return forwarded.rpartition(",")[2].strip()
+            # The proxy's own word is the last; what stands before it, the client may have written.
+            return forwarded[-1].rpartition(",")[2].strip()
         return request.remote or "unknown"
 
 
