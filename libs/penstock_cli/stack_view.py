@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,7 +55,7 @@ def what_to_try(access: Access, url: str, environ: Mapping[str, str]) -> str:
     """Say what a person can do with a stack that has just come up."""
     folder = StateFolder.at(access.home)
     scan = Path(__file__).parent / "demo" / "scan.yaml"
-    shown = _relative(scan)
+    shown, penstock = _relative(scan), program()
     return f"""
 Gateway      {url}
 API token    {_relative(folder.admin_token)}  (0600; this command finds it by itself)
@@ -61,14 +63,21 @@ NATS login   {_relative(folder.trigger_creds)}  (may publish triggers, nothing e
 {_workspaces(environ)}Logs         {_relative(folder.logs)}
 
 Try:
-  penstock agents register --all
-  penstock apply -f {shown}
-  penstock trigger scan --input repository="$PWD" --watch
-  penstock runs list
-  penstock approvals list
-  penstock replay RUN
-  penstock down
+  {penstock} agents register --all
+  {penstock} apply -f {shown}
+  {penstock} trigger scan --input repository="$PWD" --watch
+  {penstock} runs list
+  {penstock} approvals list
+  {penstock} replay RUN
+  {penstock} down
 """
+
+
+def program() -> str:
+    """Give how this command is called from the current folder's shell."""
+    if shutil.which("penstock"):
+        return "penstock"
+    return _relative(Path(sys.executable).with_name("penstock"))
 
 
 def _workspaces(environ: Mapping[str, str]) -> str:

@@ -112,7 +112,7 @@ def penstock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     (folder / "ask.yaml").write_text(f"{PURE_GATE}---\n{SAY}")
     command = CommandLine(root / "state", folder)
     shown = command.process("up", "--detach")
-    assert "penstock agents register --all" in shown
+    assert "agents register --all" in shown
     try:
         command.done("agents", "register", "--all")
         command.done("apply", "-f", str(SCAN), "-f", "ask.yaml")

@@ -30,7 +30,7 @@ def test_what_to_try_names_address_token_and_commands(tmp_path: Path):
     text = what_to_try(access, "http://127.0.0.1:1", {"PENSTOCK_WORKSPACE_ROOTS": "/src"})
     assert "http://127.0.0.1:1" in text
     assert f"'{tmp_path / 'a folder' / 'credentials' / 'admin.token'}'" in text
-    assert "penstock trigger scan" in text
+    assert "trigger scan" in text
 
 
 def test_credentials_open_to_others_are_found_with_the_mend(tmp_path: Path):
