@@ -24,12 +24,19 @@ from penstock_contracts.records import (
 from penstock_contracts.run.v1 import NodeSkipped, RunCancelled
 from penstock_contracts.trigger.v1 import IssueToken
 from penstock_contracts.values import SYSTEM_TENANT, Wire
+from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.bus import Published
 from penstock_runtime.ports.inbox import Received
 from penstock_runtime.ports.projection import ProjectionCommit, ViewRow
 from penstock_testkit.fakes.bus import KeptPublisher
 from penstock_testkit.fakes.clock import ManualClock
-from penstock_webhook_gateway.bootstrap import issue_admin_token, read_token, wait_until_known
+from penstock_webhook_gateway.bootstrap import (
+    LOOK_S,
+    LOOKS_A_QUESTION,
+    admit,
+    issue_admin_token,
+    read_token,
+)
 from penstock_webhook_gateway.catalog_views import dead_id
 from penstock_webhook_gateway.changes import Changes
 from penstock_webhook_gateway.http import live, paging
@@ -314,18 +321,43 @@ async def test_the_first_token_is_issued_by_its_hash_until_the_bus_has_it():
     assert b"s3cret" not in sent.payload
 
 
-async def test_a_token_is_awaited_until_the_read_model_shows_it():
-    clock, store = ManualClock(), await reader_of()
-    waiting = asyncio.create_task(wait_until_known("s3cret", store, clock))
-    await clock.advance(1)
-    assert not waiting.done()
+async def test_a_token_is_asked_for_until_the_read_model_shows_it():
+    clock, store, publisher = ManualClock(), await reader_of(), KeptPublisher()
+    letting_in = asyncio.create_task(admit("s3cret", "default", publisher, store, clock))
+    await clock.advance(LOOK_S)
+    assert len(publisher.sent) == 1
+    await clock.advance(LOOK_S * LOOKS_A_QUESTION)  # the stream has lost the question
+    assert len(publisher.sent) == 2
     row = await store.acquire("p", "o", 10)
     assert row is not None
     known = ViewRow("token", SYSTEM_TENANT, token_hash("s3cret"))
     await store.commit(ProjectionCommit("p", row.epoch, row.commit_number, upserts=[known]))
-    await clock.advance(1)
+    await clock.advance(LOOK_S)
     async with asyncio.timeout(5):
-        await waiting
+        await letting_in
+        await admit("s3cret", "default", publisher, store, clock)  # known: nothing to ask
+    assert len(publisher.sent) == 2
+
+
+class Unreachable(MemoryProjection):
+    """Does not answer the first look."""
+
+    looks = 0
+
+    async def get(self, kind: str, tenant: str, id: str) -> ViewRow | None:  # noqa: A002 - the port's
+        self.looks += 1
+        if self.looks == 1:
+            raise TransientFault("the store does not answer")
+        return ViewRow(kind, tenant, id)
+
+
+async def test_a_store_that_does_not_answer_is_asked_again():
+    clock, store = ManualClock(), Unreachable(ManualClock())
+    letting_in = asyncio.create_task(admit("s", "default", KeptPublisher(), store, clock))
+    await clock.advance(LOOK_S)
+    async with asyncio.timeout(5):
+        await letting_in
+    assert store.looks == 2
 
 
 @pytest.mark.parametrize(("mode", "said"), [(0o600, False), (0o640, True), (0o604, True)])

@@ -10,6 +10,7 @@ from penstock_contracts.ids import derive
 from penstock_contracts.subjects import Stream
 from penstock_contracts.trigger.v1 import IssueToken
 from penstock_contracts.values import SYSTEM_TENANT
+from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.bus import Outgoing, Published, Publisher
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.projection import ViewReader
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 ADMIN = "admin"
 RETRY_S = 0.5
+LOOKS_A_QUESTION = 200  # looks at the read model before the catalog is asked again
 LOOK_S = 0.05
 
 
@@ -53,8 +55,23 @@ async def issue_admin_token(token: str, tenant: str, publisher: Publisher, clock
         await clock.sleep(RETRY_S)
 
 
-async def wait_until_known(token: str, reader: ViewReader, clock: Clock) -> None:
-    """Wait until callers with `token` are let in: the read model shows it."""
-    digest = token_hash(token)
-    while await reader.get(View.TOKEN, SYSTEM_TENANT, digest) is None:
+async def admit(
+    token: str, tenant: str, publisher: Publisher, reader: ViewReader, clock: Clock
+) -> None:
+    """Return once callers with `token` are let in; ask the catalog, and again, until they are.
+
+    A token that the read model knows already is not asked for.
+    """
+    digest, looks = token_hash(token), 0
+    while not await _is_known(digest, reader):
+        if looks % LOOKS_A_QUESTION == 0:
+            await issue_admin_token(token, tenant, publisher, clock)
+        looks += 1
         await clock.sleep(LOOK_S)
+
+
+async def _is_known(digest: str, reader: ViewReader) -> bool:
+    try:
+        return await reader.get(View.TOKEN, SYSTEM_TENANT, digest) is not None
+    except TransientFault:
+        return False

@@ -22,7 +22,7 @@ from penstock_runtime.owning import fail_when
 from penstock_runtime.ports.health import Check
 from penstock_runtime.telemetry.metrics import NATS_ERRORS
 from penstock_webhook_gateway.app import application, checks
-from penstock_webhook_gateway.bootstrap import issue_admin_token, read_token, wait_until_known
+from penstock_webhook_gateway.bootstrap import admit, read_token
 from penstock_webhook_gateway.http.context import Doors
 from penstock_webhook_gateway.projection import SOURCES, Projection
 from penstock_webhook_gateway.settings import GatewaySettings
@@ -69,9 +69,8 @@ async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
             detail = "is valid" if admitted.is_set() else "is not known to the catalog yet"
             return [*found, Check("admin token", admitted.is_set(), detail)]
 
-        async def admit(token: str) -> None:
-            await issue_admin_token(token, settings.tenant, publisher, clock)
-            await wait_until_known(token, store, clock)
+        async def let_in(token: str) -> None:
+            await admit(token, settings.tenant, publisher, store, clock)
             admitted.set()
 
         ops = OpsServer(settings.ops_host, settings.ops_port, probe, metrics)
@@ -83,7 +82,7 @@ async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
             ]
             if settings.admin_token_file is not None:
                 token = read_token(settings.admin_token_file)
-                working.append(tasks.create_task(admit(token)))
+                working.append(tasks.create_task(let_in(token)))
             await stop.wait()
             for task in working:
                 task.cancel()
