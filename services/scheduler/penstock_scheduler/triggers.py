@@ -92,6 +92,6 @@ def _json(payload: bytes, what: str) -> JsonValue:
     if not payload:
         return None
     try:
-        return cast("Any", from_json(payload))
+        return cast("Any", from_json(payload, allow_inf_nan=False))
     except ValueError as error:
         raise MalformedMessage(f"the {what} is not JSON: {error}") from None
