@@ -19,6 +19,7 @@ from penstock_contracts.approval.v1 import (
 )
 from penstock_contracts.codes import Code
 from penstock_contracts.ids import approval_id, derive
+from penstock_contracts.partition.v1 import MessageParked, MessageRedriven
 from penstock_contracts.run.v1 import ApplyDecision, CancelRun, Verdict
 from penstock_contracts.values import MICROSECONDS
 from penstock_core.approval.decide import allowed
@@ -181,3 +182,13 @@ def test_what_is_no_command_or_event_of_an_approval_is_a_defect():
 def test_the_state_is_the_fold_of_its_events():
     story = asked().when(vote())
     assert story.refold() == story.state
+
+
+def test_a_parked_message_freezes_an_approval_until_it_is_redriven():
+    parked = MessageParked(stream="APPROVALS", sequence=7, subject="x.default.y", code="z")
+    story = asked().given(parked)
+    assert story.state.frozen == (parked,)
+    story.given(MessageRedriven(stream="APPROVALS", sequence=8))
+    assert story.state.frozen == (parked,)
+    story.given(MessageRedriven(stream="APPROVALS", sequence=7))
+    assert story.state.frozen == ()
