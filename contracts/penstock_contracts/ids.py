@@ -6,12 +6,14 @@ the same task, and a rebuilt stream changes no id. Every id is a UUID (RFC 9562 
 """
 
 import hashlib
+from functools import lru_cache
 from uuid import UUID
 
 _VERSION_MASK = ~(0xF000 << 64)
 _VARIANT_MASK = ~(0xC000 << 48)
 
 
+@lru_cache(maxsize=16_384)  # a task's id is asked for by every message about it
 def derive(kind: str, *parts: str) -> str:
     """Derive the id of `kind` from `parts`.
 

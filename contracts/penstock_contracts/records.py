@@ -10,6 +10,7 @@ and a reader of the stream can check the chain without the store.
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -103,8 +104,13 @@ def chain_hash(previous: bytes, aggregate_id: str, version: int, topic: str, sta
 
 def time_text(time_us: int) -> str:
     """Write microseconds since the epoch as RFC 3339 with six digits and Z."""
-    moment = datetime.fromtimestamp(time_us // MICROSECONDS, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_us % MICROSECONDS:06d}Z"
+    return f"{_second_text(time_us // MICROSECONDS)}.{time_us % MICROSECONDS:06d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second_text(second: int) -> str:
+    """Write the whole second; events come many a second, and formatting it costs the most."""
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def time_number(text: str) -> int:

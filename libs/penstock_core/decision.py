@@ -1,6 +1,6 @@
 """What a decider answers, and what it is told beside the command."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from penstock_contracts.codes import Code
 from penstock_contracts.values import DEFAULT_TENANT, Wire
@@ -32,10 +32,16 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Events to commit, and replies that follow from no event (answers given again)."""
+    """Events to commit, and replies that follow from no event (answers given again).
+
+    Attributes:
+        states: the state after each event, where deciding has made them anyway; whoever commits
+            may use them instead of applying the events again. Empty: they were not made.
+    """
 
     events: tuple[Wire, ...] = ()
     replies: tuple[Effect, ...] = ()
+    states: tuple[object, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import base64
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from penstock_contracts.codes import Code
 from penstock_contracts.envelope import MAX_INLINE_BYTES
@@ -118,7 +118,8 @@ class Batch:
     def _settle(self, outcome: Outcome, addressed: Addressed, cell: Cell, context: Context) -> None:
         match outcome:
             case Decision():
-                self._append(addressed.aggregate_id, cell, outcome.events, context)
+                made = cast("Sequence[Aggregate]", outcome.states)
+                self._append(addressed.aggregate_id, cell, outcome.events, context, made)
                 self.effects.extend(outcome.replies)
             case Stale():
                 self.metrics.add(REJECTED, self.row.partition, outcome.code)
@@ -234,16 +235,24 @@ class Batch:
     # --- events -----------------------------------------------------------------------------
 
     def _append(
-        self, aggregate_id: str, cell: Cell, events: Sequence[Wire], context: Context
+        self,
+        aggregate_id: str,
+        cell: Cell,
+        events: Sequence[Wire],
+        context: Context,
+        made: Sequence[Aggregate] = (),
     ) -> None:
-        """Apply and record events; whatever a decider raises here leaves no trace."""
+        """Apply and record events; whatever a decider raises here leaves no trace.
+
+        `made`: the states after each event, if the decision came with them.
+        """
         states = [cell.state]
         effects: list[Effect] = []
         dues: list[int] = []
         library = self.library
-        for event in events:
+        for place, event in enumerate(events):
             before = states[-1]
-            after = cell.decider.evolve(before, event)
+            after = made[place] if made else cell.decider.evolve(before, event)
             states.append(after)
             effects.extend(parking_effects(before.frozen, event))
             effects.extend(cell.decider.effects(before, event, after))

@@ -84,7 +84,7 @@ def _start(state: RunState, command: StartRun, context: Context) -> Outcome:
         )
     )
     draft.advance(tuple(name for name in plan.order if not plan.nodes[name].needs))
-    return Decision(tuple(draft.events))
+    return draft.decision()
 
 
 def _current(state: RunState, name: str, attempt: int) -> NodeState | None:
@@ -145,7 +145,7 @@ def _report_result(state: RunState, command: ReportResult, context: Context) -> 
             return Stale(Code.CLAIMED)
         if len(to_json(command.output or {})) > MAX_INLINE_BYTES:
             _end_attempt(draft, command.node, _too_large(), command)
-            return Decision(tuple(draft.events))
+            return draft.decision()
         draft.add(
             NodeSucceeded(
                 node=command.node,
@@ -159,7 +159,7 @@ def _report_result(state: RunState, command: ReportResult, context: Context) -> 
     else:
         error = command.error or Failure(code=Code.AGENT_CRASHED, message="no reason was given")
         _end_attempt(draft, command.node, error, command)
-    return Decision(tuple(draft.events))
+    return draft.decision()
 
 
 def _too_large() -> Failure:
@@ -208,7 +208,7 @@ def _apply_decision(state: RunState, command: ApplyDecision, context: Context) -
     else:
         draft.fail_node(command.node, command.attempt, _denial(command))
     draft.advance(plan_node.dependents)
-    return Decision(tuple(draft.events))
+    return draft.decision()
 
 
 def _denial(command: ApplyDecision) -> Failure:
@@ -236,7 +236,7 @@ def fire_timers(state: RunState, context: Context) -> Outcome:
     if state.ends_by_us <= now:
         failure = Failure(code=Code.TIMEOUT_RUN, message="the run's time is over")
         draft.fail_run(RunCause(error=failure))
-        return Decision(tuple(draft.events))
+        return draft.decision()
     for name, node in sorted(state.nodes.items()):
         due = node.due_us
         if due is None or due > now or draft.state.status is not RunStatus.RUNNING:
@@ -246,7 +246,7 @@ def fire_timers(state: RunState, context: Context) -> Outcome:
             draft.advance(_plan_node(state, name).dependents)
         else:
             _end_attempt(draft, name, _timeout(node, now))
-    return Decision(tuple(draft.events))
+    return draft.decision()
 
 
 def _timeout(node: NodeState, now_us: int) -> Failure:

@@ -18,7 +18,7 @@ from penstock_contracts.run.v1 import (
 from penstock_contracts.task.v1 import Usage
 from penstock_contracts.values import MICROSECONDS, Failure, Wire
 from penstock_contracts.workflow.v1 import Gate, OnFailure
-from penstock_core.decision import BrokenInvariant, Context
+from penstock_core.decision import BrokenInvariant, Context, Decision
 from penstock_core.run.evolve import evolve
 from penstock_core.run.scope import render_input, scope_of
 from penstock_core.run.state import SETTLED, NodeStatus, RunState, RunStatus
@@ -35,6 +35,7 @@ class Draft:
         self.state = state
         self.context = context
         self.events: list[Wire] = []
+        self._states: list[RunState] = []
 
     @property
     def plan(self) -> Plan:
@@ -47,6 +48,11 @@ class Draft:
         """Append and apply an event."""
         self.state = evolve(self.state, event)
         self.events.append(event)
+        self._states.append(self.state)
+
+    def decision(self) -> Decision:
+        """Give what was decided."""
+        return Decision(tuple(self.events), states=tuple(self._states))
 
     def advance(self, names: tuple[str, ...]) -> None:
         """Move the nodes of `names` on, and whatever that makes ready, to the end of the run."""

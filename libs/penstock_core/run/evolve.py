@@ -1,7 +1,5 @@
 """Apply events to a run. Total: every event of the kind, in every status the tables allow."""
 
-from dataclasses import replace
-
 from immutables import Map
 
 from penstock_contracts.partition.v1 import MessageParked, MessageRedriven
@@ -54,16 +52,16 @@ def evolve(state: RunState, event: Wire) -> RunState:
     match event:
         case CommandRejected():
             kept = (*state.rejected, event.command_id)[-REJECTED_KEPT:]
-            return replace(state, version=version, rejected=kept)
+            return state._replace(version=version, rejected=kept)
         case MessageParked():
-            return replace(state, version=version, frozen=(*state.frozen, event))
+            return state._replace(version=version, frozen=(*state.frozen, event))
         case MessageRedriven():
             left = without(state.frozen, event)
-            return replace(state, version=version, frozen=left)
+            return state._replace(version=version, frozen=left)
         case RunStarted():
-            return _started(replace(state, version=version), event)
+            return _started(state._replace(version=version), event)
         case RunSucceeded() | RunFailed() | RunCancelled():
-            return _ended(replace(state, version=version), event)
+            return _ended(state._replace(version=version), event)
         case (
             TaskScheduled()
             | TaskStarted()
@@ -85,8 +83,7 @@ def _started(state: RunState, event: RunStarted) -> RunState:
     nodes = Map(
         {name: NodeState(pending=len(node.needs)) for name, node in state.plan.nodes.items()}
     )
-    return replace(
-        state,
+    return state._replace(
         status=RUN_TRANSITIONS[RunStarted][_allowed_run(state, event)],
         tenant=event.tenant,
         workflow=event.workflow,
@@ -121,10 +118,9 @@ def _ended(state: RunState, event: RunSucceeded | RunFailed | RunCancelled) -> R
         with nodes.mutate() as changed:
             for name, node in nodes.items():
                 if node.status in moves:
-                    changed[name] = replace(node, status=moves[node.status])
+                    changed[name] = node._replace(status=moves[node.status])
             nodes = changed.finish()
-    return replace(
-        state,
+    return state._replace(
         status=status,
         nodes=nodes,
         unsettled=0,
@@ -140,12 +136,11 @@ def _node_changed(state: RunState, event: NodeEvent, version: int) -> RunState:
     if node is None or node.status not in allowed:
         status = "absent" if node is None else node.status
         raise BrokenInvariant(f"{type(event).__name__} for {event.node}, which is {status}")
-    after = _changed_fields(replace(node, status=allowed[node.status]), event)
+    after = _changed_fields(node._replace(status=allowed[node.status]), event)
     nodes = state.nodes.set(event.node, after)
     if after.status not in SETTLED:
-        return replace(state, version=version, nodes=nodes)
-    return replace(
-        state,
+        return state._replace(version=version, nodes=nodes)
+    return state._replace(
         version=version,
         nodes=_tell_dependents(state, event.node, nodes),
         unsettled=state.unsettled - 1,
@@ -155,8 +150,7 @@ def _node_changed(state: RunState, event: NodeEvent, version: int) -> RunState:
 def _changed_fields(node: NodeState, event: NodeEvent) -> NodeState:
     match event:
         case TaskScheduled():
-            return replace(
-                node,
+            return node._replace(
                 attempt=event.attempt,
                 phase=event.phase,
                 asked_us=event.scheduled_us,
@@ -169,29 +163,27 @@ def _changed_fields(node: NodeState, event: NodeEvent) -> NodeState:
                 error=None,
             )
         case TaskStarted():
-            return replace(
-                node,
+            return node._replace(
                 executor=event.executor,
                 nonce=event.nonce,
                 running_until_us=event.running_until_us,
             )
         case NodeSucceeded():
-            return replace(node, output=event.output, executor=event.executor or node.executor)
+            return node._replace(output=event.output, executor=event.executor or node.executor)
         case AttemptFailed():
-            return replace(node, error=event.error, retry_at_us=event.retry_at_us)
+            return node._replace(error=event.error, retry_at_us=event.retry_at_us)
         case NodeFailed():
-            return replace(node, error=event.error)
+            return node._replace(error=event.error)
         case NodeSkipped():
             return node
         case GateOpened():
-            return replace(
-                node,
+            return node._replace(
                 approval_id=event.approval_id,
                 asked_us=event.opened_us,
                 gate_expires_us=event.expires_us,
             )
         case GatePassed():
-            return replace(node, approved=True)
+            return node._replace(approved=True)
 
 
 def _tell_dependents(state: RunState, name: str, nodes: Map[str, NodeState]) -> Map[str, NodeState]:
@@ -199,5 +191,5 @@ def _tell_dependents(state: RunState, name: str, nodes: Map[str, NodeState]) -> 
         raise BrokenInvariant(f"run {state.run_id} has no plan")
     for dependent in state.plan.nodes[name].dependents:
         node = nodes[dependent]
-        nodes = nodes.set(dependent, replace(node, pending=node.pending - 1))
+        nodes = nodes.set(dependent, node._replace(pending=node.pending - 1))
     return nodes

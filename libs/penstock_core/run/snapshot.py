@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import fields, replace
 from typing import Any, cast
 
 import rfc8785
@@ -16,8 +15,8 @@ from penstock_core.run.state import NodeState, NodeStatus, RunState, RunStatus
 from penstock_core.workflow.plan import Plan
 
 _APART = frozenset({"plan", "nodes"})
-_HEADER_FIELDS = tuple(field.name for field in fields(RunState) if field.name not in _APART)
-_NODE_FIELDS = tuple(field.name for field in fields(NodeState))
+_HEADER_FIELDS = tuple(name for name in RunState._fields if name not in _APART)
+_NODE_FIELDS = NodeState._fields
 _PLAIN = frozenset((str, int, float, bool, dict, list, type(None)))
 
 
@@ -84,4 +83,4 @@ def read_node(document: JsonObject) -> NodeState:
 
 def with_nodes(state: RunState, nodes: dict[str, NodeState]) -> RunState:
     """Put nodes back into a run that was read without them."""
-    return replace(state, nodes=Map(nodes))
+    return state._replace(nodes=Map(nodes))
