@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,13 +43,15 @@ def processes_of(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "temporary files"
-    made.mkdir()
-    for path in (made, *list(made.parents)[:3]):
-        if path.stat().st_uid == os.geteuid():
-            path.chmod(0o755)
-    return made
+def folder() -> Iterator[Path]:
+    """A place for temporary files that root's PostgreSQL and agents can enter.
+
+    Not below pytest's own folders: opening those would be felt by tests that run beside this.
+    """
+    with tempfile.TemporaryDirectory(prefix="penstock demo ") as name:
+        made = Path(name)
+        made.chmod(0o755)
+        yield made
 
 
 def test_the_story_ends_well_and_leaves_nothing(
