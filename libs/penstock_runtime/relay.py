@@ -158,7 +158,8 @@ class Relay:
 
     async def _wait_for_work(self) -> bool:
         try:
-            await asyncio.wait_for(self._wake.wait(), LOOK_S)
+            async with asyncio.timeout(LOOK_S):
+                await self._wake.wait()
         except TimeoutError:
             return False
         self._wake.clear()

@@ -121,7 +121,8 @@ class Child:
                 return
             self._tell(ChildState.BACKOFF, reason)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), backoff_s(self._failures))
+                async with asyncio.timeout(backoff_s(self._failures)):
+                    await self._stopping.wait()
             self._restarts += 1
         self._tell(ChildState.STOPPED)
 

@@ -80,7 +80,8 @@ class MemoryInbox:
         while not batch and (left_s := deadline - loop.time()) > 0:
             self._arrived.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), left_s)
+                async with asyncio.timeout(left_s):
+                    await self._arrived.wait()
             batch = self._look(limit)
         return batch
 

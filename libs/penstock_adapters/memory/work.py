@@ -58,7 +58,8 @@ class MemoryWorkQueue:
         while not (items := self._look(limit)) and (left_s := deadline - loop.time()) > 0:
             self._arrived.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), min(left_s, self._next_due_s()))
+                async with asyncio.timeout(min(left_s, self._next_due_s())):
+                    await self._arrived.wait()
         return items
 
     def _look(self, limit: int) -> list[MemoryWorkItem]:

@@ -66,7 +66,8 @@ class DirectClient(Client):
         """
         read: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         await self._send_ping(read)  # pyright: ignore[reportUnknownMemberType]
-        await asyncio.wait_for(read, timeout_s)
+        async with asyncio.timeout(timeout_s):
+            await read
 
     async def shut(self) -> None:
         """Close, even a connection whose opening was broken off half-way."""

@@ -126,7 +126,8 @@ class NatsConnection:
     async def wait_connected(self, timeout_s: float) -> bool:
         """Wait until connected; False when that took longer."""
         try:
-            await asyncio.wait_for(self._connected.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._connected.wait()
         except TimeoutError:
             return False
         return True
@@ -137,7 +138,8 @@ class NatsConnection:
         end = self.on_change(lambda _connected: lost.set())
         try:
             if self.session == session:
-                await asyncio.wait_for(lost.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await lost.wait()
         except TimeoutError:
             return False
         finally:
@@ -217,7 +219,8 @@ class NatsConnection:
     @staticmethod
     async def _wait(pending: Exchange, timeout_s: float) -> None:
         try:
-            await asyncio.wait_for(pending.done, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await pending.done
         except TimeoutError:
             return
 
@@ -348,7 +351,8 @@ class NatsConnection:
         """
         await self.flush(self.settings.drain_timeout_s)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._client.shut(), self.settings.drain_timeout_s)
+            async with asyncio.timeout(self.settings.drain_timeout_s):
+                await self._client.shut()
         self._connected.clear()
         self._closed.set()
 

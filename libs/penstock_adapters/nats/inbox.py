@@ -104,7 +104,8 @@ class NatsInbox:
         if not self._buffer:
             self._arrived.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._arrived.wait()
         buffer = self._buffer
         batch = [buffer.popleft() for _ in range(min(limit, len(buffer)))]
         self._settle(batch)

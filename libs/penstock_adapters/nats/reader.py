@@ -128,7 +128,8 @@ class SourceReader:
             self._connection.report(fault)
             self._broken.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._broken.wait(), RETRY_S)
+                async with asyncio.timeout(RETRY_S):
+                    await self._broken.wait()
             return False
         return True
 
@@ -136,7 +137,8 @@ class SourceReader:
         """Return when the consumer has to be made again."""
         while not self._broken.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._broken.wait(), SILENCE_S)
+                async with asyncio.timeout(SILENCE_S):
+                    await self._broken.wait()
             silent_s = self._loop.time() - self._heard
             if self._credit > 0 and silent_s > SILENCE_S:
                 return

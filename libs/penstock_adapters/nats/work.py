@@ -142,7 +142,8 @@ class NatsWorkQueue:
 
     async def _wait(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._arrived.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._arrived.wait()
 
     async def _listen(self) -> None:
         self._endings.append(await self._connection.subscribe(self._inbox, self._on_message))
