@@ -145,8 +145,8 @@ class WorkSuite:
         assert await queue.take(1, QUIET_S) == []
         await bus.start()
         await items[0].ack_sync()
-        assert numbers(await take_exactly(queue, 1)) == [3]
-        assert numbers(await take_exactly(queue, 1)) == [2], "never acknowledged"
+        # 2 was never acknowledged: it comes again, before 3 if the server was away for long.
+        assert sorted(numbers(await take_exactly(queue, 2))) == [2, 3]
         await queue.close()
 
     async def test_goes_on_after_a_reconnect(self, bus: Bus) -> None:
