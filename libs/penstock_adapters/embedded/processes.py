@@ -187,7 +187,11 @@ class Identity:
     @classmethod
     def recorded(cls, path: Path) -> Identity | None:
         """Read a record; None when there is none or it is not one."""
-        document = read_object(path) or {}
+        return cls.told(read_object(path) or {})
+
+    @classmethod
+    def told(cls, document: Mapping[str, object]) -> Identity | None:
+        """Take it from a document that holds one; None when it does not."""
         pid, ticks, boot = (document.get(key) for key in ("pid", "start_ticks", "boot_id"))
         if isinstance(pid, int) and isinstance(ticks, int) and isinstance(boot, str):
             return cls(pid, ticks, boot)

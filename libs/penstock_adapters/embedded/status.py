@@ -135,7 +135,7 @@ def read_status(folder: StateFolder) -> StackStatus:
         children = tuple(_child(item) for item in items)
     except (KeyError, TypeError, ValueError) as error:
         raise StateDamagedError(f"{folder.status} is not a status document: {error}") from error
-    supervisor = Identity.recorded(folder.status)
+    supervisor = Identity.told(document)  # of the same document: another may follow at any time
     over = state in (StackState.STOPPED, StackState.FAILED)
     lives = not over and supervisor is not None and supervisor.alive()
     if not lives and not over:
