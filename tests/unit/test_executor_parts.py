@@ -33,8 +33,6 @@ from penstock_runtime.telemetry.metrics import (
     NoMetrics,
 )
 from penstock_runtime.telemetry.trace import (
-    NoSpans,
-    Span,
     TraceContext,
     continue_trace,
     parse_traceparent,
@@ -275,7 +273,6 @@ def test_a_trace_never_has_the_empty_id() -> None:
     assert start_trace(lambda size: b"\0" * size).header() == (
         "00-00000000000000000000000000000001-0000000000000001-01"
     )
-    NoSpans().record(Span("x", start_trace(), None, 0, 1))
 
 
 # --- log lines ----------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from penstock_contracts.values import Digest, Failure, Id, JsonObject, Phase, TimeUs, Wire
+from penstock_contracts.values import Digest, Id, JsonObject, Phase, TimeUs, Wire
 
 TASK_TYPE = "task.execute.v1"
 LOG_TYPE = "task.log.v1"
@@ -84,7 +84,3 @@ class LogLines(Wire):
     first: int
     at_us: TimeUs
     lines: tuple[tuple[str, str], ...]
-
-
-class TaskFailure(Failure):
-    """A failure as an executor reports it."""

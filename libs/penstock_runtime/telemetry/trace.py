@@ -7,10 +7,8 @@ a repeated publish of the same effect carries the same span.
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
 
 SAMPLED = 0x01
 _PATTERN = re.compile(r"^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$")
@@ -78,44 +76,3 @@ def continue_trace(text: str | None, *names: str) -> TraceContext:
 def _nonzero(digits: str) -> str:
     """All zeros means `no id`; the chance is nil, the rule is W3C's."""
     return digits if digits.strip("0") else digits[:-1] + "1"
-
-
-class SpanKind(StrEnum):
-    """OpenTelemetry's kinds of span."""
-
-    INTERNAL = "internal"
-    SERVER = "server"
-    CLIENT = "client"
-    PRODUCER = "producer"
-    CONSUMER = "consumer"
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A finished span; times are microseconds since the epoch."""
-
-    name: str
-    context: TraceContext
-    parent_span_id: str | None
-    start_us: int
-    end_us: int
-    kind: SpanKind = SpanKind.INTERNAL
-    attributes: Mapping[str, str | int | float | bool] = field(
-        default_factory=dict[str, str | int | float | bool]
-    )
-    error: str | None = None
-
-
-class Spans(Protocol):
-    """Where finished spans go."""
-
-    def record(self, span: Span) -> None:
-        """Take a span; never blocks and never fails."""
-        ...
-
-
-class NoSpans:
-    """Drops every span."""
-
-    def record(self, span: Span) -> None:
-        """Do nothing."""
