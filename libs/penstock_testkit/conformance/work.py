@@ -156,7 +156,8 @@ class WorkSuite:
         await bus.publisher().publish([task(1)])
         await bus.break_connections()
         await bus.publisher().publish(tasks(2, 3))
-        assert numbers(await asyncio.wait_for(taking, WAIT_S)) == [1, 2, 3]
+        # 1 may have been lost on its way: it then comes again, behind the others.
+        assert sorted(numbers(await asyncio.wait_for(taking, WAIT_S))) == [1, 2, 3]
         await queue.close()
 
     async def test_close_leaves_nothing_behind_that_others_wait_for(self, bus: Bus) -> None:
