@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -82,6 +83,32 @@ async def test_names_the_address_and_the_mend_when_nobody_listens():
 async def test_says_so_when_the_credentials_are_refused(settings: NatsSettings):
     with pytest.raises(TransientFault, match=r"(?i)authorization"):
         await connect(replace(settings, password="wrong"))
+
+
+async def test_asks_again_when_a_refusing_server_resets_before_it_could_say_why():
+    seen = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal seen
+        seen += 1
+        if seen <= 6:  # closing with this option set is a reset
+            writer.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
+            writer.close()
+            return
+        writer.write(b'INFO {"server_id":"x","version":"2.10.0","max_payload":1000}\r\n')
+        await reader.readline()
+        writer.write(b"-ERR 'Authorization Violation'\r\n")
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(TransientFault, match=r"(?i)authorization"):
+            await connect(NatsSettings(f"nats://127.0.0.1:{port}", reconnect_wait_s=0.02))
+    assert seen > 6
 
 
 async def test_gives_up_on_a_server_that_says_nothing():

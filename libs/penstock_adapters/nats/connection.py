@@ -19,7 +19,7 @@ from penstock_runtime.faults import TransientFault
 ENDLESS: Final = -1
 NO_BUFFERING: Final = 0
 DEFAULT_PORT: Final = 4222
-FIRST_TRIES: Final = 3  # of each server: one that is just starting may reset a connection
+FIRST_TRIES: Final = 3  # of each server, resets not counted
 
 OnError = Callable[[Exception], None]
 OnChange = Callable[[bool], None]
@@ -81,6 +81,30 @@ def _place_of(server: str) -> str:
     """Give host:port as written, be it valid or not."""
     place = urlsplit(server if "//" in server else f"//{server}").netloc.rpartition("@")[2]
     return place if ":" in place.rpartition("]")[2] else f"{place}:{DEFAULT_PORT}"
+
+
+class _Refusals:
+    """What the first tries to connect met, until it is enough to give up.
+
+    A reset says nothing: a server that is just starting resets, and one that refuses a login does
+    so too when it closes before the client has written its last word. Such a try is repeated
+    within the connect timeout, until a server says more.
+    """
+
+    def __init__(self, tries: int) -> None:
+        self.enough: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.last: Exception | None = None
+        self._left = tries
+
+    def add(self, error: Exception) -> None:
+        """Count one failure."""
+        if isinstance(error, ConnectionResetError | BrokenPipeError):
+            self.last = self.last or error
+            return
+        self.last = error
+        self._left -= 1
+        if self._left <= 0 and not self.enough.done():
+            self.enough.set_result(None)
 
 
 class NatsConnection:
@@ -257,27 +281,23 @@ class NatsConnection:
 
     async def open(self) -> None:
         """Connect; called once, by `connect`."""
-        first_failures: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
-        left = [FIRST_TRIES * len(self.settings.servers())]
+        refusals = _Refusals(FIRST_TRIES * len(self.settings.servers()))
 
         async def on_error(error: Exception) -> None:
-            if not self._connected.is_set() and not first_failures.done():
-                left[0] -= 1
-                if left[0] <= 0:
-                    first_failures.set_result(error)
-                return
-            self.report(error)
+            if self._connected.is_set():
+                self.report(error)
+            else:
+                refusals.add(error)
 
         connecting = asyncio.ensure_future(self._client.connect(**self._options(on_error)))
         try:
             await asyncio.wait(
-                (connecting, first_failures),
+                (connecting, refusals.enough),
                 timeout=self.settings.connect_timeout_s,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if not connecting.done():
-                reason = first_failures.result() if first_failures.done() else "no answer in time"
-                raise TransientFault(self._cannot_connect(reason))
+                raise TransientFault(self._cannot_connect(refusals.last or "no answer in time"))
             await connecting
         except (NatsError, ValueError) as error:
             raise TransientFault(self._cannot_connect(error)) from error
@@ -285,7 +305,7 @@ class NatsConnection:
             if not connecting.done():
                 connecting.cancel()
                 await asyncio.wait((connecting,))
-            first_failures.cancel()
+            refusals.enough.cancel()
         self._connected.set()
         box = ReplyBox(self.new_inbox())
         await self.subscribe(box.pattern, box.on_message)
