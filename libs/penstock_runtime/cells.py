@@ -1,7 +1,7 @@
 """States in memory: a bounded cache, filled from the event table."""
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,13 +64,23 @@ class Cells:
         while len(self._kept) > self._size:
             self._kept.popitem(last=False)
 
-    async def load(self, wanted: Mapping[str, Wire | None]) -> dict[str, Cell]:
+    def unknown(self, aggregate_ids: Iterable[str]) -> frozenset[str]:
+        """Give those of which nothing is in memory."""
+        return frozenset(one for one in aggregate_ids if one not in self._kept)
+
+    async def load(
+        self, wanted: Mapping[str, Wire | None], presumed_new: Collection[str] = ()
+    ) -> dict[str, Cell]:
         """Give copies of the states of `wanted` (id -> a first command, if one is at hand).
+
+        Args:
+            wanted: whose states.
+            presumed_new: of these, what is not in memory is taken to have no event, unread.
 
         Raises:
             TransientFault: the store does not answer.
         """
-        missing = [aggregate_id for aggregate_id in wanted if aggregate_id not in self._kept]
+        missing = [one for one in self.unknown(wanted) if one not in presumed_new]
         records: Mapping[str, Sequence[StoredRecord]] = {}
         if missing:
             records = await self._reader.load(missing)

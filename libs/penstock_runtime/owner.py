@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +93,7 @@ class Owner:
         )
         self._library = Library()
         self._next_due: int | None = None
+        self._presuming = True  # that founding commands found something new
         self._ends: Mapping[str, int] = {}
         self._purge = PurgeMarks(parts.inbox, parts.sources)
         self.caught_up = asyncio.Event()  # the inbox was consumed to the end seen at attach
@@ -185,12 +186,27 @@ class Owner:
         self.parts.metrics.add(CONSUMED, self.row.partition, amount=len(messages))
         self.parts.metrics.observe(BATCH_MESSAGES, len(messages), self.row.partition)
         try:
+            if self._presuming and await self._consume_presuming(messages):
+                return
             await self._consume_together(messages)
         except VersionConflict:
             log.exception("an event exists already; redoing one by one")
             self.cells.drop()
             for message in messages:
                 await self._consume_alone(message)
+
+    async def _consume_presuming(self, messages: Sequence[Received]) -> bool:
+        """Consume without reading what the founding commands found: mostly it is new.
+
+        The store's uniqueness of (aggregate, version) tells where that was wrong, so every
+        presumed aggregate must get an event. False, and nothing committed: read first.
+        """
+        try:
+            return await self._consume_together(messages, presuming=True)
+        except VersionConflict:
+            self._presuming = False
+            self.cells.drop()
+            return False
 
     async def _consume_alone(self, message: Received) -> None:
         try:
@@ -201,16 +217,23 @@ class Owner:
             batch.park(message, None, Code.INVARIANT_BROKEN, str(error))
             await self._commit(batch)
 
-    async def _consume_together(self, messages: Sequence[Received]) -> None:
+    async def _consume_together(
+        self, messages: Sequence[Received], *, presuming: bool = False
+    ) -> bool:
         checked = asyncio.ensure_future(self._verify())
         try:
-            batch = await self._decide(messages)
-            await checked
+            batch = await self._decide(messages, presuming=presuming)
+            if batch is not None:
+                await checked
         finally:
             checked.cancel()
+        if batch is None:
+            return False
         await self._commit(batch)
+        return True
 
-    async def _decide(self, messages: Sequence[Received]) -> Batch:
+    async def _decide(self, messages: Sequence[Received], *, presuming: bool) -> Batch | None:
+        """Decide on all; None if what was presumed to be new cannot be proven by the commit."""
         understood = [(message, self._read(message)) for message in messages]
         wanted: dict[str, Wire | None] = {}
         for _, reading in understood:
@@ -218,7 +241,14 @@ class Owner:
                 reading.founds or reading.aggregate_id not in wanted
             ):
                 wanted[reading.aggregate_id] = reading.command
-        batch = self._batch(await self._load(wanted, understood))
+        founded = self.cells.unknown(
+            reading.aggregate_id
+            for _, reading in understood
+            if isinstance(reading, Addressed) and reading.founds
+        )
+        batch = self._batch(await self._load(wanted, understood, founded if presuming else ()))
+        if founded and not presuming:  # new ones only: presume again
+            self._presuming = not any(batch.cells[one].state.version for one in founded)
         started = self.parts.clock.now_us()
         for message, reading in understood:
             match reading:
@@ -231,15 +261,17 @@ class Owner:
                     batch.park(message, None, reading.code, str(reading))
         seconds = (self.parts.clock.now_us() - started) / MICROSECONDS
         self.parts.metrics.observe(DECIDE_SECONDS, seconds, self.row.partition)
-        return batch
+        proven = all(batch.cells[one].state.version for one in founded) or not presuming
+        return batch if proven else None
 
     async def _load(
         self,
         wanted: Mapping[str, Wire | None],
         understood: Sequence[tuple[Received, Addressed | Refused | MalformedMessage]],
+        presumed_new: Collection[str],
     ) -> dict[str, Cell]:
         """Load states and, where a command's target is unknown, its earlier refusal."""
-        cells = await self.cells.load(wanted)
+        cells = await self.cells.load(wanted, presumed_new)
         refusals = {
             refused_id(self.row.partition, reading.command_id): None
             for _, reading in understood

@@ -1,5 +1,6 @@
 """Reading commands from the bus: envelope, type, aggregate."""
 
+from penstock_contracts.approval.v1 import RequestApproval
 from penstock_contracts.codes import Code
 from penstock_contracts.envelope import Envelope
 from penstock_contracts.partition.v1 import RedriveMessages
@@ -40,7 +41,7 @@ def addressed(aggregate_id: str, address: Address, envelope: Envelope, command: 
         actor=envelope.actor or "",
         tenant=address.tenant,
         traceparent=envelope.traceparent,
-        founds=isinstance(command, StartRun),
+        founds=isinstance(command, StartRun | RequestApproval),
     )
 
 

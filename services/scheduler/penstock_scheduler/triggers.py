@@ -44,6 +44,7 @@ def read_trigger(message: Received) -> Addressed:
         actor=str(event.get("actor") or "") or f"trigger:{address.rest[0]}",
         tenant=address.tenant,
         traceparent=_text(event.get("traceparent")) or headers.get("traceparent"),
+        founds=True,
     )
 
 
