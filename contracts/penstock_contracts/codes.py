@@ -33,6 +33,12 @@ class Code(StrEnum):
     FORGED = "forged"  # a result without the task's own code
     CLAIMED = "claimed"  # another delivery holds the claim
     FROZEN = "frozen"  # the run waits for an operator after a parked message
+    ALREADY_VOTED = "already_voted"  # one person, one vote
+    SELF_APPROVAL = "self_approval"  # whoever asked for the run may not decide on it here
+    INVALID_ANSWERS = "invalid_answers"  # the answers do not fit the gate's form
+    NOT_PROPOSED = "not_proposed"  # the vote is about something other than what is proposed
+    NO_PUSH_BACK = "no_push_back"  # the gate allows none, none to that node, or no more of them
+    NOT_UNKNOWN = "not_unknown"  # the outcome of that attempt is known
     # Ends of attempts and runs
     AGENT_FAILED = "agent_failed"  # exit 10: the agent declares failure
     AGENT_CRASHED = "agent_crashed"  # any other exit code or a signal
@@ -43,6 +49,10 @@ class Code(StrEnum):
     TIMEOUT_RUNNING = "timeout_running"
     TIMEOUT_TOTAL = "timeout_total"
     TIMEOUT_RUN = "timeout_run"
+    GRANT_REFUSED = "grant_refused"  # no grant, a forged or expired one, or one for another thing
+    BASE_CHANGED = "base_changed"  # what the plan was made against is no longer so
+    EFFECT_DIFFERS = "effect_differs"  # apply made something else than the plan says; discarded
+    DID_NOT_HAPPEN = "did_not_happen"  # an operator found out that the effect did not happen
     UNKNOWN_OUTCOME = "unknown_outcome"  # death after the claim of a `once` agent
     SANDBOX_FAILED = "sandbox_failed"  # the sandbox itself could not start
     AGENT_UNAVAILABLE = "agent_unavailable"  # no such bundle, or another digest, on the executor

@@ -211,7 +211,7 @@ def _gateway() -> Permissions:
             *_read(Stream.LOGS.value),
             f"{ROOT}.*.trigger.>",
             f"{ROOT}.*.catalog.>",
-            *_to_runs(run_v1.CancelRun.TYPE, redrive),
+            *_to_runs(run_v1.CancelRun.TYPE, run_v1.SettleOutcome.TYPE, redrive),
             *_to_approvals(approval_v1.CastVote.TYPE, redrive),
         ),
         subscribe=(inbox(BusUser.GATEWAY),),

@@ -1,11 +1,11 @@
 """Agents: the manifest, the catalog commands about them and the events they leave."""
 
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from penstock_contracts.values import Digest, JsonObject, Name, Wire
+from penstock_contracts.values import Digest, JsonObject, Name, Phase, Wire
 
 
 class Risk(StrEnum):
@@ -30,10 +30,14 @@ class Network(StrEnum):
 
 
 class Workspace(Wire):
-    """An input that names a folder of the host; the program sees the path inside the sandbox."""
+    """An input that names a folder of the host; the program sees the path inside the sandbox.
+
+    `git`: the folder is a git repository, and the program works on a private clone of it. Nothing
+    it does there reaches the repository but the commit of an approved plan.
+    """
 
     input: str
-    mode: Literal["ro", "rw"] = "ro"
+    mode: Literal["ro", "rw", "git"] = "ro"
     optional: bool = False
 
 
@@ -56,6 +60,10 @@ class AgentManifest(Wire):
         command: argv inside the sandbox; empty for a built-in agent of the inline adapter.
         input: JSON Schema of the input object.
         output: JSON Schema of the output object.
+        phases: `[run]`, or `[plan, apply]`: a plan without side effects first, which a person
+            allows, then just that.
+        atomic: `apply` has one effect point, conditional on the state planned against; False is
+            shown to the approver.
         bundle: digest of the program's files, filled in at registration.
     """
 
@@ -66,6 +74,8 @@ class AgentManifest(Wire):
     description: str = Field(default="", max_length=2_048)
     risk: Risk = Risk.AUTO
     effect: Effect | None = None
+    phases: tuple[Phase, ...] = (Phase.RUN,)
+    atomic: bool = True
     command: tuple[str, ...] = ()
     pool: Name = "default"
     network: Network = Network.NONE
@@ -75,6 +85,23 @@ class AgentManifest(Wire):
     input: JsonObject = {}
     output: JsonObject = {}
     bundle: Digest | None = None
+
+    @model_validator(mode="after")
+    def _phases_fit(self) -> Self:
+        if self.phases == (Phase.RUN,):
+            return self
+        if self.phases != (Phase.PLAN, Phase.APPLY):
+            raise ValueError("phases: write [run], or [plan, apply]")
+        if self.risk is not Risk.APPROVAL_REQUIRED:
+            raise ValueError("phases: an agent that plans needs `risk: APPROVAL_REQUIRED`")
+        if self.effect is Effect.REPEATABLE:
+            raise ValueError("effect: what a person has allowed once is `once`, not `repeatable`")
+        return self
+
+    @property
+    def plans(self) -> bool:
+        """Whether it proposes a plan, and applies it once it is approved."""
+        return self.phases == (Phase.PLAN, Phase.APPLY)
 
     @property
     def repeats(self) -> bool:

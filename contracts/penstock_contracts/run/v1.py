@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from penstock_contracts.task.v1 import Outcome, Usage
+from penstock_contracts.grant.v1 import Binding, SignedGrant
+from penstock_contracts.task.v1 import Outcome, PlannedChange, Usage
 from penstock_contracts.values import Digest, Failure, Id, JsonObject, Phase, TimeUs, Wire
 
 # --- commands -----------------------------------------------------------------------------------
@@ -52,7 +53,11 @@ class ReportStarted(Wire):
 
 
 class ReportResult(Wire):
-    """Say how a task ended."""
+    """Say how a task ended.
+
+    A `plan` that succeeded carries either a plan, which then waits for approval, or an output:
+    there is nothing to apply, and the node is done.
+    """
 
     TYPE: ClassVar[str] = "run.report_result.v1"
     task_id: Id
@@ -64,6 +69,7 @@ class ReportResult(Wire):
     nonce: str | None = None
     outcome: Outcome
     output: JsonObject | None = None
+    plan: PlannedChange | None = None
     error: Failure | None = None
     usage: Usage = Usage()
 
@@ -82,10 +88,17 @@ class Verdict(StrEnum):
     APPROVED = "approved"
     REJECTED = "rejected"
     EXPIRED = "expired"
+    PUSHED_BACK = "pushed_back"
 
 
 class ApplyDecision(Wire):
-    """The approval service's answer to a gate."""
+    """The approval service's answer to a gate.
+
+    Attributes:
+        to: node that has to work again, of a push back; `reason` is then the feedback.
+        answers: to the gate's form.
+        grant: of an approval; added by the service that holds the key.
+    """
 
     TYPE: ClassVar[str] = "run.apply_decision.v1"
     approval_id: Id
@@ -94,6 +107,26 @@ class ApplyDecision(Wire):
     verdict: Verdict
     by: str = ""
     reason: str = ""
+    to: str | None = None
+    answers: JsonObject = {}
+    grant: SignedGrant | None = None
+
+
+class SettleOutcome(Wire):
+    """An operator's word on an attempt whose outcome nobody knows.
+
+    Attributes:
+        happened: whether the effect did.
+        output: the node's output, if it did.
+    """
+
+    TYPE: ClassVar[str] = "run.settle_outcome.v1"
+    run_id: Id
+    node: str
+    attempt: int
+    happened: bool
+    reason: str = Field(min_length=1, max_length=4096)
+    output: JsonObject = {}
 
 
 class FireTimers(Wire):
@@ -157,6 +190,43 @@ class NodeSucceeded(Wire):
     usage: Usage = Usage()
 
 
+class PlanMade(Wire):
+    """An agent has said what it would do; people are asked next.
+
+    Attributes:
+        binding: what an approval of it will be bound to.
+    """
+
+    TYPE: ClassVar[str] = "run.plan_made.v1"
+    node: str
+    attempt: int
+    plan: PlannedChange
+    binding: Binding
+    executor: str = ""
+    usage: Usage = Usage()
+
+
+class OutcomeUnknown(Wire):
+    """A claimed attempt gave no sign any more: the effect may have happened. A person decides."""
+
+    TYPE: ClassVar[str] = "run.outcome_unknown.v1"
+    node: str
+    attempt: int
+    error: Failure
+
+
+class OutcomeSettled(Wire):
+    """A person has found out whether the effect happened."""
+
+    TYPE: ClassVar[str] = "run.outcome_settled.v1"
+    node: str
+    attempt: int
+    happened: bool
+    by: str
+    reason: str
+    output: JsonObject = {}
+
+
 class AttemptFailed(Wire):
     """An attempt failed and another will follow at `retry_at_us`."""
 
@@ -200,6 +270,7 @@ class GateOpened(Wire):
     node: str
     attempt: int
     approval_id: Id
+    binding: Binding
     opened_us: TimeUs
     expires_us: TimeUs
 
@@ -213,6 +284,27 @@ class GatePassed(Wire):
     approval_id: Id
     by: str
     reason: str = ""
+    answers: JsonObject = {}
+    grant: SignedGrant | None = None
+
+
+class GatePushedBack(Wire):
+    """An approver wants other work first: a node and all between it and the gate run again.
+
+    Attributes:
+        node: the gate's.
+        to: the node that gets the feedback.
+        reset: every node that runs again, the gate's own included.
+    """
+
+    TYPE: ClassVar[str] = "run.gate_pushed_back.v1"
+    node: str
+    attempt: int
+    approval_id: Id
+    to: str
+    by: str
+    feedback: str
+    reset: tuple[str, ...]
 
 
 class RunCause(Wire):

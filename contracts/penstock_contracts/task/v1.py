@@ -4,12 +4,27 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from penstock_contracts.grant.v1 import SignedGrant
 from penstock_contracts.values import Digest, Id, JsonObject, Phase, TimeUs, Wire
 
 TASK_TYPE = "task.execute.v1"
 LOG_TYPE = "task.log.v1"
 CANCEL_TYPE = "task.cancel.v1"
 CLAIM_ANSWER_TYPE = "task.claim_answer.v1"
+
+
+class PlannedChange(Wire):
+    """What an agent's `plan` yields: exactly what `apply` would do, and to what.
+
+    Attributes:
+        effect: the change itself: a diff, files, commands.
+        base: the state it was made against: a ref and blob ids, an ETag.
+        summary: one line for people.
+    """
+
+    effect: JsonObject
+    base: JsonObject = {}
+    summary: str = Field(default="", max_length=1024)
 
 
 class TaskMessage(Wire):
@@ -22,6 +37,9 @@ class TaskMessage(Wire):
         token: the task's own code (HMAC over the task id); the result must carry it.
         ends_by_us: end of the attempt's total time; not worth starting after it.
         running_s: how long the program itself may run.
+        plan: what was approved; of an `apply` only.
+        grant: proof of the approval, where the node had a gate.
+        feedback: what an approver said who pushed the node back; '' if nobody did.
     """
 
     task_id: Id
@@ -38,6 +56,9 @@ class TaskMessage(Wire):
     ends_by_us: TimeUs
     running_s: float = Field(gt=0)
     input: JsonObject
+    plan: PlannedChange | None = None
+    grant: SignedGrant | None = None
+    feedback: str = ""
 
 
 class Outcome(StrEnum):

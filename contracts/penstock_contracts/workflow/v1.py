@@ -74,8 +74,17 @@ class Gate(Strict):
     title: str = Field(default="", max_length=1_024)
     show: JsonObject = Field(default={}, description="what approvers see; templates allowed")
     approvers: Approvers = Approvers()
+    quorum: int = Field(default=1, ge=1, le=100, description="different people who must approve")
+    separation: bool = Field(default=False, description="the requester may not decide")
     expires: Duration = 86_400.0
     reason_required: bool = False
+    form: JsonObject = Field(default={}, description="JSON Schema of an approval's answers")
+    remind_every: Duration | None = None
+    push_back: tuple[NodeName, ...] | None = Field(
+        default=None,
+        description="nodes that may be sent back to work; by default a planning agent's own",
+    )
+    grant_for: Duration = Field(default=3600.0, description="how long an approval stands")
 
 
 class OnFailure(StrEnum):

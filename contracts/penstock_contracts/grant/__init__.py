@@ -1,0 +1,1 @@
+"""Grants: the signed proof that people allowed exactly one thing."""
