@@ -1,17 +1,19 @@
 """Effects: messages derived purely from committed events.
 
 An effect holds everything its message needs except what only the runtime may add (the task's
-secret code, span ids). Publishing an effect twice is always harmless.
+secret code, a grant's signature, span ids). Publishing an effect twice is always harmless.
 """
 
 from dataclasses import dataclass
 
+from penstock_contracts.grant.v1 import Grant
 from penstock_contracts.subjects import Stream
 from penstock_contracts.task.v1 import TaskMessage
 from penstock_contracts.values import Wire
 
 REASK_FIRST_US = 60 * 1_000_000
 REASK_CAP_US = 3_600 * 1_000_000
+UNSIGNED = "unsigned"  # key id of a grant that has not been signed yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class SendCommand:
     Attributes:
         key: names this request for ever; copies carry the same one.
         about: aggregate the command is for.
+        seal: grant that the runtime signs and adds to the body as its field `grant`.
     """
 
     stream: Stream
@@ -31,6 +34,7 @@ class SendCommand:
     tenant: str
     correlation_id: str
     traceparent: str | None = None
+    seal: Grant | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from penstock_contracts.values import Wire
 from penstock_core.approval import effects as approval_effects
 from penstock_core.approval.decide import decide
 from penstock_core.approval.evolve import evolve
-from penstock_core.approval.state import ApprovalState, ApprovalStatus
+from penstock_core.approval.state import ApprovalState, ApprovalStatus, reminder_us
 from penstock_core.decision import Context, Outcome
 from penstock_core.effects import Effect, Outstanding
 
@@ -40,11 +40,20 @@ class ApprovalDecider:
         return state.status is ApprovalStatus.PENDING
 
     def due_of(self, event: Wire) -> int | None:
-        """Give the expiry of a request."""
-        return event.expires_us if isinstance(event, ApprovalRequested) else None
+        """Give the first reminder or the expiry of a request.
+
+        A reminder needs no time of its own: the index already holds an earlier one.
+        """
+        if not isinstance(event, ApprovalRequested):
+            return None
+        return _earliest(reminder_us(event, 1), event.expires_us)
 
     def own_due(self, state: ApprovalState) -> int | None:
-        """Give the expiry while the approval is pending."""
+        """Give the next reminder or the expiry while the approval is pending."""
         if state.status is ApprovalStatus.PENDING and state.request is not None:
-            return state.request.expires_us
+            return _earliest(state.remind_us, state.request.expires_us)
         return None
+
+
+def _earliest(reminder_due_us: int | None, expires_us: int) -> int:
+    return expires_us if reminder_due_us is None else min(reminder_due_us, expires_us)

@@ -1,19 +1,29 @@
 """How an approval answers the run that waits for it."""
 
 from penstock_contracts import subjects
-from penstock_contracts.approval.v1 import ApprovalExpired, ApprovalGranted, ApprovalRejected
+from penstock_contracts.approval.v1 import (
+    ApprovalExpired,
+    ApprovalGranted,
+    ApprovalPushedBack,
+    ApprovalRejected,
+    ApprovalRequested,
+)
+from penstock_contracts.grant.v1 import Grant
 from penstock_contracts.ids import derive
 from penstock_contracts.run.v1 import ApplyDecision, Verdict
 from penstock_contracts.subjects import Stream
 from penstock_contracts.values import Wire
 from penstock_core.approval.state import ApprovalState, ApprovalStatus
-from penstock_core.effects import Effect, SendCommand
+from penstock_core.effects import UNSIGNED, Effect, SendCommand
 
 _VERDICTS = {
     ApprovalStatus.APPROVED: Verdict.APPROVED,
     ApprovalStatus.REJECTED: Verdict.REJECTED,
+    ApprovalStatus.PUSHED_BACK: Verdict.PUSHED_BACK,
     ApprovalStatus.EXPIRED: Verdict.EXPIRED,
 }
+
+_SETTLING = (ApprovalGranted, ApprovalRejected, ApprovalPushedBack, ApprovalExpired)
 
 
 def answer(state: ApprovalState) -> tuple[Effect, ...]:
@@ -28,6 +38,8 @@ def answer(state: ApprovalState) -> tuple[Effect, ...]:
         verdict=verdict,
         by=", ".join(state.decided_by),
         reason=state.reason,
+        to=state.to,
+        answers=state.answers or {},
     )
     return (
         SendCommand(
@@ -41,12 +53,29 @@ def answer(state: ApprovalState) -> tuple[Effect, ...]:
             tenant=request.tenant,
             correlation_id=request.run_id,
             traceparent=request.traceparent,
+            seal=grant(state, request) if verdict is Verdict.APPROVED else None,
         ),
+    )
+
+
+def grant(state: ApprovalState, request: ApprovalRequested) -> Grant:
+    """Give the leave that an approval is, still to be signed."""
+    return Grant(
+        tenant=request.tenant,
+        run_id=request.run_id,
+        node=request.node,
+        attempt=request.attempt,
+        approval_id=state.approval_id,
+        binding=request.binding,
+        principals=state.decided_by,
+        granted_us=state.granted_us,
+        expires_us=state.grant_until_us,
+        key_id=UNSIGNED,
     )
 
 
 def effects(event: Wire, after: ApprovalState) -> tuple[Effect, ...]:
     """Give the messages that `event` calls for."""
-    if isinstance(event, ApprovalGranted | ApprovalRejected | ApprovalExpired):
+    if isinstance(event, _SETTLING):
         return answer(after)
     return ()

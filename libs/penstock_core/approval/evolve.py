@@ -4,7 +4,9 @@ from dataclasses import replace
 
 from penstock_contracts.approval.v1 import (
     ApprovalGranted,
+    ApprovalPushedBack,
     ApprovalRejected,
+    ApprovalReminded,
     ApprovalRequested,
     ApprovalWithdrawn,
     CommandRejected,
@@ -50,8 +52,21 @@ def _step(state: ApprovalState, event: Wire) -> ApprovalState:
             return replace(state, request=event)
         case VoteCast():
             return replace(state, votes=(*state.votes, event))
-        case ApprovalGranted() | ApprovalRejected():
+        case ApprovalReminded():
+            return replace(state, reminded=event.number)
+        case ApprovalGranted():
+            return replace(
+                state,
+                decided_by=event.by,
+                reason=event.reason,
+                answers=event.answers,
+                granted_us=event.granted_us,
+                grant_until_us=event.expires_us,
+            )
+        case ApprovalRejected():
             return replace(state, decided_by=event.by, reason=event.reason)
+        case ApprovalPushedBack():
+            return replace(state, decided_by=event.by, reason=event.feedback, to=event.to)
         case ApprovalWithdrawn():
             return replace(state, reason=event.reason)
         case _:
