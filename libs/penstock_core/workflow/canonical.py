@@ -12,13 +12,22 @@ MAX_INTEGER = 2**53 - 1  # the standard's bound: beyond it not every reader sees
 MAX_DEPTH = 100  # levels of nesting in what is hashed
 
 
+def canonical_json(value: JsonValue) -> bytes:
+    """Give the canonical JSON of `value`.
+
+    Raises:
+        ValueError: see `uncanonical`.
+    """
+    return rfc8785.dumps(value)
+
+
 def canonical_digest(value: JsonValue) -> str:
     """Give `sha256:` and the hash of the canonical JSON of `value`.
 
     Raises:
         ValueError: see `uncanonical`.
     """
-    return "sha256:" + hashlib.sha256(rfc8785.dumps(value)).hexdigest()
+    return "sha256:" + hashlib.sha256(canonical_json(value)).hexdigest()
 
 
 def uncanonical(value: JsonValue, pointer: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
