@@ -17,6 +17,7 @@ from penstock_adapters.memory.publisher import MemoryPublisher
 from penstock_adapters.memory.streams import MemoryServer
 from penstock_adapters.memory.tail import MemoryStreamTail
 from penstock_contracts import subjects
+from penstock_contracts.approval.v1 import Proposal
 from penstock_contracts.envelope import Envelope
 from penstock_contracts.ids import derive, run_id, token_id, trigger_aggregate_id, workflow_id
 from penstock_contracts.records import (
@@ -33,6 +34,7 @@ from penstock_contracts.subjects import CATALOG_PARTITION, Stream
 from penstock_contracts.trigger import v1 as trigger
 from penstock_contracts.values import DEFAULT_TENANT, Wire
 from penstock_contracts.workflow.v1 import WorkflowApplied
+from penstock_core.binding import bind
 from penstock_core.workflow.plan import definition_digest
 from penstock_runtime.ports.bus import Outgoing, Published
 from penstock_testkit.fakes.clock import ManualClock, turns
@@ -49,6 +51,8 @@ DIGEST = definition_digest(DOCUMENT)
 QUICK = Waits(outcome_s=0.2, trigger_s=0.2, keepalive_s=0.05, log_end_s=0.05)
 PATIENT = Waits(outcome_s=20, trigger_s=20, keepalive_s=20, log_end_s=0.05)
 STARTED_US = 1_800_000_000_000_000
+
+NOTHING = bind(Proposal())
 
 Said = tuple[str, str, Wire]
 """Partition, aggregate and event."""
@@ -110,11 +114,13 @@ class World:
         """Relay the next event of a partition."""
         self.server.store(*self.published(partition, aggregate, event, cause, tenant))
 
-    def token(self, name: str, *roles: str, tenant: str = DEFAULT_TENANT) -> dict[str, str]:
+    def token(
+        self, name: str, *roles: str, tenant: str = DEFAULT_TENANT, groups: tuple[str, ...] = ()
+    ) -> dict[str, str]:
         """Issue a token; gives the headers that carry it."""
         secret = f"secret-{tenant}-{name}"
         issued = trigger.TokenIssued(
-            tenant=tenant, name=name, sha256=token_hash(secret), roles=roles
+            tenant=tenant, name=name, sha256=token_hash(secret), roles=roles, groups=groups
         )
         self.emit(CATALOG_PARTITION, token_id(tenant, name), issued, tenant=tenant)
         return {"Authorization": f"Bearer {secret}"}
@@ -146,6 +152,7 @@ class World:
             node="ask",
             attempt=1,
             approval_id=derive("approval", run_),
+            binding=NOTHING,
             opened_us=STARTED_US,
             expires_us=STARTED_US + 9,
         )

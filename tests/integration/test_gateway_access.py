@@ -50,7 +50,9 @@ async def test_a_token_says_who_asks_until_it_is_revoked():
     viewer = world.token("ada", "viewer")
     async with serving(world) as client:
         body = await (await client.get("/api/status", headers=viewer)).json()
-        assert body["caller"] == {"name": "ada", "roles": ["viewer"], "tenant": "default"}
+        assert body["caller"] == {
+            "name": "ada", "roles": ["viewer"], "groups": [], "tenant": "default",
+        }  # fmt: skip
         revoked = TokenRevoked(tenant="default", name="ada")
         world.emit(CATALOG_PARTITION, token_id("default", "ada"), revoked)
         await world.settled()
@@ -70,6 +72,7 @@ async def test_a_token_says_who_asks_until_it_is_revoked():
         ("POST", "/api/tokens"),
         ("DELETE", "/api/tokens/ada"),
         ("POST", "/api/runs/0123/cancel"),
+        ("POST", "/api/runs/0123/nodes/patch/settle"),
         ("POST", "/api/dead/0123/redrive"),
     ],
 )

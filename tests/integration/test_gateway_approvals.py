@@ -24,6 +24,7 @@ from penstock_core.workflow.plan import manifest_digest
 from tests.integration.gateway_world import (
     DIGEST,
     DOCUMENT,
+    NOTHING,
     QUICK,
     RUNS,
     Said,
@@ -43,7 +44,7 @@ def with_gate(*roles: str, **more: Any) -> tuple[World, dict[str, str]]:
     run_ = world.start_run()
     asked = approval.ApprovalRequested(
         tenant=DEFAULT_TENANT, run_id=run_, partition=RUNS, workflow="demo", node="ask",
-        attempt=1, title="Go on?", requested_us=5, expires_us=50,
+        attempt=1, title="Go on?", binding=NOTHING, requested_us=5, expires_us=50,
     )  # fmt: skip
     world.emit(APPROVAL_PARTITION, GATE, asked)
     return world, headers
@@ -54,9 +55,10 @@ async def test_an_approval_is_listed_and_shown_with_its_run():
     async with serving(world) as client:
         reply = await client.get("/api/approvals", params={"status": "pending"}, headers=headers)
         (item,) = (await reply.json())["items"]
-        assert (item["approval_id"], item["title"], item["votes"]) == (GATE, "Go on?", [])
+        assert (item["approval_id"], item["title"], item["missing"]) == (GATE, "Go on?", 1)
         reply = await client.get(f"/api/approvals/{GATE[:6]}", headers=headers)
-        assert (await reply.json()) == item
+        shown = await reply.json()
+        assert {name: shown[name] for name in item} == item
         reply = await client.get(f"/api/runs/{item['run_id']}", headers=headers)
         assert [one["approval_id"] for one in (await reply.json())["approvals"]] == [GATE]
         reply = await client.get("/api/approvals/nobody", headers=headers)
@@ -73,7 +75,9 @@ async def test_a_decision_is_cast_as_the_caller(decision: str, status: str):
             choice=vote.choice, user=vote.user, roles=vote.roles, reason=vote.reason
         )
         settled = (
-            approval.ApprovalGranted(by=(vote.user,), reason=vote.reason)
+            approval.ApprovalGranted(
+                by=(vote.user,), reason=vote.reason, granted_us=6, expires_us=60
+            )
             if vote.choice is approval.Choice.APPROVE
             else approval.ApprovalRejected(by=(vote.user,), reason=vote.reason)
         )
@@ -357,19 +361,20 @@ async def test_a_token_is_shown_once_and_then_works():
     def issue(envelope: Envelope) -> list[Said]:
         command = trigger.IssueToken.model_validate(envelope.data)
         told = trigger.TokenIssued(
-            tenant=DEFAULT_TENANT, name=command.name, sha256=command.sha256, roles=command.roles
-        )
+            tenant=DEFAULT_TENANT, name=command.name, sha256=command.sha256,
+            roles=command.roles, groups=command.groups,
+        )  # fmt: skip
         return [(CATALOG_PARTITION, token_id(DEFAULT_TENANT, command.name), told)]
 
     world.scripts[trigger.IssueToken.TYPE] = issue
     async with serving(world) as client:
-        body = {"name": "ci", "roles": ["operator"]}
+        body = {"name": "ci", "roles": ["operator"], "groups": ["release"]}
         reply = await client.post("/api/tokens", json=body, headers=headers)
         made = await reply.json()
         assert (reply.status, made["roles"]) == (201, ["operator"])
         given = {"Authorization": f"Bearer {made['token']}"}
         shown = await (await client.get("/api/status", headers=given)).json()
-        assert shown["caller"] == {"name": "ci", "roles": ["operator"], "tenant": DEFAULT_TENANT}
+        assert (shown["caller"]["name"], shown["caller"]["groups"]) == ("ci", ["release"])
         assert made["token"] not in world.sent[0][1].encode().decode()
         reply = await client.post("/api/tokens", json=body, headers=headers)
         again = await reply.json()

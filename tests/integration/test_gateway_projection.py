@@ -21,7 +21,7 @@ from penstock_runtime.telemetry.metrics import PROJECTION_LAG
 from penstock_testkit.fakes.clock import turns
 from penstock_webhook_gateway.app import checks
 from penstock_webhook_gateway.projection import LEASE_S, RENEW_S, SOURCES, Projection
-from tests.integration.gateway_world import RUNS, World, serving
+from tests.integration.gateway_world import NOTHING, RUNS, World, serving
 
 NOBODY = derive("run", "nobody")
 
@@ -43,7 +43,9 @@ async def test_events_are_applied_once_and_never_in_front_of_a_gap():
     run_ = world.start_run()
     gate = world.published(
         RUNS, run_,
-        run.GateOpened(node="ask", attempt=1, approval_id=run_, opened_us=1, expires_us=2),
+        run.GateOpened(
+            node="ask", attempt=1, approval_id=run_, binding=NOTHING, opened_us=1, expires_us=2
+        ),
     )  # fmt: skip
     end = world.published(RUNS, run_, run.RunCancelled(by="x", ended_us=3))
     async with asyncio.timeout(5):

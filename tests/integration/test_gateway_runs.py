@@ -17,6 +17,7 @@ from penstock_contracts.task.v1 import LOG_TYPE, LogLines
 from penstock_contracts.values import DEFAULT_TENANT
 from penstock_webhook_gateway.http.live import STREAMS, Streams
 from tests.integration.gateway_world import (
+    NOTHING,
     QUICK,
     RUNS,
     STARTED_US,
@@ -194,7 +195,9 @@ async def test_no_event_is_shown_twice_or_in_front_of_a_gap():
     run_ = world.start_run()
     gate = world.published(
         RUNS, run_,
-        run.GateOpened(node="ask", attempt=1, approval_id=run_, opened_us=1, expires_us=2),
+        run.GateOpened(
+            node="ask", attempt=1, approval_id=run_, binding=NOTHING, opened_us=1, expires_us=2
+        ),
     )  # fmt: skip
     end = world.published(RUNS, run_, run.RunCancelled(by="x", ended_us=3))
     for message in (end, gate, gate, end):  # a unit whose first part was lost and sent again

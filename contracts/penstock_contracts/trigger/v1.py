@@ -79,12 +79,13 @@ class StartConfirmed(Wire):
 
 
 class IssueToken(Wire):
-    """Store an API token's hash; the same hash and roles again change nothing."""
+    """Store an API token's hash; the same hash, roles and groups again change nothing."""
 
     TYPE: ClassVar[str] = "token.issue_token.v1"
     name: str = Field(min_length=1, max_length=63)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     roles: tuple[str, ...]
+    groups: tuple[str, ...] = ()
 
 
 class RevokeToken(Wire):
@@ -102,6 +103,7 @@ class TokenIssued(Wire):
     name: str
     sha256: str
     roles: tuple[str, ...]
+    groups: tuple[str, ...] = ()
 
 
 class TokenRevoked(Wire):

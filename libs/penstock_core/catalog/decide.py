@@ -109,9 +109,13 @@ def _refused(problems: tuple[workflow.Problem, ...]) -> Rejection:
 
 
 def _issue(state: EntryState, command: trigger.IssueToken, context: Context) -> Outcome:
-    if state.in_use and state.digest == token_mark(command.sha256, command.roles):
+    if state.in_use and state.digest == token_mark(command.sha256, command.roles, command.groups):
         return Decision((trigger.TokenUnchanged(name=command.name),))
     issued = trigger.TokenIssued(
-        tenant=context.tenant, name=command.name, sha256=command.sha256, roles=command.roles
+        tenant=context.tenant,
+        name=command.name,
+        sha256=command.sha256,
+        roles=command.roles,
+        groups=command.groups,
     )
     return Decision((issued,))

@@ -49,7 +49,7 @@ def _changed(state: EntryState, event: Wire) -> EntryState:
         case workflow.WorkflowApplied():
             return replace(state, kind="workflow", tenant=event.tenant, digest=event.digest)
         case trigger.TokenIssued():
-            mark = token_mark(event.sha256, event.roles)
+            mark = token_mark(event.sha256, event.roles, event.groups)
             return replace(state, kind="token", tenant=event.tenant, digest=mark)
         case trigger.TriggerMatched():
             return _matched(state, event)
@@ -75,6 +75,6 @@ def _matched(state: EntryState, event: trigger.TriggerMatched) -> EntryState:
     )
 
 
-def token_mark(sha256: str, roles: tuple[str, ...]) -> str:
-    """Give what makes a token the same token: its hash and its roles."""
-    return f"{sha256}:{','.join(sorted(roles))}"
+def token_mark(sha256: str, roles: tuple[str, ...], groups: tuple[str, ...]) -> str:
+    """Give what makes a token the same token: its hash, its roles and its groups."""
+    return f"{sha256}:{','.join(sorted(roles))}:{','.join(sorted(groups))}"

@@ -23,7 +23,8 @@ class EntryState:
 
     Attributes:
         kind: agent, workflow, token or trigger; '' before the first event.
-        digest: of the agent's manifest or the workflow's document; a token's hash and roles.
+        digest: of the agent's manifest or the workflow's document; a token's hash, roles and
+            groups.
         status: absent before the first event; what is removed may come into use again.
         waiting: a trigger's runs whose start is not confirmed yet.
         asked_us: when their start was asked for.

@@ -21,10 +21,25 @@ from pydantic.json_schema import models_json_schema
 from penstock_contracts.agent.v1 import AgentManifest
 from penstock_contracts.codes import Code
 from penstock_contracts.workflow.v1 import WorkflowDefinition
-from penstock_webhook_gateway.http import approvals, catalog, dead, live, runs, status, triggers
+from penstock_webhook_gateway.http import (
+    approvals,
+    catalog,
+    dead,
+    live,
+    runs,
+    status,
+    tokens,
+    triggers,
+)
 from penstock_webhook_gateway.http.access import ADMINISTER, DECIDE, OPERATE, READ, Role
 from penstock_webhook_gateway.http.alertmanager import AlertGroup
-from penstock_webhook_gateway.http.bodies import Cancellation, Decision, ManualTrigger, NewToken
+from penstock_webhook_gateway.http.bodies import (
+    Cancellation,
+    Decision,
+    ManualTrigger,
+    NewToken,
+    Settlement,
+)
 from penstock_webhook_gateway.http.problems import CONTENT_TYPE
 
 PAGE = "contracts/openapi/penstock.json"
@@ -77,6 +92,7 @@ ROUTES: dict[tuple[str, str], About] = {
     ("POST", "/api/runs/{run}/cancel"): About(
         OPERATE, Cancellation, problems=_COMMAND, optional=True
     ),
+    ("POST", "/api/runs/{run}/nodes/{node}/settle"): About(OPERATE, Settlement, problems=_COMMAND),
     ("GET", "/api/runs/{run}/events"): About(
         problems=(400, 404, 409), query=("after",), content=EVENT_STREAM
     ),
@@ -102,6 +118,7 @@ ROUTES: dict[tuple[str, str], About] = {
     ),
     ("POST", "/api/triggers/{path}"): About(OPERATE, object, (201, 202), _CREATE),
     ("POST", "/api/webhooks/alertmanager"): About(OPERATE, AlertGroup, (202,), _CREATE),
+    ("GET", "/api/tokens"): About(ADMINISTER),
     ("POST", "/api/tokens"): About(ADMINISTER, NewToken, (201,), _COMMAND),
     ("DELETE", "/api/tokens/{name}"): About(ADMINISTER, problems=(404, 422, 504)),
     ("GET", "/api/dead"): About(query=("status", "stream", *_PAGE_QUERY), problems=_LIST),
@@ -129,7 +146,7 @@ ANSWERS = {
 def routes() -> list[web.RouteDef]:
     """The gateway's routes, in their order."""
     found: list[web.RouteDef] = []
-    for module in (runs, live, approvals, catalog, triggers, dead):
+    for module in (runs, live, approvals, catalog, tokens, triggers, dead):
         found += module.routes()
     return [*found, *status.routes(lambda: {})]
 

@@ -16,6 +16,7 @@ from penstock_webhook_gateway.http import (
     live,
     runs,
     status,
+    tokens,
     triggers,
 )
 from penstock_webhook_gateway.http.context import DOORS, Doors
@@ -43,7 +44,7 @@ def application(
     def standing() -> JsonObject:
         return {"ready": projection.ready, "seen": dict(projection.seen)}
 
-    for module in (runs, live, approvals, catalog, triggers, dead):
+    for module in (runs, live, approvals, catalog, tokens, triggers, dead):
         app.add_routes(module.routes())
     app.add_routes(status.routes(standing))
     return app

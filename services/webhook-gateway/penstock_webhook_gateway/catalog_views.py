@@ -1,7 +1,6 @@
-"""Folding catalog, approval and parking events into rows."""
+"""Folding catalog and parking events into rows."""
 
 from penstock_contracts.agent import v1 as agent
-from penstock_contracts.approval import v1 as approval
 from penstock_contracts.partition import v1 as partition
 from penstock_contracts.records import ReadEvent
 from penstock_contracts.trigger import v1 as trigger
@@ -11,8 +10,6 @@ from penstock_core.workflow.plan import canonical_document
 from penstock_runtime.ports.projection import ViewRow
 from penstock_webhook_gateway.changes import Changes
 from penstock_webhook_gateway.kinds import View
-
-VOTES_SHOWN = 100
 
 
 async def apply_catalog(changes: Changes, event: ReadEvent, body: Wire) -> None:
@@ -37,10 +34,7 @@ async def apply_catalog(changes: Changes, event: ReadEvent, body: Wire) -> None:
             changes.drop(View.WORKFLOW, tenant, body.name)
         case trigger.TokenIssued():
             await _drop_token(changes, tenant, body.name)
-            shown = {"name": body.name, "roles": list(body.roles), "tenant": tenant}
-            changes.put(
-                ViewRow(View.TOKEN, SYSTEM_TENANT, body.sha256, f"{tenant}/{body.name}", body=shown)
-            )
+            changes.put(_token_row(event, body))
         case trigger.TokenRevoked():
             await _drop_token(changes, tenant, body.name)
         case trigger.TriggerMatched() | trigger.TriggerIgnored():
@@ -49,8 +43,28 @@ async def apply_catalog(changes: Changes, event: ReadEvent, body: Wire) -> None:
             pass
 
 
+def _token_row(event: ReadEvent, body: trigger.TokenIssued) -> ViewRow:
+    tenant = event.meta.tenant
+    shown: JsonObject = {
+        "name": body.name,
+        "roles": list(body.roles),
+        "groups": list(body.groups),
+        "tenant": tenant,
+        "issued_us": event.meta.time_us,
+    }
+    return ViewRow(
+        View.TOKEN, SYSTEM_TENANT, body.sha256, token_holder(tenant, body.name), group=tenant,
+        body=shown,
+    )  # fmt: skip
+
+
+def token_holder(tenant: str, name: str) -> str:
+    """Name the row under which a token's row is listed: a name has one token at a time."""
+    return f"{tenant}/{name}"
+
+
 async def _drop_token(changes: Changes, tenant: str, name: str) -> None:
-    for row in await changes.children(View.TOKEN, SYSTEM_TENANT, f"{tenant}/{name}"):
+    for row in await changes.children(View.TOKEN, SYSTEM_TENANT, token_holder(tenant, name)):
         changes.drop(View.TOKEN, SYSTEM_TENANT, row.id)
 
 
@@ -67,43 +81,6 @@ def _trigger_row(
         View.TRIGGER, event.meta.tenant, event.aggregate_id, sort_key=event.meta.time_us,
         body=shown,
     )  # fmt: skip
-
-
-async def apply_approval(changes: Changes, event: ReadEvent, body: Wire) -> None:
-    """Put the row of an approval."""
-    tenant, approval_id, at = event.meta.tenant, event.aggregate_id, event.meta.time_us
-    match body:
-        case approval.ApprovalRequested():
-            shown: JsonObject = {**body.to_data(), "status": "pending", "votes": []}
-            shown["expires_us"] = body.expires_us
-            changes.put(
-                ViewRow(
-                    View.APPROVAL, tenant, approval_id, body.run_id, body.requested_us,
-                    "pending", body.workflow, shown,
-                )
-            )  # fmt: skip
-        case approval.VoteCast():
-            row = await changes.get(View.APPROVAL, tenant, approval_id)
-            votes = row.body.get("votes") if row is not None else None
-            earlier = list(votes) if isinstance(votes, list) else []
-            vote: JsonObject = {**body.to_data(), "at_us": at}
-            kept = [*earlier, vote][-VOTES_SHOWN:]
-            await changes.amend(View.APPROVAL, tenant, approval_id, votes=kept)
-        case approval.ApprovalGranted() | approval.ApprovalRejected():
-            granted = isinstance(body, approval.ApprovalGranted)
-            await changes.amend(
-                View.APPROVAL, tenant, approval_id,
-                status="approved" if granted else "rejected",
-                decided_by=list(body.by), reason=body.reason, decided_us=at,
-            )  # fmt: skip
-        case approval.ApprovalExpired():
-            await changes.amend(View.APPROVAL, tenant, approval_id, status="expired", decided_us=at)
-        case approval.ApprovalWithdrawn():
-            await changes.amend(
-                View.APPROVAL, tenant, approval_id, status="withdrawn", decided_us=at
-            )
-        case _:
-            pass
 
 
 async def apply_parking(changes: Changes, event: ReadEvent, body: Wire) -> None:

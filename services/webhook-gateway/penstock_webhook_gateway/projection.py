@@ -21,7 +21,8 @@ from penstock_runtime.ports.inbox import Inbox, Received, Source
 from penstock_runtime.ports.ledger import PartitionRow, Witness
 from penstock_runtime.ports.projection import ProjectionCommit, ProjectionStore, ViewReader
 from penstock_runtime.telemetry.metrics import PROJECTED_NUMBER, PROJECTION_LAG, Metrics
-from penstock_webhook_gateway.catalog_views import apply_approval, apply_catalog, apply_parking
+from penstock_webhook_gateway.approval_views import apply_approval
+from penstock_webhook_gateway.catalog_views import apply_catalog, apply_parking
 from penstock_webhook_gateway.changes import Changes
 from penstock_webhook_gateway.run_views import NotYet, RunViews
 

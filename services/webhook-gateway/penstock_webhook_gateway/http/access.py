@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pydantic import JsonValue
+
 from penstock_contracts.values import DEFAULT_TENANT, SYSTEM_TENANT
 from penstock_runtime.ports.projection import ViewReader
 from penstock_webhook_gateway.http.problems import Problem
@@ -37,6 +39,7 @@ class Principal:
     name: str
     roles: tuple[str, ...]
     tenant: str = DEFAULT_TENANT
+    groups: tuple[str, ...] = ()
 
     @property
     def actor(self) -> str:
@@ -65,12 +68,17 @@ async def authenticate(headers: Mapping[str, str], reader: ViewReader) -> Princi
     row = await reader.get(View.TOKEN, SYSTEM_TENANT, digest)
     if row is None:
         raise _unauthorized("this token is not valid (any more)")
-    roles = row.body.get("roles")
     return Principal(
         name=str(row.body["name"]),
-        roles=tuple(str(role) for role in roles) if isinstance(roles, list) else (),
+        roles=texts(row.body.get("roles")),
         tenant=str(row.body["tenant"]),
+        groups=texts(row.body.get("groups")),
     )
+
+
+def texts(value: JsonValue) -> tuple[str, ...]:
+    """Read a list of texts of a row; none where there is no list."""
+    return tuple(str(item) for item in value) if isinstance(value, list) else ()
 
 
 def require(principal: Principal | None, allowed: frozenset[Role]) -> Principal:

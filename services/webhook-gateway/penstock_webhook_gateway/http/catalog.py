@@ -1,26 +1,17 @@
-"""Routes of agents, workflows and tokens."""
+"""Routes of agents and workflows."""
 
 import re
-import secrets
 
 from aiohttp import web
 
 from penstock_contracts import subjects
 from penstock_contracts.agent.v1 import AgentManifest, RegisterAgent, RemoveAgent
 from penstock_contracts.subjects import Stream
-from penstock_contracts.trigger.v1 import IssueToken, RevokeToken
 from penstock_contracts.values import NAME_PATTERN, JsonObject, Wire
 from penstock_contracts.workflow.v1 import ApplyWorkflow, RemoveWorkflow
 from penstock_core.workflow.validation import validate
 from penstock_runtime.ports.projection import ViewRow
-from penstock_webhook_gateway.http.access import (
-    ADMINISTER,
-    OPERATE,
-    READ,
-    Principal,
-    token_hash,
-)
-from penstock_webhook_gateway.http.bodies import NewToken
+from penstock_webhook_gateway.http.access import OPERATE, READ, Principal
 from penstock_webhook_gateway.http.context import (
     caller,
     doors,
@@ -52,8 +43,6 @@ def routes() -> list[web.RouteDef]:
         web.get("/api/workflows/{name}", show_workflow),
         web.put("/api/workflows/{name}", put_workflow),
         web.delete("/api/workflows/{name}", remove_workflow),
-        web.post("/api/tokens", issue_token),
-        web.delete("/api/tokens/{name}", revoke_token),
     ]
 
 
@@ -72,9 +61,14 @@ async def _all(request: web.Request, kind: View) -> list[JsonObject]:
     return [{"name": row.id, **row.body} for row in sorted(rows, key=lambda row: row.id)]
 
 
-async def _to_catalog(
+async def to_catalog(
     request: web.Request, who: Principal, kind: str, name: str, command: Wire
 ) -> Applied:
+    """Publish a command to the catalog and await its outcome.
+
+    Raises:
+        Problem: the name is none, or the catalog refuses.
+    """
     verb = command.__class__.__dict__["TYPE"].split(".")[1]
     if _NAME.fullmatch(name) is None:
         detail = "name: lower case letters, digits, - and _, at most 63 characters"
@@ -103,7 +97,7 @@ async def put_agent(request: web.Request) -> web.Response:
     manifest = model(AgentManifest, await read_object(request, DOCUMENT_BYTES_MAX))
     _same_name(request, manifest.name)
     command = RegisterAgent(manifest=manifest)
-    _, told = await _to_catalog(request, who, "agent", manifest.name, command)
+    _, told = await to_catalog(request, who, "agent", manifest.name, command)
     data = told.to_data()
     return reply({"name": manifest.name, "digest": data["digest"], "changed": "manifest" in data})
 
@@ -118,7 +112,7 @@ def _same_name(request: web.Request, name: str) -> None:
 async def remove_agent(request: web.Request) -> web.Response:
     """Take an agent out of use."""
     who, name = caller(request, OPERATE), request.match_info["name"]
-    await _to_catalog(request, who, "agent", name, model(RemoveAgent, {"name": name}))
+    await to_catalog(request, who, "agent", name, model(RemoveAgent, {"name": name}))
     return reply({"name": name, "removed": True})
 
 
@@ -145,7 +139,7 @@ async def put_workflow(request: web.Request) -> web.Response:
         raise Problem(422, "invalid_definition", "name: a workflow needs a name")
     _same_name(request, name)
     command = ApplyWorkflow(document=document)
-    _, told = await _to_catalog(request, who, "workflow", name, command)
+    _, told = await to_catalog(request, who, "workflow", name, command)
     data = told.to_data()
     return reply({"name": name, "digest": data["digest"], "changed": "document" in data})
 
@@ -163,26 +157,5 @@ async def validate_workflow(request: web.Request) -> web.Response:
 async def remove_workflow(request: web.Request) -> web.Response:
     """Take a workflow out of use."""
     who, name = caller(request, OPERATE), request.match_info["name"]
-    await _to_catalog(request, who, "workflow", name, model(RemoveWorkflow, {"name": name}))
+    await to_catalog(request, who, "workflow", name, model(RemoveWorkflow, {"name": name}))
     return reply({"name": name, "removed": True})
-
-
-# --- tokens -------------------------------------------------------------------------------------
-
-
-async def issue_token(request: web.Request) -> web.Response:
-    """Make a token; it is shown once and stored as its hash."""
-    who = caller(request, ADMINISTER)
-    new = model(NewToken, await read_object(request))
-    token = f"pst_{secrets.token_urlsafe(32)}"
-    roles = tuple(role.value for role in new.roles)
-    command = IssueToken(name=new.name, sha256=token_hash(token), roles=roles)
-    await _to_catalog(request, who, "token", new.name, command)
-    return reply({"name": new.name, "roles": roles, "token": token}, 201)
-
-
-async def revoke_token(request: web.Request) -> web.Response:
-    """Make a token worthless."""
-    who, name = caller(request, ADMINISTER), request.match_info["name"]
-    await _to_catalog(request, who, "token", name, RevokeToken(name=name))
-    return reply({"name": name, "revoked": True})

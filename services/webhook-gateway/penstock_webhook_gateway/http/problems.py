@@ -28,6 +28,12 @@ STATUS_OF: Mapping[str, int] = {
     Code.FROZEN: 409,
     Code.NOT_ALLOWED: 403,
     Code.REASON_REQUIRED: 422,
+    Code.ALREADY_VOTED: 409,
+    Code.SELF_APPROVAL: 403,
+    Code.INVALID_ANSWERS: 422,
+    Code.NOT_PROPOSED: 409,
+    Code.NO_PUSH_BACK: 409,
+    Code.NOT_UNKNOWN: 409,
     Code.TOO_LARGE: 413,
 }
 _TITLES = {
@@ -58,14 +64,19 @@ class Problem(Exception):
         *,
         problems: Sequence[Mapping[str, object]] = (),
         headers: Mapping[str, str] | None = None,
+        more: Mapping[str, object] | None = None,
     ) -> None:
-        """Refuse with an HTTP status, a stable code and a sentence that says how to mend it."""
+        """Refuse with an HTTP status, a stable code and a sentence that says how to mend it.
+
+        What programs need beside these (RFC 9457: extension members) goes into `more`.
+        """
         super().__init__(detail)
         self.status = status
         self.code = code
         self.detail = detail
         self.problems = problems
         self.headers = headers or {}
+        self.more = more or {}
 
 
 def refused(code: str, detail: str, problems: Sequence[Mapping[str, object]] = ()) -> Problem:
@@ -76,6 +87,7 @@ def refused(code: str, detail: str, problems: Sequence[Mapping[str, object]] = (
 def response(problem: Problem, instance: str) -> web.Response:
     """Render a problem."""
     body: dict[str, object] = {
+        **problem.more,
         "type": f"urn:penstock:problem:{problem.code}",
         "title": _TITLES.get(problem.status, "Refused"),
         "status": problem.status,

@@ -1,17 +1,20 @@
-"""Routes of runs: list, show, cancel."""
+"""Routes of runs: list, show, cancel, settle."""
+
+from collections.abc import Mapping
 
 from aiohttp import web
 from pydantic import JsonValue
 
 from penstock_contracts import subjects
-from penstock_contracts.run.v1 import CancelRun
+from penstock_contracts.run.v1 import CancelRun, SettleOutcome
 from penstock_contracts.subjects import Stream
 from penstock_contracts.values import JsonObject
 from penstock_contracts.workflow.v1 import WorkflowDefinition
 from penstock_core.run.snapshot import document_hash
 from penstock_runtime.ports.projection import ViewRow
 from penstock_webhook_gateway.http.access import OPERATE, READ
-from penstock_webhook_gateway.http.bodies import Cancellation
+from penstock_webhook_gateway.http.approval_shapes import summary as approval_summary
+from penstock_webhook_gateway.http.bodies import Cancellation, Settlement
 from penstock_webhook_gateway.http.context import (
     caller,
     doors,
@@ -22,7 +25,8 @@ from penstock_webhook_gateway.http.context import (
 )
 from penstock_webhook_gateway.http.paging import page_of
 from penstock_webhook_gateway.http.problems import Problem
-from penstock_webhook_gateway.kinds import View
+from penstock_webhook_gateway.kinds import View, node_row_id
+from penstock_webhook_gateway.standing import voters_of
 
 PREFIX_MIN = 4  # characters of an id that may stand for the whole
 _SUMMARY = (
@@ -36,6 +40,7 @@ def routes() -> list[web.RouteDef]:
         web.get("/api/runs", list_runs),
         web.get("/api/runs/{run}", show_run),
         web.post("/api/runs/{run}/cancel", cancel_run),
+        web.post("/api/runs/{run}/nodes/{node}/settle", settle_outcome),
     ]
 
 
@@ -76,7 +81,7 @@ async def find(request: web.Request, kind: View, tenant: str, wanted: str, code:
 
 
 async def show_run(request: web.Request) -> web.Response:
-    """Show a run: header, nodes, graph, approvals, and the hash of its state."""
+    """Show a run: header, nodes, plans, graph, approvals, push backs, and the state's hash."""
     who = caller(request, READ)
     row = await find_run(request, who.tenant)
     reader = doors(request).reader
@@ -85,10 +90,14 @@ async def show_run(request: web.Request) -> web.Response:
         node.id[prefix:]: node.body for node in await reader.children(View.NODE, who.tenant, row.id)
     }
     approvals = await reader.children(View.APPROVAL, who.tenant, row.id)
+    voters = await voters_of(reader, who.tenant, approvals)
+    now_us = doors(request).clock.now_us()
     shown: dict[str, object] = {
         "run": row.body,
         "nodes": nodes,
-        "approvals": [{"approval_id": item.id, **item.body} for item in approvals],
+        "approvals": [approval_summary(item, voters, now_us).shown() for item in approvals],
+        "plans": _plans(nodes),
+        "pushed_back": [_pushed_back(item) for item in approvals if item.state == "pushed_back"],
         "state_hash": document_hash(row.body, nodes),
     }
     definition = await reader.get(
@@ -97,6 +106,24 @@ async def show_run(request: web.Request) -> web.Response:
     if definition is not None:
         shown.update(_graph(definition.body))
     return reply(shown)
+
+
+def _plans(nodes: Mapping[str, JsonObject]) -> dict[str, JsonValue]:
+    """Give summary and digest of each plan that stands."""
+    found: dict[str, JsonValue] = {}
+    for name, node in nodes.items():
+        plan, binding = node.get("plan"), node.get("binding")
+        if isinstance(plan, dict):
+            digest = binding.get("digest") if isinstance(binding, dict) else None
+            found[name] = {"summary": plan.get("summary", ""), "digest": digest}
+    return found
+
+
+def _pushed_back(row: ViewRow) -> JsonObject:
+    """Give one push back: which gate, to which node, by whom, with what feedback."""
+    given = {name: row.body.get(name) for name in ("node", "attempt", "to", "decided_us")}
+    by, feedback = row.body.get("decided_by"), row.body.get("reason")
+    return {"approval_id": row.id, **given, "by": by, "feedback": feedback}
 
 
 def _graph(document: JsonObject) -> dict[str, JsonValue]:
@@ -119,3 +146,33 @@ async def cancel_run(request: web.Request) -> web.Response:
     await outcome_of(request, who, subject, Stream.RUNS, row.id, command)
     after = await doors(request).reader.get(View.RUN, who.tenant, row.id)
     return reply(summary(after or row))
+
+
+async def settle_outcome(request: web.Request) -> web.Response:
+    """Say whether the effect of a node happened whose outcome is unknown; the run goes on."""
+    who = caller(request, OPERATE)
+    row = await find_run(request, who.tenant)
+    said = model(Settlement, await read_object(request))
+    node = await _node(request, who.tenant, row.id)
+    attempt = node.body.get("attempt")
+    command = SettleOutcome(
+        run_id=row.id,
+        node=request.match_info["node"],
+        attempt=said.attempt or (attempt if isinstance(attempt, int) else 0),
+        happened=said.happened,
+        reason=said.reason,
+        output=said.output,
+    )
+    subject = subjects.run(who.tenant, str(row.body["partition"]), row.id, "settle_outcome")
+    await outcome_of(request, who, subject, Stream.RUNS, row.id, command)
+    after = await doors(request).reader.get(View.RUN, who.tenant, row.id)
+    settled = await _node(request, who.tenant, row.id)
+    return reply({**summary(after or row), "node": command.node, "state": settled.body})
+
+
+async def _node(request: web.Request, tenant: str, run_id: str) -> ViewRow:
+    name = request.match_info["node"]
+    row = await doors(request).reader.get(View.NODE, tenant, node_row_id(run_id, name))
+    if row is None:
+        raise Problem(404, "not_found", f"the run has no node {name!r}")
+    return row

@@ -19,7 +19,12 @@ def routes(projection: Callable[[], JsonObject]) -> list[web.RouteDef]:
         return reply(
             {
                 "version": version("penstock"),
-                "caller": {"name": who.name, "roles": list(who.roles), "tenant": who.tenant},
+                "caller": {
+                    "name": who.name,
+                    "roles": list(who.roles),
+                    "groups": list(who.groups),
+                    "tenant": who.tenant,
+                },
                 "projection": projection(),
             }
         )
