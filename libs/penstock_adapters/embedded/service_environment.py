@@ -28,19 +28,23 @@ class ServiceKind:
         user: its user on the bus.
         database: its own database, or None.
         task_secret: True for the one that signs tasks.
+        signs_grants: True for the one that holds the private key of grants.
+        checks_grants: True for the one that executes what was approved.
         api: True for the one that serves people and bootstraps the administrator's token.
     """
 
     user: BusUser
     database: str | None = None
     task_secret: bool = False
+    signs_grants: bool = False
+    checks_grants: bool = False
     api: bool = False
 
 
 KINDS: Final[Mapping[str, ServiceKind]] = {
     "scheduler": ServiceKind(BusUser.SCHEDULER, "penstock_scheduler", task_secret=True),
-    "executor": ServiceKind(BusUser.EXECUTOR),
-    "approval": ServiceKind(BusUser.APPROVAL, "penstock_approval"),
+    "executor": ServiceKind(BusUser.EXECUTOR, checks_grants=True),
+    "approval": ServiceKind(BusUser.APPROVAL, "penstock_approval", signs_grants=True),
     "webhook-gateway": ServiceKind(BusUser.GATEWAY, "penstock_gateway", api=True),
 }
 
@@ -72,6 +76,8 @@ class ServiceAccess:
         postgres_url: URL of the service role, or None.
         postgres_owner_url: URL of the role that migrates, or None.
         task_secret: key of the task codes, or None.
+        grant_key_file: file with the private key of grants, or None.
+        grant_keys: public keys that grants are checked with, or None.
         admin_token_file: file with the bootstrap token, or None.
     """
 
@@ -83,6 +89,8 @@ class ServiceAccess:
     postgres_url: str | None = None
     postgres_owner_url: str | None = None
     task_secret: str | None = None
+    grant_key_file: str | None = None
+    grant_keys: str | None = None
     admin_token_file: str | None = None
 
 
@@ -96,6 +104,9 @@ def environment(access: ServiceAccess, inherited: Mapping[str, str]) -> dict[str
         "PENSTOCK_POSTGRES_URL": access.postgres_url,
         "PENSTOCK_POSTGRES_OWNER_URL": access.postgres_owner_url,
         "PENSTOCK_TASK_SECRET": access.task_secret,
+        "PENSTOCK_GRANT_KEY": None,
+        "PENSTOCK_GRANT_KEY_FILE": access.grant_key_file,
+        "PENSTOCK_GRANT_KEYS": access.grant_keys,
         "PENSTOCK_ADMIN_TOKEN_FILE": access.admin_token_file,
         "PENSTOCK_TOKEN": None,  # a caller's own token is no service's business
         "PENSTOCK_INSTANCE": access.instance,

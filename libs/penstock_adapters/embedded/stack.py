@@ -25,6 +25,7 @@ from penstock_adapters.embedded.credentials import (
     write_once,
 )
 from penstock_adapters.embedded.faults import EmbeddedError, StartFailedError
+from penstock_adapters.embedded.grant_key import ensure_grant_key
 from penstock_adapters.embedded.home import FolderLock, StateFolder
 from penstock_adapters.embedded.nats_server import NAME as NATS
 from penstock_adapters.embedded.nats_server import BusLogin, NatsServer
@@ -53,6 +54,7 @@ from penstock_adapters.embedded.status import StatusBook
 from penstock_adapters.embedded.supervisor import ChildEvent, Supervisor, end_leftovers
 from penstock_contracts.permissions import BusUser, inbox_prefix
 from penstock_contracts.values import DEFAULT_TENANT
+from penstock_runtime.grants import written
 
 NATS_URL_VARIABLE: Final = "PENSTOCK_NATS_URL"
 POSTGRES_URL_VARIABLE: Final = "PENSTOCK_POSTGRES_URL"
@@ -125,6 +127,7 @@ class EmbeddedStack:
         self._lock: FolderLock | None = None
         self._status: StatusBook | None = None
         self._endpoints: Endpoints | None = None
+        self._grant_keys: str = ""
 
     @property
     def endpoints(self) -> Endpoints:
@@ -175,6 +178,7 @@ class EmbeddedStack:
         secrets = SecretBook(self.folder.credentials / "secrets.json")
         secrets.ensure([ADMIN_TOKEN])
         secrets.ensure_hex(TASK_SECRET)
+        self._grant_keys = written(ensure_grant_key(self.folder.grant_key))
         ports, database, logins = await self._start_on_free_ports(secrets)
         await asyncio.to_thread(database.create_roles, secrets)
         self._endpoints = self._describe(secrets, ports, database, logins)
@@ -245,6 +249,8 @@ class EmbeddedStack:
             postgres_url=urls[service_of(kind.database)] if kind.database else None,
             postgres_owner_url=urls[owner_of(kind.database)] if kind.database else None,
             task_secret=secrets[TASK_SECRET] if kind.task_secret else None,
+            grant_key_file=str(self.folder.grant_key) if kind.signs_grants else None,
+            grant_keys=self._grant_keys if kind.checks_grants else None,
             admin_token_file=str(self.folder.admin_token) if kind.api else None,
         )
         inherited = {**self._environ, "PENSTOCK_HOME": str(self.folder.root)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterable
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -13,16 +12,14 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from penstock_contracts.grant.v1 import Grant, SignedGrant
 from penstock_runtime.faults import PenstockFault
 from penstock_runtime.grants import (
-    KEY_BYTES,
     key_of,
     payload_of,
     read_payload,
+    read_seed,
     read_signature,
     signed_bytes,
 )
 from penstock_runtime.ports.signing import GrantKey, GrantRefused
-
-_PEM = "-----BEGIN"
 
 
 class KeyFault(PenstockFault):
@@ -96,15 +93,12 @@ def open_signer(text: str) -> Ed25519Signer:
     Raises:
         KeyFault: it is neither, or a key of another kind.
     """
-    text = text.strip()
-    if text.startswith(_PEM):
-        return Ed25519Signer(_from_pem(text))
     try:
-        seed = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise KeyFault("the grant key is neither base64 nor PEM") from None
-    if len(seed) != KEY_BYTES:
-        raise KeyFault(f"the grant key has {len(seed)} bytes; an Ed25519 seed has {KEY_BYTES}")
+        seed = read_seed(text)
+    except ValueError as error:
+        raise KeyFault(f"the grant key {error}") from None
+    if seed is None:
+        return Ed25519Signer(_from_pem(text.strip()))
     return Ed25519Signer(Ed25519PrivateKey.from_private_bytes(seed))
 
 

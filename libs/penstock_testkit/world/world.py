@@ -16,6 +16,7 @@ from penstock_adapters.memory.inbox import MemoryInbox
 from penstock_adapters.memory.projection import MemoryProjection
 from penstock_adapters.memory.publisher import MemoryPublisher
 from penstock_adapters.memory.relay import MemoryRelayLog
+from penstock_adapters.memory.signing import MemorySigner
 from penstock_adapters.memory.streams import MemoryServer
 from penstock_approval.app import host as approval_host
 from penstock_contracts import subjects
@@ -171,7 +172,8 @@ class World:
     def start_approval(self, name: str = "approval-1") -> Instance:
         """Start an approval service."""
         gate = Gate()
-        owned = approval_host(name, partial(self._parts, self.approvals, gate), self.prepare)
+        parts = partial(self._parts, self.approvals, gate)
+        owned = approval_host(name, parts, self.prepare, MemorySigner(SECRET))
         return self._started(Instance(name, gate, (owned,)))
 
     def _started(self, instance: Instance) -> Instance:

@@ -8,6 +8,7 @@ from penstock_runtime.dispatch import Renderer
 from penstock_runtime.host import PartitionHost
 from penstock_runtime.owner import Parts
 from penstock_runtime.ports.inbox import Source
+from penstock_runtime.ports.signing import GrantSigner
 
 SERVICE_ACTOR = "service:approval"
 
@@ -16,9 +17,10 @@ def host(
     instance: str,
     parts: Callable[[Sequence[Source], Renderer], Parts],
     prepare: Callable[[], Awaitable[None]],
+    signer: GrantSigner,
 ) -> PartitionHost:
-    """Give the host of the one approval partition."""
-    renderer = Renderer(f"penstock/{APPROVAL_PARTITION}", SERVICE_ACTOR, None)
+    """Give the host of the one approval partition; its approvals are signed by `signer`."""
+    renderer = Renderer(f"penstock/{APPROVAL_PARTITION}", SERVICE_ACTOR, signer=signer)
     return PartitionHost(
         APPROVAL_PARTITION, instance, ApprovalDomain(), lambda: parts(SOURCES, renderer), prepare
     )

@@ -1,16 +1,21 @@
 """Opens the approval service's real adapters and serves until told to stop."""
 
 import asyncio
+import logging
 from functools import partial
 
 from penstock_adapters.owning import bus_settings, migrate_store, open_owner
 from penstock_adapters.postgres.migrate import Schema
+from penstock_adapters.signing import open_signer
 from penstock_adapters.system.ops import OpsServer
 from penstock_adapters.system.process import serve
 from penstock_approval.app import host
 from penstock_approval.settings import ApprovalSettings
 from penstock_contracts.permissions import OWNED_STREAMS, BusUser
+from penstock_runtime.grants import written
 from penstock_runtime.owning import own_until, ready_probe
+
+log = logging.getLogger(__name__)
 
 SERVICE = "approval"
 
@@ -21,11 +26,18 @@ def main() -> int:
 
 
 async def run(settings: ApprovalSettings, stop: asyncio.Event) -> None:
-    """Own all approvals until `stop` is set."""
+    """Own all approvals until `stop` is set.
+
+    Raises:
+        KeyFault: the key that grants are to be signed with is none.
+    """
+    signer = open_signer(settings.grant_key.get_secret_value())
+    log.info("grants are signed", extra={"key": written(signer.key)})
     await asyncio.to_thread(migrate_store, settings, Schema.LEDGER)
     streams = OWNED_STREAMS[BusUser.APPROVAL]
     async with open_owner(bus_settings(settings, settings.name), settings, streams) as adapters:
-        owned = (host(settings.name, partial(adapters.parts, run_partitions=1), adapters.prepare),)
+        parts = partial(adapters.parts, run_partitions=1)
+        owned = (host(settings.name, parts, adapters.prepare, signer),)
         probe = ready_probe(owned, lambda: adapters.connection.is_connected)
         async with OpsServer(settings.ops_host, settings.ops_port, probe, adapters.metrics):
             await own_until(stop, owned, adapters.connection.wait_closed)

@@ -8,7 +8,9 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from penstock_contracts.values import Name
+from penstock_runtime.grants import read_keys
 from penstock_runtime.ports.sandbox import EgressRule
+from penstock_runtime.ports.signing import GrantKey
 from penstock_runtime.settings import NatsSettings, ServiceSettings
 
 TASKS_PER_CORE = 2
@@ -45,8 +47,14 @@ def _rule(text: str) -> EgressRule:
     return EgressRule(host.removeprefix("[").removesuffix("]"), int(port))
 
 
+def _keys(value: object) -> object:
+    """Read `id:base64,id:base64`."""
+    return read_keys(value) if isinstance(value, str) else value
+
+
 PathList = Annotated[tuple[Path, ...], BeforeValidator(_paths)]
 RuleList = Annotated[tuple[EgressRule, ...], BeforeValidator(_rules)]
+KeyList = Annotated[tuple[GrantKey, ...], BeforeValidator(_keys)]
 
 
 class ExecutorSettings(NatsSettings, ServiceSettings):
@@ -80,6 +88,12 @@ class ExecutorSettings(NatsSettings, ServiceSettings):
     egress_allow: RuleList = Field(
         default=(),
         description="`host:port,host:port` that agents with `network: egress` may reach",
+    )
+    grant_keys: KeyList = Field(
+        default=(),
+        description="public keys of the approval service, `<key id>:<base64>` separated by "
+        "commas, as it logs its own at its start; without them no task that a person has to "
+        "allow is executed",
     )
     secrets_dir: Path | None = Field(
         default=None,
