@@ -32,7 +32,7 @@ from penstock_testkit.servers import RealServers
 
 pytestmark = pytest.mark.real
 
-NOOP, NOOP_ONCE = builtin_manifests()
+NOOP, NOOP_ONCE, _ = builtin_manifests()
 RUN = run_id("default", "hello", "t1")
 ALL = (Stream.RUNS, Stream.TASKS, Stream.LOGS, Stream.DEAD)
 WAIT_S = 20.0

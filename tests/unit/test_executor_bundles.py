@@ -173,11 +173,16 @@ async def test_built_in_agents_are_found_by_name() -> None:
     assert noop is not None
     assert noop.manifest.repeats
     assert noop.digest == manifest_digest(noop.manifest)
-    assert set((await bundles.discover()).bundles) == {"noop", "noop-once"}
+    assert set((await bundles.discover()).bundles) == {
+        "noop",
+        "noop-once",
+        "noop-planner",
+    }
 
 
-def test_of_the_built_in_agents_one_is_once() -> None:
-    assert [manifest.repeats for manifest in builtin_manifests()] == [True, False]
+def test_of_the_built_in_agents_one_repeats_and_one_plans() -> None:
+    assert [manifest.repeats for manifest in builtin_manifests()] == [True, False, False]
+    assert [manifest.plans for manifest in builtin_manifests()] == [False, False, True]
     assert all(isinstance(manifest, AgentManifest) for manifest in builtin_manifests())
 
 

@@ -34,11 +34,16 @@ class Workspace(Wire):
 
     `git`: the folder is a git repository, and the program works on a private clone of it. Nothing
     it does there reaches the repository but the commit of an approved plan.
+
+    Attributes:
+        ref: of `git`: the input that names the branch to work on; without one, or where it is
+            empty, the branch that the repository's HEAD names.
     """
 
     input: str
     mode: Literal["ro", "rw", "git"] = "ro"
     optional: bool = False
+    ref: str | None = None
 
 
 class AgentLimits(Wire):

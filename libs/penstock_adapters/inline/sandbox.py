@@ -4,6 +4,10 @@
 `sleep_ms` waits, `fail_times` makes the first so many attempts fail in a declared way, `crash`
 ends with that exit code, `lines` prints so many lines. The executor hands the attempt over in
 `PENSTOCK_ATTEMPT`.
+
+`noop-planner` proposes a plan whose effect is that `payload`, and applying gives the approved one
+back; `nothing: true` finds nothing to apply. What else its input asks for happens as it applies,
+or, with `phase: plan`, as it plans.
 """
 
 import time
@@ -13,6 +17,7 @@ from typing import Any, cast
 from pydantic_core import from_json, to_json
 
 from penstock_contracts.agent.v1 import AgentManifest, Effect, Risk
+from penstock_contracts.values import Phase
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.sandbox import (
     ExitReason,
@@ -23,15 +28,22 @@ from penstock_runtime.ports.sandbox import (
 )
 
 ENV_ATTEMPT = "PENSTOCK_ATTEMPT"
+ENV_PHASE = "PENSTOCK_PHASE"
+ENV_FEEDBACK = "PENSTOCK_FEEDBACK"
 NOOP = "noop"
 NOOP_ONCE = "noop-once"
+NOOP_PLANNER = "noop-planner"
 EXIT_DECLARED = 10
 MAX_SLEEP_MS = 600_000
 MAX_LINES = 100_000
+MAX_SUMMARY = 1_024
 
 _OBJECT = {"type": "object"}
 _DESCRIPTION = "Does nothing: gives `payload` back, after `sleep_ms` and `fail_times` failures."
+_PLANS = "Proposes to do nothing, and does it: gives `payload` back once a person allowed it."
 _EMPTY = b"{}"
+_BUILTIN = frozenset({NOOP, NOOP_ONCE, NOOP_PLANNER})
+_KNOBS = frozenset({"sleep_ms", "fail_times", "crash", "lines"})
 
 
 def builtin_manifests() -> tuple[AgentManifest, ...]:
@@ -45,7 +57,17 @@ def builtin_manifests() -> tuple[AgentManifest, ...]:
         output=dict(_OBJECT),
     )
     once = noop.model_copy(update={"name": NOOP_ONCE, "effect": Effect.ONCE, "risk": Risk.AUTO})
-    return noop, once
+    planner = AgentManifest(
+        name=NOOP_PLANNER,
+        version="1.0.0",
+        description=_PLANS,
+        risk=Risk.APPROVAL_REQUIRED,
+        effect=Effect.ONCE,
+        phases=(Phase.PLAN, Phase.APPLY),
+        input=dict(_OBJECT),
+        output=dict(_OBJECT),
+    )
+    return noop, once, planner
 
 
 class InlineSandbox:
@@ -67,16 +89,37 @@ class InlineSandbox:
 
     async def run(self, spec: SandboxSpec, on_log: Callable[[LogLine], None]) -> SandboxResult:
         """Run a built-in agent; any other cannot be started."""
-        if spec.command[0] not in (NOOP, NOOP_ONCE):
+        if spec.command[0] not in _BUILTIN:
             detail = f"{spec.command[0]} is not built in; the inline adapter runs nothing else"
             return _result(ExitReason.START_FAILED, None, None, detail)
-        asked = from_json(spec.input) if spec.input != _EMPTY else None
-        if not isinstance(asked, dict) or not asked:
-            return _result(ExitReason.EXITED, 0, _EMPTY)
+        given = from_json(spec.input) if spec.input != _EMPTY else None
+        asked = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
         try:
-            return await self._noop(cast("dict[str, Any]", asked), spec, on_log)
-        except (TypeError, ValueError):
+            if spec.command[0] == NOOP_PLANNER:
+                return await self._planner(asked, spec, on_log)
+            return await self._noop(asked, spec, on_log) if asked else _done(_EMPTY)
+        except (KeyError, TypeError, ValueError):
             return _declared("invalid_input", "a number was expected", retryable=False)
+
+    async def _planner(
+        self, asked: dict[str, Any], spec: SandboxSpec, on_log: Callable[[LogLine], None]
+    ) -> SandboxResult:
+        phase = spec.env.get(ENV_PHASE)
+        applies = phase == Phase.APPLY
+        task = asked["input"] if applies else asked
+        if phase == task.get("phase", Phase.APPLY):
+            knobs = {name: value for name, value in task.items() if name in _KNOBS}
+            result = await self._noop(knobs, spec, on_log) if knobs else _done(_EMPTY)
+            if result.exit_code != 0:
+                return result
+        if applies:
+            return _done(to_json(asked["plan"]["effect"]))
+        output = {"payload": task["payload"]} if "payload" in task else {}
+        if task.get("nothing"):
+            return _done(to_json({"output": output}))
+        summary = spec.env.get(ENV_FEEDBACK, "") or "nothing would be done"
+        plan = {"effect": output, "base": {"state": "any"}, "summary": summary[:MAX_SUMMARY]}
+        return _done(to_json({"plan": plan}))
 
     async def _noop(
         self, asked: dict[str, Any], spec: SandboxSpec, on_log: Callable[[LogLine], None]
@@ -96,10 +139,14 @@ class InlineSandbox:
         if "crash" in asked:
             return _result(ExitReason.EXITED, int(asked["crash"]), None, wall_s=wall_s)
         output = to_json({"payload": asked["payload"]}) if "payload" in asked else _EMPTY
-        return _result(ExitReason.EXITED, 0, output, wall_s=wall_s)
+        return _done(output, wall_s)
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+def _done(output: bytes, wall_s: float = 0.0) -> SandboxResult:
+    return _result(ExitReason.EXITED, 0, output, wall_s=wall_s)
 
 
 def _declared(code: str, message: str, *, retryable: bool) -> SandboxResult:

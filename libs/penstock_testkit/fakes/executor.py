@@ -10,19 +10,26 @@ from typing import Self
 
 from pydantic import JsonValue
 
+from penstock_adapters.memory.signing import MemorySigner, MemoryVerifier
 from penstock_contracts import subjects
 from penstock_contracts.agent.v1 import AgentManifest, Effect
+from penstock_contracts.approval.v1 import Proposal
 from penstock_contracts.envelope import Envelope
-from penstock_contracts.ids import idempotency_key, run_id, task_id
+from penstock_contracts.grant.v1 import Grant
+from penstock_contracts.ids import approval_id, idempotency_key, run_id, task_id
 from penstock_contracts.run.v1 import ReportResult
 from penstock_contracts.task.v1 import CLAIM_ANSWER_TYPE, TASK_TYPE, ClaimAnswer, TaskMessage
 from penstock_contracts.values import MICROSECONDS, JsonObject, Phase
+from penstock_core.binding import bind
 from penstock_core.workflow.plan import manifest_digest
 from penstock_executor.app import Executor, Options, Ports
+from penstock_executor.landing import Temporaries
 from penstock_executor.workspaces import Workspaces
 from penstock_runtime.bundles import Bundle, Bundles, Discovery
 from penstock_runtime.ports.clock import Clock
+from penstock_runtime.ports.repositories import Repositories
 from penstock_runtime.ports.sandbox import EgressRule, Sandbox
+from penstock_runtime.ports.signing import GrantVerifier
 from penstock_testkit.fakes.bus import (
     KeptControl,
     KeptHeartbeats,
@@ -32,6 +39,7 @@ from penstock_testkit.fakes.bus import (
 )
 from penstock_testkit.fakes.clock import START_US, ManualClock
 from penstock_testkit.fakes.measured import KeptMetrics
+from penstock_testkit.fakes.repositories import FolderTemporaries, KeptRepositories
 from penstock_testkit.fakes.sandbox import ScriptedSandbox
 
 TENANT = "default"
@@ -39,6 +47,9 @@ PARTITION = subjects.run_partition(0)
 POOL = "default"
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 RUN = run_id(TENANT, "hello", "trigger-1")
+NOWHERE = Path("/nowhere")
+_SECRET = b"of the approval service in tests"
+SIGNER, VERIFIER = MemorySigner(_SECRET), MemoryVerifier(_SECRET)
 MAX_TURNS = 2_000  # of the event loop until a condition must hold
 PROBE = AgentManifest(
     name="probe",
@@ -84,11 +95,16 @@ class FixedSecrets:
 
 @dataclass(frozen=True, slots=True)
 class Real:
-    """What is not a fake in a test of the real thing."""
+    """What is not a fake in a test of the real thing.
+
+    Attributes:
+        repositories: with their temporaries; None: fakes.
+    """
 
     sandbox: Sandbox
     bundles: Bundles
     clock: Clock
+    repositories: tuple[Repositories, Temporaries] | None = None
 
 
 class ExecutorWorld:
@@ -97,7 +113,7 @@ class ExecutorWorld:
     A test of the real thing may put in a sandbox, bundles and a clock by `real`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a test says only what it needs
         self,
         manifest: AgentManifest = PROBE,
         *,
@@ -106,6 +122,8 @@ class ExecutorWorld:
         egress: tuple[EgressRule, ...] = (),
         capacity: int = 4,
         grace_s: float = 5.0,
+        verifier: GrantVerifier | None = VERIFIER,
+        scratch: Path = NOWHERE,
         real: Real | None = None,
     ) -> None:
         self.manifest = manifest
@@ -114,10 +132,16 @@ class ExecutorWorld:
         self.publisher = KeptPublisher()
         self.control = KeptControl()
         self.sandbox = ScriptedSandbox()
-        self.bundles = FixedBundles([manifest], Path("/nowhere"))
+        self.bundles = FixedBundles([manifest], NOWHERE)
+        self.repositories = KeptRepositories()
+        self.temporaries = FolderTemporaries(scratch)
         self.heartbeats = KeptHeartbeats()
         self.metrics = KeptMetrics()
         self.stop = asyncio.Event()
+        repositories, temporaries = (real and real.repositories) or (
+            self.repositories,
+            self.temporaries,
+        )
         ports = Ports(
             queue=self.queue,
             publisher=self.publisher,
@@ -125,6 +149,9 @@ class ExecutorWorld:
             sandbox=real.sandbox if real else self.sandbox,
             bundles=real.bundles if real else self.bundles,
             secrets=FixedSecrets(secrets or {}),
+            verifier=verifier,
+            repositories=repositories,
+            temporaries=temporaries,
             heartbeats=self.heartbeats,
             clock=real.clock if real else self.clock,
             metrics=self.metrics,
@@ -163,11 +190,12 @@ class ExecutorWorld:
         assert self._running is not None
         await asyncio.wait_for(asyncio.shield(self._running), 5)
 
-    def task(self, node: str = "scan", **changes: object) -> TaskMessage:
+    def task(self, node: str = "scan", phase: Phase = Phase.RUN, **changes: object) -> TaskMessage:
         """Make a task for the manifest's agent."""
         attempt = 1
         task = TaskMessage(
-            task_id=task_id(RUN, node, attempt, Phase.RUN),
+            task_id=task_id(RUN, node, attempt, phase),
+            phase=phase,
             run_id=RUN,
             partition=PARTITION,
             workflow="hello",
@@ -182,6 +210,26 @@ class ExecutorWorld:
             input={},
         )
         return task.model_copy(update=changes)
+
+    def granted(self, task: TaskMessage, **changes: object) -> TaskMessage:
+        """Sign a grant of exactly this task, but for `changes` of the grant."""
+        proposal = Proposal(
+            agent=task.agent, agent_digest=task.agent_digest, input=task.input, plan=task.plan
+        )
+        grant = Grant(
+            tenant=TENANT,
+            run_id=task.run_id,
+            node=task.node,
+            attempt=task.attempt,
+            approval_id=approval_id(task.run_id, task.node, task.attempt),
+            binding=bind(proposal),
+            principals=("ada",),
+            granted_us=START_US,
+            expires_us=START_US + 3_600 * MICROSECONDS,
+            key_id=SIGNER.key_id,
+        )
+        signed = SIGNER.sign(grant.model_copy(update=changes))
+        return task.model_copy(update={"grant": signed})
 
     def item(self, task: TaskMessage) -> KeptItem:
         """Wrap a task as the queue would give it."""

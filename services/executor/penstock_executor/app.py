@@ -9,6 +9,8 @@ from typing import Any
 from penstock_contracts import subjects
 from penstock_executor.attempts import Attempts, Tools
 from penstock_executor.claims import Claims
+from penstock_executor.grants import Grants
+from penstock_executor.landing import Landings, Temporaries
 from penstock_executor.messages import Messages
 from penstock_executor.outbox import Outbox
 from penstock_executor.preparing import Preparer
@@ -21,8 +23,10 @@ from penstock_runtime.ports.bus import Publisher
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.health import Check
 from penstock_runtime.ports.heartbeat import Heartbeats
+from penstock_runtime.ports.repositories import Repositories
 from penstock_runtime.ports.sandbox import EgressRule, Sandbox
 from penstock_runtime.ports.secrets import Secrets
+from penstock_runtime.ports.signing import GrantVerifier
 from penstock_runtime.ports.work import ControlChannel, WorkItem, WorkQueue
 from penstock_runtime.telemetry.metrics import CAPACITY, TASKS_RUNNING, Metrics
 
@@ -37,7 +41,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Everything outside."""
+    """Everything outside.
+
+    Attributes:
+        verifier: None: no keys were given, and nothing that needs approval is executed.
+        temporaries: where repositories are cloned to.
+    """
 
     queue: WorkQueue
     publisher: Publisher
@@ -45,6 +54,9 @@ class Ports:
     sandbox: Sandbox
     bundles: Bundles
     secrets: Secrets
+    verifier: GrantVerifier | None
+    repositories: Repositories
+    temporaries: Temporaries
     heartbeats: Heartbeats
     clock: Clock
     metrics: Metrics
@@ -83,11 +95,13 @@ class Executor:
             ports.heartbeats, ports.clock, ports.metrics,
         )  # fmt: skip
         preparer = Preparer(
-            ports.bundles, ports.secrets, options.workspaces, options.egress, ports.clock
-        )
+            ports.bundles, ports.secrets, options.workspaces, options.egress,
+            Grants(ports.verifier, ports.clock), ports.clock,
+        )  # fmt: skip
         tools = Tools(
             tasks=self._tasks,
             preparer=preparer,
+            landings=Landings(ports.repositories, ports.temporaries),
             sandbox=ports.sandbox,
             outbox=self._outbox,
             claims=self._claims,

@@ -6,21 +6,24 @@ import secrets as random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from penstock_contracts.codes import Code
 from penstock_contracts.envelope import MalformedMessage
-from penstock_contracts.values import MICROSECONDS, Failure
+from penstock_contracts.values import MICROSECONDS, Failure, Phase
 from penstock_executor.claims import Claim, Claims
+from penstock_executor.fates import Drop, Fate, GiveBack, broken, interrupted
 from penstock_executor.intake import Delivery, buried, read_task
+from penstock_executor.landing import Landings, Refused
 from penstock_executor.log_stream import LogStream
 from penstock_executor.messages import Messages
 from penstock_executor.outbox import Outbox
-from penstock_executor.outcomes import Ending, ending_of, failed
+from penstock_executor.outcomes import Ending, ending_of
 from penstock_executor.preparing import Prepared, Preparer
-from penstock_executor.running import Interruption, Running, RunningTasks
+from penstock_executor.running import Running, RunningTasks
+from penstock_executor.workspaces import Source
 from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.bus import Outgoing, Published
 from penstock_runtime.ports.clock import Clock
-from penstock_runtime.ports.sandbox import Sandbox
+from penstock_runtime.ports.repositories import Opened
+from penstock_runtime.ports.sandbox import Sandbox, SandboxSpec
 from penstock_runtime.ports.work import WorkItem
 from penstock_runtime.telemetry import metrics as m
 from penstock_runtime.telemetry.fields import bind
@@ -36,24 +39,6 @@ _SENT = (Published.DONE, Published.ALREADY_THERE)
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class GiveBack:
-    """The task goes back to the queue."""
-
-    delay_s: float
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """The task is acknowledged without a result: somebody else has settled it."""
-
-    reason: str
-
-
-Fate = Ending | GiveBack | Drop
-
-
 def _draw() -> str:
     return random.token_hex(NONCE_BYTES)
 
@@ -64,6 +49,7 @@ class Tools:
 
     tasks: RunningTasks
     preparer: Preparer
+    landings: Landings
     sandbox: Sandbox
     outbox: Outbox
     claims: Claims
@@ -80,6 +66,7 @@ class Attempts:
         self._pool = pool
         self._tasks = tools.tasks
         self._preparer = tools.preparer
+        self._landings = tools.landings
         self._sandbox = tools.sandbox
         self._outbox = tools.outbox
         self._claims = tools.claims
@@ -119,13 +106,13 @@ class Attempts:
                 raise  # the process itself ends at once
         except Exception as error:  # noqa: BLE001 - a task boundary: a defect ends this task only
             _log.exception("task failed by a defect of the executor or its sandbox")
-            fate = Ending(None, _defect(running, error))
+            fate = broken(running, error)
         finally:
             self._close_logs(running)
         if running.interruption is not None or fate is None:
             if running.work is not None:
                 _ = running.work.uncancel()
-            return _interrupted(running)
+            return interrupted(running)
         return fate
 
     def _close_logs(self, running: Running) -> None:
@@ -138,22 +125,51 @@ class Attempts:
             self._metrics.add(m.LOG_LINES_DROPPED, self._pool, amount=logs.dropped)
 
     async def _work(self, running: Running) -> Fate:
-        delivery = running.delivery
-        prepared = await self._preparer.prepare(delivery)
+        prepared = await self._preparer.prepare(running.delivery)
         if isinstance(prepared, Failure):
             return Ending(None, prepared)
         running.repeats = prepared.repeats
-        if not prepared.repeats:
-            nonce = self._draw()
-            answer = await self._claims.ask(nonce, self._messages.claim(delivery, nonce))
-            if answer is Claim.REFUSED:
-                return Drop("claim refused")
-            if answer is Claim.SILENT:
-                return GiveBack(DELAY_SILENT_S, "no answer to the claim")
-            running.nonce = nonce
-        return await self._run(running, prepared)
+        source = prepared.shown.source
+        if source is None:
+            stopped = await self._claim(running, prepared)
+            return stopped or await self._run(running, prepared, prepared.spec)
+        try:
+            async with self._landings.opened(prepared.task, source) as opened:
+                stopped = await self._claim(running, prepared)
+                return stopped or await self._work_on(running, prepared, source, opened)
+        except Refused as refusal:
+            return Ending(None, refusal.failure)
 
-    async def _run(self, running: Running, prepared: Prepared) -> Ending:
+    async def _claim(self, running: Running, prepared: Prepared) -> Fate | None:
+        """Take the right to begin, once everything that could be checked has been."""
+        if prepared.repeats:
+            return None
+        nonce = self._draw()
+        answer = await self._claims.ask(nonce, self._messages.claim(running.delivery, nonce))
+        if answer is Claim.REFUSED:
+            return Drop("claim refused")
+        if answer is Claim.SILENT:
+            return GiveBack(DELAY_SILENT_S, "no answer to the claim")
+        running.nonce = nonce
+        return None
+
+    async def _work_on(
+        self, running: Running, prepared: Prepared, source: Source, opened: Opened
+    ) -> Ending:
+        phase = prepared.task.phase
+        if phase is Phase.APPLY:
+            running.lands_in = source.path
+        ending = await self._run(running, prepared, prepared.spec_with(opened.clone))
+        match phase:
+            case Phase.PLAN:
+                return await self._landings.plan(prepared, source, opened, ending)
+            case Phase.APPLY:
+                running.seal()
+                return await self._landings.land(prepared, source, opened, ending)
+            case Phase.RUN:
+                return ending
+
+    async def _run(self, running: Running, prepared: Prepared, spec: SandboxSpec) -> Ending:
         delivery = running.delivery
 
         def compose(first: int, at_us: int, lines: tuple[tuple[str, str], ...]) -> Outgoing:
@@ -161,10 +177,10 @@ class Attempts:
 
         logs = running.logs = LogStream(compose, self._outbox.post, prepared.redact)
         running.begun_us = self._clock.now_us()
-        result = await self._sandbox.run(prepared.spec, logs.write)
+        result = await self._sandbox.run(spec, logs.write)
         spent_s = (self._clock.now_us() - running.begun_us) / MICROSECONDS
         self._metrics.observe(m.TASK_SECONDS, spent_s, self._pool, delivery.task.agent)
-        return ending_of(result, prepared.output, prepared.redact, logs.last_line)
+        return ending_of(result, prepared.judge, prepared.redact, logs.last_line)
 
     async def _settle(self, running: Running, fate: Fate) -> None:
         match fate:
@@ -178,9 +194,7 @@ class Attempts:
                 await self._acknowledge(running.item)
 
     async def _report(self, running: Running, ending: Ending) -> None:
-        message = self._messages.result(
-            running.delivery, running.nonce, ending.usage, ending.output, ending.error
-        )
+        message = self._messages.result(running.delivery, running.nonce, ending)
         outcome = await self._outbox.send(message)
         if outcome not in _SENT:
             _log.error("result not published", extra={"outcome": outcome.value})
@@ -226,26 +240,6 @@ class Attempts:
             await self._acknowledge(item)
         else:
             await self._give_back(item, GiveBack(DELAY_UNREADABLE_S, "unreadable"))
-
-
-def _interrupted(running: Running) -> Fate:
-    if running.interruption is Interruption.CANCELLED:
-        return Drop("cancelled")
-    if running.nonce is None:
-        return GiveBack(0.0, "stopping")
-    return Ending(None, failed(Code.UNKNOWN_OUTCOME, _unknown("the executor was stopped")))
-
-
-def _defect(running: Running, error: Exception) -> Failure:
-    if running.nonce is not None:
-        return failed(Code.UNKNOWN_OUTCOME, _unknown("the executor failed"))
-    # Only the type: the text of a foreign error may hold what must not be stored.
-    message = f"the sandbox failed: {type(error).__name__}"
-    return failed(Code.SANDBOX_FAILED, message, retryable=True)
-
-
-def _unknown(what: str) -> str:
-    return f"{what} while the agent ran; the effect may have happened"
 
 
 def _bind(delivery: Delivery) -> None:

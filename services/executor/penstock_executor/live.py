@@ -19,18 +19,27 @@ from penstock_adapters.nats.heartbeats import NatsHeartbeats
 from penstock_adapters.nats.publisher import NatsPublisher
 from penstock_adapters.nats.work import ACK_WAIT_S, NatsControl, NatsWorkQueue
 from penstock_adapters.process import ProcessSandbox
-from penstock_adapters.process.scratch import unique_name
+from penstock_adapters.process.scratch import Scratch, unique_name
+from penstock_adapters.signing import Ed25519Verifier
 from penstock_adapters.system.clock import SystemClock
 from penstock_adapters.system.ops import OpsServer
 from penstock_adapters.system.process import serve
 from penstock_adapters.system.prometheus import PrometheusMetrics
 from penstock_adapters.system.secrets import EnvironmentSecrets, FileSecrets, FirstOf
 from penstock_adapters.wrappers.patient_publisher import PatientPublisher
+from penstock_contracts.values import JsonObject
 from penstock_executor.app import Executor, Options, Ports
 from penstock_executor.settings import ExecutorSettings, SandboxKind
 from penstock_executor.workspaces import Workspaces
 from penstock_runtime.owning import fail_when
 from penstock_runtime.ports.health import Check
+from penstock_runtime.ports.repositories import (
+    GitPlan,
+    Landed,
+    Opened,
+    ProposedFiles,
+    RepositoryRefused,
+)
 from penstock_runtime.ports.sandbox import Sandbox
 from penstock_runtime.ports.secrets import Secrets
 from penstock_runtime.telemetry.metrics import NATS_CONNECTED, NATS_ERRORS
@@ -62,6 +71,8 @@ async def run(settings: ExecutorSettings, stop: asyncio.Event) -> None:
         scratch = _scratch(settings)
         sandbox = _sandbox(settings, scratch, clock)
         stack.push_async_callback(sandbox.close)
+        temporaries = Scratch(scratch)
+        _ = stack.callback(temporaries.close)
         ports = Ports(
             queue=NatsWorkQueue(connection, settings.pool),
             publisher=PatientPublisher(NatsPublisher(connection), clock.sleep),
@@ -69,6 +80,9 @@ async def run(settings: ExecutorSettings, stop: asyncio.Event) -> None:
             sandbox=sandbox,
             bundles=_bundles(settings),
             secrets=_secrets(settings),
+            verifier=Ed25519Verifier(settings.grant_keys) if settings.grant_keys else None,
+            repositories=_NoRepositories(),
+            temporaries=temporaries,
             heartbeats=NatsHeartbeats(connection),
             clock=clock,
             metrics=metrics,
@@ -86,6 +100,22 @@ async def run(settings: ExecutorSettings, stop: asyncio.Event) -> None:
             watch = tasks.create_task(fail_when(connection.wait_closed))
             await executor.run(stop)
             _ = watch.cancel()
+
+
+class _NoRepositories:
+    """Stands in until there is an adapter: nothing can be opened."""
+
+    async def open(self, path: Path, ref: str | None, scratch: Path) -> Opened:
+        raise RepositoryRefused(f"{path}: this executor has no git")
+
+    async def plan(self, path: Path, opened: Opened, proposed: ProposedFiles) -> GitPlan:
+        raise RepositoryRefused(f"{path}: this executor has no git")
+
+    async def check(self, path: Path, effect: JsonObject, base: JsonObject) -> None:
+        raise RepositoryRefused(f"{path}: this executor has no git")
+
+    async def land(self, path: Path, *_: object, **__: object) -> Landed:
+        raise RepositoryRefused(f"{path}: this executor has no git")
 
 
 def _bus(settings: ExecutorSettings) -> BusSettings:

@@ -6,9 +6,10 @@ from penstock_contracts import subjects
 from penstock_contracts.partition.v1 import MessageParked
 from penstock_contracts.run.v1 import ClaimTask, ReportResult, ReportStarted
 from penstock_contracts.subjects import Stream
-from penstock_contracts.task.v1 import LOG_TYPE, Outcome, Usage
-from penstock_contracts.values import Failure, JsonObject, TimeUs, Wire
+from penstock_contracts.task.v1 import LOG_TYPE, Outcome
+from penstock_contracts.values import TimeUs, Wire
 from penstock_executor.intake import Delivery
+from penstock_executor.outcomes import Ending
 from penstock_runtime.ports.bus import Outgoing
 from penstock_runtime.telemetry.trace import parse_traceparent
 
@@ -49,15 +50,8 @@ class Messages:
         )
         return self._command(delivery, _STARTED, body)
 
-    def result(
-        self,
-        delivery: Delivery,
-        nonce: str | None,
-        usage: Usage,
-        output: JsonObject | None,
-        error: Failure | None,
-    ) -> Outgoing:
-        """Say how the task ended: by `error`, or well with `output`."""
+    def result(self, delivery: Delivery, nonce: str | None, ending: Ending) -> Outgoing:
+        """Say how the task ended."""
         task = delivery.task
         body = ReportResult.model_construct(  # checked where its parts were made
             task_id=task.task_id,
@@ -67,10 +61,11 @@ class Messages:
             executor=self._executor,
             token=task.token,
             nonce=nonce,
-            outcome=Outcome.SUCCEEDED if error is None else Outcome.FAILED,
-            output=output,
-            error=error,
-            usage=usage,
+            outcome=Outcome.SUCCEEDED if ending.error is None else Outcome.FAILED,
+            output=ending.output,
+            plan=ending.plan,
+            error=ending.error,
+            usage=ending.usage,
         )
         return self._command(delivery, _RESULT, body, nonce)
 

@@ -1,6 +1,7 @@
 """From what became of a sandbox to what is reported."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from signal import Signals
 from typing import cast
 
@@ -8,7 +9,7 @@ from pydantic_core import from_json, to_json
 
 from penstock_contracts.codes import Code
 from penstock_contracts.envelope import MAX_INLINE_BYTES
-from penstock_contracts.task.v1 import Usage
+from penstock_contracts.task.v1 import PlannedChange, Usage
 from penstock_contracts.values import Failure, JsonObject
 from penstock_executor.redaction import Redactor
 from penstock_executor.shapes import Shape
@@ -23,11 +24,16 @@ _SIGNAL_EXIT = 128  # a shell's exit code for a child that was killed is this an
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What is reported: an output, or a failure."""
+    """What is reported: an output, a failure, or a plan that waits for approval."""
 
     output: JsonObject | None
     error: Failure | None
     usage: Usage = field(default_factory=Usage)
+    plan: PlannedChange | None = None
+
+
+Judge = Callable[[bytes | None], Ending]
+"""Judges the raw output of an agent that ended well; None: it wrote none."""
 
 
 def failed(code: Code, message: str, *, retryable: bool = False) -> Failure:
@@ -35,7 +41,7 @@ def failed(code: Code, message: str, *, retryable: bool = False) -> Failure:
     return Failure(code=code, message=message[:MAX_MESSAGE_CHARS], retryable=retryable)
 
 
-def ending_of(result: SandboxResult, output: Shape, redact: Redactor, last_line: str) -> Ending:
+def ending_of(result: SandboxResult, judge: Judge, redact: Redactor, last_line: str) -> Ending:
     """Judge a result; `last_line` is the last one the agent printed, redacted."""
     usage = Usage.model_construct(
         wall_s=round(result.wall_s, 6),
@@ -44,25 +50,46 @@ def ending_of(result: SandboxResult, output: Shape, redact: Redactor, last_line:
     )
     match result.reason:
         case ExitReason.EXITED if result.exit_code == EXIT_DONE:
-            value = _accepted(result.output, output, redact)
-            if isinstance(value, Failure):
-                return Ending(None, value, usage)
-            return Ending(value, None, usage)
+            return replace(judge(result.output), usage=usage)
         case ExitReason.EXITED if result.exit_code == EXIT_FAILED:
             return Ending(None, _declared(result.output, redact), usage)
         case _:
             return Ending(None, _broken(result, redact, last_line), usage)
 
 
-def _accepted(raw: bytes | None, shape: Shape, redact: Redactor) -> JsonObject | Failure:
+def judged(raw: bytes | None, shape: Shape, redact: Redactor) -> Ending:
+    """Judge the output of an agent that ended well: it is what its manifest says, or refused."""
+    read = read_output(raw)
+    if isinstance(read, Failure):
+        return Ending(None, read)
+    output = accepted(read, shape, redact, len(raw or b""))
+    return Ending(None, output) if isinstance(output, Failure) else Ending(output, None)
+
+
+def read_output(raw: bytes | None) -> JsonObject | Failure:
+    """Read the output document."""
     if raw is None:
         return failed(Code.INVALID_OUTPUT, "the agent ended well but wrote no output")
     value = _parsed(raw)
     if value is None:
         return failed(Code.INVALID_OUTPUT, "the output is not a JSON object")
+    return value
+
+
+def accepted(
+    value: JsonObject, shape: Shape, redact: Redactor, raw_bytes: int
+) -> JsonObject | Failure:
+    """Give an output as it may be reported: redacted, bounded, of its manifest's shape.
+
+    Args:
+        value: the output as the agent wrote it.
+        shape: of the manifest.
+        redact: takes out the secrets that the agent was given.
+        raw_bytes: an upper bound of its size; only beyond the limit is it measured.
+    """
     value = cast("JsonObject", redact.value(value))
     # Artifacts will take what is larger; until then this is the one place that refuses it.
-    size = len(raw) if len(raw) <= MAX_INLINE_BYTES else len(to_json(value))
+    size = raw_bytes if raw_bytes <= MAX_INLINE_BYTES else len(to_json(value))
     if size > MAX_INLINE_BYTES:
         return failed(
             Code.OUTPUT_TOO_LARGE,

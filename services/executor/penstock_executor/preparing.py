@@ -2,19 +2,21 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-from pydantic_core import to_json
 
 from penstock_contracts.agent.v1 import AgentManifest, Network
 from penstock_contracts.codes import Code
+from penstock_contracts.grant.v1 import Grant
 from penstock_contracts.task.v1 import TaskMessage
-from penstock_contracts.values import MICROSECONDS, Failure
+from penstock_contracts.values import MICROSECONDS, Failure, Phase
+from penstock_executor.grants import Grants, needs_grant
 from penstock_executor.intake import Delivery
-from penstock_executor.outcomes import failed
+from penstock_executor.outcomes import Ending, failed, judged
+from penstock_executor.planning import planned
 from penstock_executor.redaction import NOTHING, Redactor
 from penstock_executor.shapes import Shape
+from penstock_executor.specs import document_of, environment_of, limits_of, within
 from penstock_executor.workspaces import Shown, WorkspaceRefused, Workspaces
 from penstock_runtime.bundles import Bundle, Bundles
 from penstock_runtime.ports.clock import Clock
@@ -22,8 +24,6 @@ from penstock_runtime.ports.sandbox import EgressRule, Limits, SandboxSpec
 from penstock_runtime.ports.secrets import Secrets
 
 MAX_COMPILED = 256  # agents whose schemas stay compiled
-_KB = 1024
-_MB = 1024 * 1024
 _BUILTIN = Path("/")  # built-in agents have no folder; the inline adapter does not look
 
 
@@ -32,11 +32,13 @@ class Compiled:
     """What is worked out once a digest.
 
     Attributes:
+        outputs: names of the output's fields.
         limits: as the manifest asks, before the task's own time is applied.
     """
 
     input: Shape
     output: Shape
+    outputs: frozenset[str]
     limits: Limits
     command: tuple[str, ...]
     repeats: bool
@@ -44,12 +46,33 @@ class Compiled:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A task that may start."""
+    """A task that may start, as far as can be said without looking at its repository.
 
+    Attributes:
+        spec: what the sandbox is told; a repository's clone is still missing in it.
+        outputs: names of the output's fields.
+        repeats: it needs no claim.
+        grant: proof that people allowed it, where that is needed.
+    """
+
+    task: TaskMessage
     spec: SandboxSpec
+    shown: Shown
     output: Shape
+    outputs: frozenset[str]
     redact: Redactor
     repeats: bool
+    grant: Grant | None
+
+    def spec_with(self, clone: Path) -> SandboxSpec:
+        """Give what the sandbox is told when it is shown the clone."""
+        shown = self.shown.with_clone(clone)
+        return replace(self.spec, input=document_of(self.task, shown.input), mounts=shown.mounts)
+
+    def judge(self, raw: bytes | None) -> Ending:
+        """Judge the output of the agent, which ended well."""
+        read = planned if self.task.phase is Phase.PLAN else judged
+        return read(raw, self.output, self.redact)
 
 
 class Preparer:
@@ -61,12 +84,14 @@ class Preparer:
         secrets: Secrets,
         workspaces: Workspaces,
         egress: Sequence[EgressRule],
+        grants: Grants,
         clock: Clock,
     ) -> None:
         self._bundles = bundles
         self._secrets = secrets
         self._workspaces = workspaces
         self._egress = tuple(egress)
+        self._grants = grants
         self._clock = clock
         self._compiled: OrderedDict[str, Compiled] = OrderedDict()
 
@@ -79,6 +104,9 @@ class Preparer:
         bundle = await self._bundles.find(task.agent, task.agent_digest)
         if bundle is None or bundle.digest != task.agent_digest:
             return _unavailable(task, bundle)
+        grant = self._allowed(delivery, bundle)
+        if isinstance(grant, Failure):
+            return grant
         try:
             compiled = self._compile(bundle)
         except ValueError as error:
@@ -86,16 +114,45 @@ class Preparer:
         fault = compiled.input.fault(task.input)
         if fault is not None:
             return failed(Code.INVALID_INPUTS, f"the input of {task.agent} does not fit: {fault}")
+        planning = task.phase is Phase.PLAN
         try:
-            shown = self._workspaces.show(bundle.manifest.workspaces, task.input)
+            # Planning changes nothing, so it is given nothing that it could change.
+            wanted = bundle.manifest.workspaces
+            shown = self._workspaces.show(wanted, task.input, changing=not planning)
         except WorkspaceRefused as refusal:
             return failed(Code.WORKSPACE_REFUSED, str(refusal))
         secrets = await self._gather(bundle.manifest)
         if isinstance(secrets, Failure):
             return secrets
-        spec = self._spec(delivery, bundle, compiled, shown, secrets, min(left_s, task.running_s))
-        redact = Redactor(secrets.values()) if secrets else NOTHING
-        return Prepared(spec, compiled.output, redact, compiled.repeats)
+        return Prepared(
+            task=task,
+            spec=SandboxSpec(
+                task_id=task.task_id,
+                bundle=bundle.folder or _BUILTIN,
+                command=compiled.command,
+                input=document_of(task, shown.input),
+                limits=within(compiled.limits, min(left_s, task.running_s)),
+                mounts=shown.mounts,
+                env=environment_of(delivery, granted=grant is not None),
+                secrets=secrets,
+                egress=self._egress if bundle.manifest.network is Network.EGRESS else (),
+            ),
+            shown=shown,
+            output=compiled.output,
+            outputs=compiled.outputs,
+            redact=Redactor(secrets.values()) if secrets else NOTHING,
+            repeats=planning or compiled.repeats,
+            grant=grant,
+        )
+
+    def _allowed(self, delivery: Delivery, bundle: Bundle) -> Grant | Failure | None:
+        task = delivery.task
+        phases = bundle.manifest.phases
+        if task.phase not in phases:
+            here = f"{task.agent} has {', '.join(phases)} and no {task.phase.value}"
+            mend = "a new run takes the phases from the manifest as it is registered"
+            return failed(Code.AGENT_UNAVAILABLE, f"{here}: {mend}")
+        return self._grants.check(delivery, bundle) if needs_grant(task, bundle) else None
 
     def _compile(self, bundle: Bundle) -> Compiled:
         compiled = self._compiled.get(bundle.digest)
@@ -105,7 +162,8 @@ class Preparer:
         compiled = Compiled(
             input=Shape(manifest.input),
             output=Shape(manifest.output),
-            limits=_limits(manifest),
+            outputs=_fields(manifest),
+            limits=limits_of(manifest),
             command=manifest.command or (manifest.name,),
             repeats=manifest.repeats,
         )
@@ -125,28 +183,6 @@ class Preparer:
             values[name.upper().replace("-", "_")] = value
         return values
 
-    def _spec(
-        self,
-        delivery: Delivery,
-        bundle: Bundle,
-        compiled: Compiled,
-        shown: Shown,
-        secrets: dict[str, str],
-        wall_s: float,
-    ) -> SandboxSpec:
-        task = delivery.task
-        return SandboxSpec(
-            task_id=task.task_id,
-            bundle=bundle.folder or _BUILTIN,
-            command=compiled.command,
-            input=to_json(shown.input),
-            limits=_within(compiled.limits, wall_s),
-            mounts=shown.mounts,
-            env=_environment(delivery),
-            secrets=secrets,
-            egress=self._egress if bundle.manifest.network is Network.EGRESS else (),
-        )
-
 
 def _unavailable(task: TaskMessage, bundle: Bundle | None) -> Failure:
     if bundle is None:
@@ -159,45 +195,6 @@ def _unavailable(task: TaskMessage, bundle: Bundle | None) -> Failure:
     return failed(Code.AGENT_UNAVAILABLE, message)
 
 
-def _limits(manifest: AgentManifest) -> Limits:
-    limits = manifest.limits
-    return Limits(
-        memory_bytes=limits.memory_mb * _MB,
-        processes=limits.processes,
-        cpu_s=limits.cpu_s,
-        wall_s=limits.wall_s,
-        output_bytes=limits.output_kb * _KB,
-        log_bytes=limits.log_kb * _KB,
-        disk_bytes=limits.disk_mb * _MB,
-    )
-
-
-def _within(limits: Limits, wall_s: float) -> Limits:
-    """The task's own time may be shorter than the manifest's."""
-    if wall_s >= limits.wall_s:
-        return limits
-    return Limits(
-        memory_bytes=limits.memory_bytes,
-        processes=limits.processes,
-        cpu_s=limits.cpu_s,
-        wall_s=wall_s,
-        output_bytes=limits.output_bytes,
-        log_bytes=limits.log_bytes,
-        disk_bytes=limits.disk_bytes,
-    )
-
-
-def _environment(delivery: Delivery) -> dict[str, str]:
-    task = delivery.task
-    env = {
-        "PENSTOCK_TASK_ID": task.task_id,
-        "PENSTOCK_RUN_ID": task.run_id,
-        "PENSTOCK_WORKFLOW": task.workflow,
-        "PENSTOCK_NODE": task.node,
-        "PENSTOCK_ATTEMPT": str(task.attempt),
-        "PENSTOCK_PHASE": task.phase.value,
-        "PENSTOCK_IDEMPOTENCY_KEY": task.idempotency_key,
-    }
-    if delivery.traceparent is not None:
-        env["TRACEPARENT"] = delivery.traceparent
-    return env
+def _fields(manifest: AgentManifest) -> frozenset[str]:
+    named = manifest.output.get("properties")
+    return frozenset(named) if isinstance(named, dict) else frozenset()

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from penstock_contracts.values import MICROSECONDS
 from penstock_executor.intake import Delivery
@@ -38,6 +39,7 @@ class Running:
         repeats: None until the agent is known.
         nonce: of a granted claim.
         begun_us: when the sandbox was started.
+        lands_in: the repository in which the executor will land what was approved.
     """
 
     item: WorkItem
@@ -49,6 +51,7 @@ class Running:
     repeats: bool | None = None
     nonce: str | None = None
     begun_us: int | None = None
+    lands_in: Path | None = None
     start_reported: bool = False
     logs: LogStream | None = None
 
@@ -57,6 +60,16 @@ class Running:
         if self.work is not None and self.interruption is None:
             self.interruption = reason
             _ = self.work.cancel()
+
+    def seal(self) -> None:
+        """Allow no interruption any more: what begins now is seen to its end.
+
+        Raises:
+            CancelledError: the task has been interrupted.
+        """
+        if self.interruption is not None:
+            raise asyncio.CancelledError
+        self.work = None
 
 
 class RunningTasks:

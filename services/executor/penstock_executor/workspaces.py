@@ -1,7 +1,7 @@
 """Folders of the host that a task names, checked against the allowed roots."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from penstock_contracts.agent.v1 import Workspace
@@ -17,11 +17,42 @@ class WorkspaceRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """A git repository of which the agent sees a private clone.
+
+    Attributes:
+        path: of the repository itself, which no agent ever sees.
+        field: of the input that names it.
+        target: where the clone is mounted; None where nothing is.
+        ref: branch that the input names; None: the one that the repository's HEAD names.
+    """
+
+    path: Path
+    field: str
+    target: str | None
+    ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
-    """The input as the agent sees it, and what is mounted for it."""
+    """The input as the agent sees it, and what is mounted for it.
+
+    Attributes:
+        source: the repository that is to be cloned first, if there is one.
+    """
 
     input: JsonObject
     mounts: tuple[Mount, ...]
+    source: Source | None = None
+
+    def with_clone(self, clone: Path) -> "Shown":
+        """Show the clone in the place of its repository."""
+        if self.source is None:
+            return self
+        if self.source.target is None:
+            return replace(self, input={**self.input, self.source.field: str(clone)})
+        mount = Mount(clone, self.source.target, writable=True)
+        return replace(self, mounts=(*self.mounts, mount))
 
 
 class Workspaces:
@@ -47,16 +78,25 @@ class Workspaces:
         self._empty = empty
         self._rewrite = rewrite
 
-    def show(self, wanted: Sequence[Workspace], given: JsonObject) -> Shown:
+    def show(
+        self, wanted: Sequence[Workspace], given: JsonObject, *, changing: bool = True
+    ) -> Shown:
         """Resolve the workspaces among the input's fields.
 
+        Args:
+            wanted: what the manifest asks for.
+            given: the input.
+            changing: False: every folder is shown read-only, whatever is wanted.
+
         Raises:
-            WorkspaceRefused: a path is missing, relative, not a folder, or outside all roots.
+            WorkspaceRefused: a path is missing, relative, not a folder, or outside all roots; or
+                there are several repositories.
         """
         if not wanted:
             return Shown(given, ())
         seen = dict(given)
         mounts: list[Mount] = []
+        source: Source | None = None
         for workspace in wanted:
             field = _field(workspace.input, given)
             if field is None:
@@ -65,10 +105,16 @@ class Workspaces:
                 raise WorkspaceRefused(f"{workspace.input}: no path is given")
             real = self._allowed(workspace.input, given[field])
             target = f"{TARGET}/{workspace.input}"
-            mounts.append(Mount(real, target, writable=workspace.mode == "rw"))
-            mounts += self._covers(real, target)
             seen[field] = target if self._rewrite else str(real)
-        return Shown(seen, tuple(mounts))
+            if workspace.mode == "git":
+                if source is not None:
+                    raise WorkspaceRefused(f"{workspace.input}: one repository a task is enough")
+                place = target if self._rewrite else None
+                source = Source(real, field, place, _branch(workspace, given))
+                continue
+            mounts.append(Mount(real, target, writable=changing and workspace.mode == "rw"))
+            mounts += self._covers(real, target)
+        return Shown(seen, tuple(mounts), source)
 
     def _allowed(self, name: str, value: object) -> Path:
         if not isinstance(value, str) or not value:
@@ -107,6 +153,16 @@ class Workspaces:
             for hidden in self._hidden
             if hidden.is_relative_to(real) and hidden.is_dir()
         ]
+
+
+def _branch(workspace: Workspace, given: JsonObject) -> str | None:
+    field = None if workspace.ref is None else _field(workspace.ref, given)
+    if field is None or not given[field]:
+        return None
+    branch = given[field]
+    if not isinstance(branch, str):
+        raise WorkspaceRefused(f"{workspace.ref}: the name of a branch is a text")
+    return branch
 
 
 def _field(name: str, given: JsonObject) -> str | None:

@@ -1,0 +1,59 @@
+"""What becomes of a delivery, and of one that did not come to its own end."""
+
+from dataclasses import dataclass
+
+from penstock_contracts.codes import Code
+from penstock_executor.landing import NOTHING_LANDED, where_to_look
+from penstock_executor.outcomes import Ending, failed
+from penstock_executor.running import Interruption, Running
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """The task goes back to the queue."""
+
+    delay_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The task is acknowledged without a result: somebody else has settled it."""
+
+    reason: str
+
+
+Fate = Ending | GiveBack | Drop
+
+
+def interrupted(running: Running) -> Fate:
+    """Give the fate of a task that was ended from outside, before its outcome stood."""
+    if running.interruption is Interruption.CANCELLED:
+        return Drop("cancelled")
+    if running.nonce is None:
+        return GiveBack(0.0, "stopping")
+    what = "the executor was stopped while the agent ran"
+    if running.lands_in is not None:
+        # Landing is never interrupted; whether the agent did anything else, a person has to say.
+        return _unknown(f"{what}; {NOTHING_LANDED} ({running.lands_in})")
+    return _unknown(f"{what}; the effect may have happened")
+
+
+def broken(running: Running, error: Exception) -> Ending:
+    """Give the fate of a task that ended by a defect of the executor, its sandbox or git."""
+    # Only the type: the text of a foreign error may hold what must not be stored.
+    kind = type(error).__name__
+    if running.lands_in is not None and running.work is None:
+        task = running.delivery.task
+        what = "the executor failed while it landed the plan, which may be in the repository"
+        return _unknown(f"{what} ({kind}): {where_to_look(task, running.lands_in)}")
+    message = f"the sandbox failed: {kind}"
+    if running.lands_in is not None:
+        message = f"{message}; {NOTHING_LANDED}"
+    elif running.nonce is not None:
+        return _unknown("the executor failed while the agent ran; the effect may have happened")
+    return Ending(None, failed(Code.SANDBOX_FAILED, message, retryable=True))
+
+
+def _unknown(message: str) -> Ending:
+    return Ending(None, failed(Code.UNKNOWN_OUTCOME, message))
