@@ -1,36 +1,26 @@
 """Decide on a command to a run."""
 
-from pydantic_core import to_json
-
 from penstock_contracts.codes import Code
-from penstock_contracts.envelope import MAX_INLINE_BYTES
 from penstock_contracts.run.v1 import (
     ApplyDecision,
-    AttemptFailed,
     CancelRun,
     ClaimTask,
     FireTimers,
-    GatePassed,
-    NodeSucceeded,
     ReportResult,
     ReportStarted,
     RunCancelled,
     RunCause,
     RunStarted,
+    SettleOutcome,
     StartRun,
-    TaskStarted,
-    Verdict,
 )
-from penstock_contracts.task.v1 import Outcome as TaskOutcome
 from penstock_contracts.values import MICROSECONDS, Failure, Wire
 from penstock_core.decision import BrokenInvariant, Context, Decision, Outcome, Rejection, Stale
+from penstock_core.run.attempts import claim, end_attempt, report_result, report_started, settle
 from penstock_core.run.draft import Draft
-from penstock_core.run.effects import claim_answer, confirm_start
-from penstock_core.run.retry import retry_wait_us
+from penstock_core.run.effects import confirm_start
+from penstock_core.run.gates import apply_decision
 from penstock_core.run.state import ENDED, NodeState, NodeStatus, RunState, RunStatus
-from penstock_core.workflow.plan import PlanNode
-
-_IN_FLIGHT = (NodeStatus.QUEUED, NodeStatus.RUNNING)
 
 
 def decide(state: RunState, command: Wire, context: Context) -> Outcome:
@@ -41,28 +31,32 @@ def decide(state: RunState, command: Wire, context: Context) -> Outcome:
     """
     if isinstance(command, StartRun):
         return _start(state, command, context)
-    if state.status is RunStatus.ABSENT:
-        if isinstance(command, CancelRun):
+    if isinstance(command, FireTimers):
+        return fire_timers(state, context)
+    if state.status is RunStatus.ABSENT or context.tenant != state.tenant:
+        if isinstance(command, CancelRun | SettleOutcome):
             return Rejection(Code.UNKNOWN_RUN, f"there is no run {state.run_id}")
         return Stale(Code.UNKNOWN_RUN)
     match command:
         case ClaimTask():
-            return _claim(state, command, context)
+            return claim(state, command, context)
         case ReportStarted():
-            return _report_started(state, command)
+            return report_started(state, command)
         case ReportResult():
-            return _report_result(state, command, context)
+            return report_result(state, command, context)
         case ApplyDecision():
-            return _apply_decision(state, command, context)
+            return apply_decision(state, command, context)
         case CancelRun():
             return _cancel(state, command, context)
-        case FireTimers():
-            return fire_timers(state, context)
+        case SettleOutcome():
+            return settle(state, command, context)
         case _:
             raise BrokenInvariant(f"{type(command).__name__} is no command to a run")
 
 
 def _start(state: RunState, command: StartRun, context: Context) -> Outcome:
+    if command.tenant != context.tenant:
+        return Stale(Code.UNKNOWN_RUN)
     if state.status is not RunStatus.ABSENT:
         return Stale(Code.STALE, (confirm_start(state),))
     draft = Draft(state, context)
@@ -87,137 +81,6 @@ def _start(state: RunState, command: StartRun, context: Context) -> Outcome:
     return draft.decision()
 
 
-def _current(state: RunState, name: str, attempt: int) -> NodeState | None:
-    """Give the node if it is in flight in just this attempt."""
-    node = state.nodes.get(name)
-    if node is None or node.attempt != attempt or node.status not in _IN_FLIGHT:
-        return None
-    return node
-
-
-def _claim(state: RunState, command: ClaimTask, context: Context) -> Outcome:
-    node = _current(state, command.node, command.attempt)
-    if node is not None and node.nonce == command.nonce:
-        return Stale(Code.STALE, (claim_answer(state, command, granted=True),))
-    refused = Stale(Code.CLAIMED, (claim_answer(state, command, granted=False),))
-    if node is None or node.status is not NodeStatus.QUEUED:
-        return refused
-    if node.ends_by_us is not None and context.now_us >= node.ends_by_us:
-        return refused
-    plan_node = _plan_node(state, command.node)
-    running_until = context.now_us + int(plan_node.running_s * MICROSECONDS)
-    started = TaskStarted(
-        node=command.node,
-        attempt=command.attempt,
-        executor=command.executor,
-        nonce=command.nonce,
-        running_until_us=running_until,
-    )
-    return Decision((started,))
-
-
-def _plan_node(state: RunState, name: str) -> PlanNode:
-    if state.plan is None:
-        raise BrokenInvariant(f"run {state.run_id} has no plan")
-    return state.plan.nodes[name]
-
-
-def _report_started(state: RunState, command: ReportStarted) -> Outcome:
-    node = _current(state, command.node, command.attempt)
-    if node is None or node.status is not NodeStatus.QUEUED:
-        return Stale(Code.STALE)
-    if not _plan_node(state, command.node).repeats:
-        return Stale(Code.CLAIMED)
-    started = TaskStarted(node=command.node, attempt=command.attempt, executor=command.executor)
-    return Decision((started,))
-
-
-def _report_result(state: RunState, command: ReportResult, context: Context) -> Outcome:
-    node = _current(state, command.node, command.attempt)
-    if node is None or node.phase is not command.phase:
-        return Stale(Code.STALE)
-    if node.nonce is not None and node.nonce != command.nonce:
-        return Stale(Code.CLAIMED)
-    plan_node = _plan_node(state, command.node)
-    draft = Draft(state, context)
-    if command.outcome is TaskOutcome.SUCCEEDED:
-        if not plan_node.repeats and node.nonce is None:
-            return Stale(Code.CLAIMED)
-        if len(to_json(command.output or {})) > MAX_INLINE_BYTES:
-            _end_attempt(draft, command.node, _too_large(), command)
-            return draft.decision()
-        draft.add(
-            NodeSucceeded(
-                node=command.node,
-                attempt=command.attempt,
-                output=command.output or {},
-                executor=command.executor,
-                usage=command.usage,
-            )
-        )
-        draft.advance(plan_node.dependents)
-    else:
-        error = command.error or Failure(code=Code.AGENT_CRASHED, message="no reason was given")
-        _end_attempt(draft, command.node, error, command)
-    return draft.decision()
-
-
-def _too_large() -> Failure:
-    limit = f"the output is larger than {MAX_INLINE_BYTES // 1024} KiB"
-    return Failure(code=Code.OUTPUT_TOO_LARGE, message=limit)
-
-
-def _end_attempt(
-    draft: Draft, name: str, error: Failure, report: ReportResult | None = None
-) -> None:
-    """Settle the attempt in flight: another follows, or the node fails."""
-    node, plan_node = draft.state.nodes[name], _plan_node(draft.state, name)
-    claimed = node.nonce is not None
-    may_repeat = error.retryable and (not claimed or error.code == Code.AGENT_FAILED)
-    extra = {} if report is None else {"usage": report.usage}
-    if may_repeat and node.attempt < plan_node.retry.attempts:
-        wait = retry_wait_us(plan_node.retry, draft.state.run_id, name, node.attempt)
-        at = draft.context.now_us + wait
-        draft.add(
-            AttemptFailed(node=name, attempt=node.attempt, error=error, retry_at_us=at, **extra)
-        )
-        return
-    draft.fail_node(name, node.attempt, error, **extra)
-    draft.advance(plan_node.dependents)
-
-
-def _apply_decision(state: RunState, command: ApplyDecision, context: Context) -> Outcome:
-    node = state.nodes.get(command.node)
-    if node is None or node.status is not NodeStatus.GATED:
-        return Stale(Code.STALE)
-    if node.approval_id != command.approval_id:
-        return Stale(Code.STALE)
-    plan_node = _plan_node(state, command.node)
-    draft = Draft(state, context)
-    if command.verdict is Verdict.APPROVED:
-        draft.add(
-            GatePassed(
-                node=command.node,
-                attempt=command.attempt,
-                approval_id=command.approval_id,
-                by=command.by,
-                reason=command.reason,
-            )
-        )
-        draft.pass_gate(plan_node, command.by, command.reason)
-    else:
-        draft.fail_node(command.node, command.attempt, _denial(command))
-    draft.advance(plan_node.dependents)
-    return draft.decision()
-
-
-def _denial(command: ApplyDecision) -> Failure:
-    if command.verdict is Verdict.EXPIRED:
-        return Failure(code=Code.EXPIRED, message="nobody decided before the approval expired")
-    because = f": {command.reason}" if command.reason else ""
-    return Failure(code=Code.DENIED, message=f"rejected by {command.by}{because}")
-
-
 def _cancel(state: RunState, command: CancelRun, context: Context) -> Outcome:
     if context.command_id in state.rejected:
         return Stale(Code.STALE)
@@ -229,6 +92,8 @@ def _cancel(state: RunState, command: CancelRun, context: Context) -> Outcome:
 
 def fire_timers(state: RunState, context: Context) -> Outcome:
     """Act on every due time of the run that is not later than now."""
+    if state.status is RunStatus.ABSENT:
+        return Stale(Code.UNKNOWN_RUN)
     if state.status is not RunStatus.RUNNING:
         return Stale(Code.STALE)
     now = context.now_us
@@ -242,10 +107,10 @@ def fire_timers(state: RunState, context: Context) -> Outcome:
         if due is None or due > now or draft.state.status is not RunStatus.RUNNING:
             continue
         if node.status is NodeStatus.RETRYING:
-            draft.schedule(_plan_node(state, name))
-            draft.advance(_plan_node(state, name).dependents)
+            draft.schedule(draft.plan.nodes[name])
+            draft.advance(draft.plan.nodes[name].dependents)
         else:
-            _end_attempt(draft, name, _timeout(node, now))
+            end_attempt(draft, name, _timeout(node, now))
     return draft.decision()
 
 

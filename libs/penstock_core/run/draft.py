@@ -3,6 +3,7 @@
 from collections import deque
 
 from penstock_contracts.codes import Code
+from penstock_contracts.grant.v1 import Binding
 from penstock_contracts.ids import approval_id
 from penstock_contracts.run.v1 import (
     GateOpened,
@@ -16,9 +17,11 @@ from penstock_contracts.run.v1 import (
     TaskScheduled,
 )
 from penstock_contracts.task.v1 import Usage
-from penstock_contracts.values import MICROSECONDS, Failure, Wire
+from penstock_contracts.values import MICROSECONDS, Failure, Phase, Wire
 from penstock_contracts.workflow.v1 import Gate, OnFailure
+from penstock_core.binding import bind
 from penstock_core.decision import BrokenInvariant, Context, Decision
+from penstock_core.run.approvals import proposal_of
 from penstock_core.run.evolve import evolve
 from penstock_core.run.scope import render_input, scope_of
 from penstock_core.run.state import SETTLED, NodeStatus, RunState, RunStatus
@@ -75,7 +78,8 @@ class Draft:
     ) -> None:
         """Settle a node as failed; the run fails with it unless the node says `continue`."""
         self.add(NodeFailed(node=name, attempt=attempt, error=error, usage=usage or Usage()))
-        if self.plan.nodes[name].on_failure is OnFailure.FAIL:
+        running = self.state.status is RunStatus.RUNNING  # an outcome may be settled after the end
+        if running and self.plan.nodes[name].on_failure is OnFailure.FAIL:
             self.fail_run(RunCause(node=name, error=error))
 
     def fail_run(self, cause: RunCause) -> None:
@@ -91,12 +95,16 @@ class Draft:
             failure = Failure(code=Code.TEMPLATE_FAILED, message=str(error))
             self.fail_node(node.name, attempt, failure)
             return
+        self._queue(node, attempt, Phase.PLAN if node.plans else Phase.RUN)
+
+    def _queue(self, node: PlanNode, attempt: int, phase: Phase) -> None:
         now = self.context.now_us
         queued = node.timeout.queued
         self.add(
             TaskScheduled(
                 node=node.name,
                 attempt=attempt,
+                phase=phase,
                 scheduled_us=now,
                 queued_until_us=None if queued is None else now + int(queued * MICROSECONDS),
                 ends_by_us=now + int(node.timeout.total * MICROSECONDS),
@@ -114,8 +122,8 @@ class Draft:
             if reason is not None:
                 self.add(NodeSkipped(node=node.name, reason=reason))
                 return
-            if node.gate is not None:
-                self._open_gate(node, node.gate)
+            if node.gate is not None and not node.plans:
+                self._ask_first(node, node.gate)
                 return
         if node.agent is not None:
             self.schedule(node)
@@ -132,14 +140,31 @@ class Draft:
             return None
         return SkipReason.CONDITION
 
-    def _open_gate(self, node: PlanNode, gate: Gate) -> None:
-        attempt = self.state.nodes[node.name].attempt + 1
+    def _ask_first(self, node: PlanNode, gate: Gate) -> None:
+        """Open the gate in front of a node that does not plan."""
+        try:
+            proposal = proposal_of(self.state, node, feedback=self.state.feedback)
+        except TemplateError as error:
+            failure = Failure(code=Code.TEMPLATE_FAILED, message=str(error))
+            self.fail_node(node.name, 0, failure)
+            return
+        try:
+            binding = bind(proposal)
+        except ValueError as error:
+            failure = Failure(code=Code.INVALID_INPUTS, message=f"the input has no digest: {error}")
+            self.fail_node(node.name, 0, failure)
+            return
+        self.open_gate(node, gate, self.state.nodes[node.name].attempt + 1, binding)
+
+    def open_gate(self, node: PlanNode, gate: Gate, attempt: int, binding: Binding) -> None:
+        """Ask people to decide on just what `binding` stands for."""
         now = self.context.now_us
         self.add(
             GateOpened(
                 node=node.name,
                 attempt=attempt,
                 approval_id=approval_id(self.state.run_id, node.name, attempt),
+                binding=binding,
                 opened_us=now,
                 expires_us=now + int(gate.expires * MICROSECONDS),
             )
@@ -147,6 +172,9 @@ class Draft:
 
     def pass_gate(self, node: PlanNode, by: str, reason: str) -> None:
         """Go on behind a passed gate; a pure gate is done and its output is the decision."""
+        if node.plans:
+            self._queue(node, self.state.nodes[node.name].attempt, Phase.APPLY)
+            return
         if node.agent is not None:
             self.schedule(node)
             return

@@ -1,15 +1,13 @@
 """What a run asks of others, and how it answers."""
 
-from pydantic import JsonValue
-
 from penstock_contracts import subjects
-from penstock_contracts.approval.v1 import RequestApproval, WithdrawApproval
 from penstock_contracts.ids import derive, idempotency_key, task_id
 from penstock_contracts.run.v1 import (
     AttemptFailed,
     ClaimTask,
     GateOpened,
     NodeFailed,
+    OutcomeUnknown,
     RunCancelled,
     RunFailed,
     RunStarted,
@@ -19,7 +17,7 @@ from penstock_contracts.run.v1 import (
 from penstock_contracts.subjects import Stream
 from penstock_contracts.task.v1 import ClaimAnswer, TaskMessage
 from penstock_contracts.trigger.v1 import ConfirmStart
-from penstock_contracts.values import JsonObject, Wire
+from penstock_contracts.values import Wire
 from penstock_core.decision import BrokenInvariant
 from penstock_core.effects import (
     REASK_FIRST_US,
@@ -30,10 +28,10 @@ from penstock_core.effects import (
     SendCommand,
     StopTask,
 )
-from penstock_core.run.scope import render_input, scope_of
+from penstock_core.run.approvals import request_approval, withdraw_approval
+from penstock_core.run.scope import render_input
 from penstock_core.run.state import NodeState, NodeStatus, RunState, RunStatus
 from penstock_core.workflow.plan import PlanNode
-from penstock_core.workflow.templating import Template, TemplateError
 
 _IN_FLIGHT = (NodeStatus.QUEUED, NodeStatus.RUNNING)
 
@@ -48,8 +46,8 @@ def effects(before: RunState, event: Wire, after: RunState) -> tuple[Effect, ...
         case TaskStarted(nonce=str()):
             return (_granted(after, event),)
         case GateOpened():
-            return (_request_approval(after, event.node),)
-        case AttemptFailed() | NodeFailed():
+            return (request_approval(after, _plan_node(after, event.node)),)
+        case AttemptFailed() | NodeFailed() | OutcomeUnknown():
             node = before.nodes[event.node]
             return (_stop_task(before, event.node, node),) if _abandoned(node, event) else ()
         case RunFailed() | RunCancelled():
@@ -58,7 +56,7 @@ def effects(before: RunState, event: Wire, after: RunState) -> tuple[Effect, ...
             return ()
 
 
-def _abandoned(node: NodeState, event: AttemptFailed | NodeFailed) -> bool:
+def _abandoned(node: NodeState, event: AttemptFailed | NodeFailed | OutcomeUnknown) -> bool:
     """Tell whether the attempt ended without its executor's word: something may still run."""
     return node.status in _IN_FLIGHT and event.error.code.startswith(("timeout_", "unknown_"))
 
@@ -72,7 +70,8 @@ def outstanding(state: RunState) -> tuple[Outstanding, ...]:
         if node.status in _IN_FLIGHT and node.nonce is None:
             items.append(Outstanding(_queue_task(state, name), node.asked_us))
         elif node.status is NodeStatus.GATED:
-            items.append(Outstanding(_request_approval(state, name), node.asked_us))
+            request = request_approval(state, _plan_node(state, name))
+            items.append(Outstanding(request, node.asked_us))
     return tuple(items)
 
 
@@ -138,6 +137,7 @@ def _queue_task(state: RunState, name: str) -> QueueTask:
     node, plan_node = state.nodes[name], _plan_node(state, name)
     if plan_node.agent is None or plan_node.agent_digest is None or node.ends_by_us is None:
         raise BrokenInvariant(f"node {name} has no agent to run")
+    review = node.reviewed
     task = TaskMessage(
         task_id=task_id(state.run_id, name, node.attempt, node.phase),
         run_id=state.run_id,
@@ -152,6 +152,9 @@ def _queue_task(state: RunState, name: str) -> QueueTask:
         ends_by_us=node.ends_by_us,
         running_s=plan_node.running_s,
         input=render_input(state, plan_node),
+        plan=review.plan,
+        grant=review.grant,
+        feedback=review.feedback,
     )
     subject = subjects.task(state.tenant, plan_node.pool, plan_node.agent, task.task_id)
     return QueueTask(subject, task, state.tenant, state.traceparent)
@@ -182,73 +185,5 @@ def _let_go(before: RunState) -> tuple[Effect, ...]:
         if node.status in _IN_FLIGHT:
             gone.append(_stop_task(before, name, node))
         elif node.status is NodeStatus.GATED and node.approval_id is not None:
-            gone.append(_approval_command(before, node.approval_id, _withdraw(node.approval_id)))
+            gone.append(withdraw_approval(before, node.approval_id))
     return tuple(gone)
-
-
-def _withdraw(approval: str) -> WithdrawApproval:
-    return WithdrawApproval(approval_id=approval, reason="the run has ended")
-
-
-def _request_approval(state: RunState, name: str) -> SendCommand:
-    node, plan_node = state.nodes[name], _plan_node(state, name)
-    gate = plan_node.gate
-    if gate is None or node.approval_id is None or node.gate_expires_us is None:
-        raise BrokenInvariant(f"node {name} has no gate")
-    body = RequestApproval(
-        approval_id=node.approval_id,
-        tenant=state.tenant,
-        run_id=state.run_id,
-        partition=state.partition,
-        workflow=state.workflow,
-        node=name,
-        attempt=node.attempt + 1,
-        title=str(_shown(state, plan_node.gate_title) or f"{state.workflow}: {name}"),
-        context=_gate_context(state, plan_node),
-        approvers=gate.approvers,
-        requested_by=state.requested_by,
-        reason_required=gate.reason_required,
-        expires_us=node.gate_expires_us,
-        traceparent=state.traceparent,
-    )
-    return _approval_command(state, node.approval_id, body)
-
-
-def _gate_context(state: RunState, node: PlanNode) -> JsonObject:
-    """Give what approvers see: the gate's own `show`, the agent and its resolved input."""
-    context: JsonObject = {}
-    shown = _shown(state, node.gate_show)
-    if isinstance(shown, dict):
-        context.update(shown)
-    if node.agent is not None:
-        context["agent"] = node.agent
-        context["agent_digest"] = node.agent_digest
-        context["input"] = _shown(state, node.with_)
-    return context
-
-
-def _shown(state: RunState, template: Template | None) -> JsonValue:
-    """Render for people; what cannot be rendered says so instead of failing the gate."""
-    if template is None:
-        return None
-    names = tuple({ref.root for ref in template.references if ref.root in state.nodes})
-    try:
-        return template.render(scope_of(state, names))
-    except TemplateError as error:
-        return {"not_shown": str(error)}
-
-
-def _approval_command(
-    state: RunState, approval: str, body: RequestApproval | WithdrawApproval
-) -> SendCommand:
-    verb = "request_approval" if isinstance(body, RequestApproval) else "withdraw_approval"
-    return SendCommand(
-        stream=Stream.APPROVALS,
-        subject=subjects.approval(state.tenant, approval, verb),
-        about=approval,
-        key=derive(verb, approval),
-        body=body,
-        tenant=state.tenant,
-        correlation_id=state.run_id,
-        traceparent=state.traceparent,
-    )

@@ -8,9 +8,13 @@ from penstock_contracts.run.v1 import (
     CommandRejected,
     GateOpened,
     GatePassed,
+    GatePushedBack,
     NodeFailed,
     NodeSkipped,
     NodeSucceeded,
+    OutcomeSettled,
+    OutcomeUnknown,
+    PlanMade,
     RunCancelled,
     RunFailed,
     RunStarted,
@@ -18,13 +22,15 @@ from penstock_contracts.run.v1 import (
     TaskScheduled,
     TaskStarted,
 )
-from penstock_contracts.values import Wire
+from penstock_contracts.values import Phase, Wire
 from penstock_core.decision import BrokenInvariant
 from penstock_core.parking import without
+from penstock_core.run.resetting import push_back
 from penstock_core.run.state import (
     REJECTED_KEPT,
     SETTLED,
     NodeState,
+    NodeStatus,
     RunState,
     RunStatus,
 )
@@ -37,8 +43,11 @@ NodeEvent = (
     | AttemptFailed
     | NodeFailed
     | NodeSkipped
+    | PlanMade
     | GateOpened
     | GatePassed
+    | OutcomeUnknown
+    | OutcomeSettled
 )
 
 
@@ -69,10 +78,15 @@ def evolve(state: RunState, event: Wire) -> RunState:
             | AttemptFailed()
             | NodeFailed()
             | NodeSkipped()
+            | PlanMade()
             | GateOpened()
             | GatePassed()
+            | OutcomeUnknown()
+            | OutcomeSettled()
         ):
             return _node_changed(state, event, version)
+        case GatePushedBack():
+            return push_back(state._replace(version=version), event)
         case _:
             raise BrokenInvariant(f"{type(event).__name__} is no event of a run")
 
@@ -110,7 +124,7 @@ def _allowed_run(state: RunState, event: Wire) -> RunStatus:
 
 def _ended(state: RunState, event: RunSucceeded | RunFailed | RunCancelled) -> RunState:
     status = RUN_TRANSITIONS[type(event)][_allowed_run(state, event)]
-    nodes = state.nodes
+    nodes, left = state.nodes, 0
     if state.unsettled:
         moves = NODE_TRANSITIONS.get(type(event))
         if moves is None:
@@ -119,11 +133,13 @@ def _ended(state: RunState, event: RunSucceeded | RunFailed | RunCancelled) -> R
             for name, node in nodes.items():
                 if node.status in moves:
                     changed[name] = node._replace(status=moves[node.status])
+                elif node.status not in SETTLED:
+                    left += 1
             nodes = changed.finish()
     return state._replace(
         status=status,
         nodes=nodes,
-        unsettled=0,
+        unsettled=left,
         ended_us=event.ended_us,
         cause=event.cause if isinstance(event, RunFailed) else None,
         outputs=event.outputs if isinstance(event, RunSucceeded) else None,
@@ -136,7 +152,7 @@ def _node_changed(state: RunState, event: NodeEvent, version: int) -> RunState:
     if node is None or node.status not in allowed:
         status = "absent" if node is None else node.status
         raise BrokenInvariant(f"{type(event).__name__} for {event.node}, which is {status}")
-    after = _changed_fields(node._replace(status=allowed[node.status]), event)
+    after = _changed(node, allowed[node.status], event, state.feedback)
     nodes = state.nodes.set(event.node, after)
     if after.status not in SETTLED:
         return state._replace(version=version, nodes=nodes)
@@ -147,10 +163,11 @@ def _node_changed(state: RunState, event: NodeEvent, version: int) -> RunState:
     )
 
 
-def _changed_fields(node: NodeState, event: NodeEvent) -> NodeState:
+def _changed(node: NodeState, status: NodeStatus, event: NodeEvent, run_feedback: str) -> NodeState:
     match event:
         case TaskScheduled():
-            return node._replace(
+            scheduled = node._replace(
+                status=status,
                 attempt=event.attempt,
                 phase=event.phase,
                 asked_us=event.scheduled_us,
@@ -162,28 +179,64 @@ def _changed_fields(node: NodeState, event: NodeEvent) -> NodeState:
                 executor="",
                 error=None,
             )
+            if node.review is None and not run_feedback and event.phase is Phase.RUN:
+                return scheduled
+            return _begun(scheduled, run_feedback)
         case TaskStarted():
             return node._replace(
+                status=status,
                 executor=event.executor,
                 nonce=event.nonce,
                 running_until_us=event.running_until_us,
             )
         case NodeSucceeded():
-            return node._replace(output=event.output, executor=event.executor or node.executor)
+            executor = event.executor or node.executor
+            return node._replace(status=status, output=event.output, executor=executor, error=None)
         case AttemptFailed():
-            return node._replace(error=event.error, retry_at_us=event.retry_at_us)
-        case NodeFailed():
-            return node._replace(error=event.error)
-        case NodeSkipped():
-            return node
+            return node._replace(status=status, error=event.error, retry_at_us=event.retry_at_us)
+        case NodeFailed() | OutcomeUnknown():
+            return node._replace(status=status, error=event.error)
+        case NodeSkipped() | OutcomeSettled():
+            return node._replace(status=status)
+        case PlanMade() | GateOpened() | GatePassed():
+            return _reviewed(node._replace(status=status), event, run_feedback)
+
+
+def _begun(node: NodeState, run_feedback: str) -> NodeState:
+    """Note what an attempt begins with; what was approved goes on with what it began with."""
+    review = node.reviewed
+    if node.phase is Phase.PLAN:
+        review = review._replace(
+            plan=None, binding=None, grant=None, decision=None, run_feedback=run_feedback
+        )
+        return node._replace(approved=False, approval_id=None, gate_expires_us=None, review=review)
+    if node.approved:
+        return node
+    return node._replace(review=review._replace(run_feedback=run_feedback))
+
+
+def _reviewed(
+    node: NodeState, event: PlanMade | GateOpened | GatePassed, run_feedback: str
+) -> NodeState:
+    review = node.reviewed
+    match event:
+        case PlanMade():
+            review = review._replace(plan=event.plan, binding=event.binding)
+            return node._replace(executor=event.executor or node.executor, review=review)
         case GateOpened():
+            heard = run_feedback if review.plan is None else review.run_feedback
             return node._replace(
                 approval_id=event.approval_id,
                 asked_us=event.opened_us,
                 gate_expires_us=event.expires_us,
+                review=review._replace(
+                    gate_attempt=event.attempt, binding=event.binding, run_feedback=heard
+                ),
             )
         case GatePassed():
-            return node._replace(approved=True)
+            decision = {"by": event.by, "reason": event.reason, "answers": event.answers}
+            review = review._replace(grant=event.grant, decision=decision)
+            return node._replace(approved=True, review=review)
 
 
 def _tell_dependents(state: RunState, name: str, nodes: Map[str, NodeState]) -> Map[str, NodeState]:

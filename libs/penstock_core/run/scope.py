@@ -6,11 +6,22 @@ from penstock_core.workflow.plan import PlanNode
 from penstock_core.workflow.templating import Reference
 
 
-def scope_of(state: RunState, names: tuple[str, ...]) -> JsonObject:
-    """Give `inputs`, `run` and, for each of `names`, its status and output."""
+def scope_of(state: RunState, names: tuple[str, ...], feedback: str | None = None) -> JsonObject:
+    """Give `inputs`, `run` and, for each of `names`, its status, output and approval.
+
+    Args:
+        state: whose values.
+        names: of the nodes that are read.
+        feedback: that `run.feedback` gives; None: of the last push back.
+    """
     scope: JsonObject = {
         "inputs": state.inputs,
-        "run": {"id": state.run_id, "workflow": state.workflow, "trigger": state.trigger_id},
+        "run": {
+            "id": state.run_id,
+            "workflow": state.workflow,
+            "trigger": state.trigger_id,
+            "feedback": state.feedback if feedback is None else feedback,
+        },
     }
     for name in names:
         node = state.nodes[name]
@@ -19,21 +30,37 @@ def scope_of(state: RunState, names: tuple[str, ...]) -> JsonObject:
             entry["output"] = node.output
         if node.error is not None:
             entry["error"] = {"code": node.error.code, "message": node.error.message}
+        if node.review is not None and node.review.decision is not None:
+            entry["approval"] = node.review.decision
         scope[name] = entry
     return scope
 
 
-def render_input(state: RunState, node: PlanNode) -> JsonObject:
-    """Render a node's `with` block.
+def begun_scope(
+    state: RunState, node: PlanNode, references: tuple[Reference, ...], feedback: str | None = None
+) -> JsonObject:
+    """Give what a node saw when it began: what it asks for again must be what it asked for.
+
+    Args:
+        state: whose values.
+        node: that reads.
+        references: what is read.
+        feedback: of a node that is just about to begin.
+    """
+    if feedback is None:
+        review = state.nodes[node.name].review
+        feedback = "" if review is None else review.run_feedback
+    names = tuple({ref.root for ref in references if ref.root in state.nodes})
+    return scope_of(state, names, feedback)
+
+
+def render_input(state: RunState, node: PlanNode, feedback: str | None = None) -> JsonObject:
+    """Render a node's `with` block; the arguments are those of `begun_scope`.
 
     Raises:
         TemplateError: a reference has no value.
     """
-    value = node.with_.render(scope_of(state, _referred(state, node.with_.references)))
+    value = node.with_.render(begun_scope(state, node, node.with_.references, feedback))
     if not isinstance(value, dict):
         raise TypeError("a `with` block renders to an object")
     return value
-
-
-def _referred(state: RunState, references: tuple[Reference, ...]) -> tuple[str, ...]:
-    return tuple({ref.root for ref in references if ref.root in state.nodes})

@@ -8,26 +8,41 @@ import rfc8785
 from immutables import Map
 from pydantic import JsonValue
 
+from penstock_contracts.grant.v1 import Binding, SignedGrant
 from penstock_contracts.partition.v1 import MessageParked
 from penstock_contracts.run.v1 import RunCause
-from penstock_contracts.values import Failure, JsonObject, Phase
-from penstock_core.run.state import NodeState, NodeStatus, RunState, RunStatus
+from penstock_contracts.task.v1 import PlannedChange
+from penstock_contracts.values import Failure, JsonObject, Phase, Wire
+from penstock_core.run.state import NodeState, NodeStatus, Review, RunState, RunStatus
 from penstock_core.workflow.plan import Plan
 
-_APART = frozenset({"plan", "nodes"})
+_APART = frozenset({"plan", "nodes", "feedback"})
 _HEADER_FIELDS = tuple(name for name in RunState._fields if name not in _APART)
-_NODE_FIELDS = NodeState._fields
+_NODE_FIELDS = tuple(name for name in NodeState._fields if name != "review")
+_REVIEW_FIELDS = Review._fields
+_WIRES: dict[str, type[Wire]] = {
+    "error": Failure,
+    "plan": PlannedChange,
+    "binding": Binding,
+    "grant": SignedGrant,
+}
 _PLAIN = frozenset((str, int, float, bool, dict, list, type(None)))
 
 
 def header_document(state: RunState) -> JsonObject:
-    """Give everything of a run but its nodes."""
-    return {name: _plain(getattr(state, name)) for name in _HEADER_FIELDS}
+    """Give everything of a run but its nodes; the feedback where anything was pushed back."""
+    document = {name: _plain(getattr(state, name)) for name in _HEADER_FIELDS}
+    if state.feedback:
+        document["feedback"] = state.feedback
+    return document
 
 
 def node_document(node: NodeState) -> JsonObject:
-    """Give one node."""
-    return {name: _plain(getattr(node, name)) for name in _NODE_FIELDS}
+    """Give one node; what people have to do with it stands beside the rest, where there is any."""
+    document = {name: _plain(getattr(node, name)) for name in _NODE_FIELDS}
+    if node.review is not None:
+        document |= {name: _plain(getattr(node.review, name)) for name in _REVIEW_FIELDS}
+    return document
 
 
 def _plain(value: Any) -> JsonValue:  # noqa: ANN401 - a field of whatever type
@@ -38,7 +53,7 @@ def _plain(value: Any) -> JsonValue:  # noqa: ANN401 - a field of whatever type
         return value.value
     if kind is tuple:
         return [_plain(item) for item in value]
-    if isinstance(value, Failure | RunCause | MessageParked):
+    if isinstance(value, Wire):
         return value.to_data()
     return dict(value)
 
@@ -68,17 +83,24 @@ def read_header(document: JsonObject, plan: Plan | None) -> RunState:
     values["frozen"] = tuple(MessageParked.model_validate(item) for item in values["frozen"])
     if values.get("cause") is not None:
         values["cause"] = RunCause.model_validate(values["cause"])
-    return RunState(plan=plan, **values)
+    return RunState(plan=plan, feedback=str(document.get("feedback", "")), **values)
 
 
 def read_node(document: JsonObject) -> NodeState:
     """Read one node."""
-    values: dict[str, Any] = {name: document[name] for name in _NODE_FIELDS if name in document}
+    values = _read(document, _NODE_FIELDS)
     values["status"] = NodeStatus(values["status"])
     values["phase"] = Phase(values["phase"])
-    if values.get("error") is not None:
-        values["error"] = Failure.model_validate(values["error"])
-    return NodeState(**values)
+    review = _read(document, _REVIEW_FIELDS)
+    return NodeState(**values, review=Review(**review) if review else None)
+
+
+def _read(document: JsonObject, fields: tuple[str, ...]) -> dict[str, Any]:
+    values: dict[str, Any] = {name: document[name] for name in fields if name in document}
+    for name, kind in _WIRES.items():
+        if values.get(name) is not None:
+            values[name] = kind.model_validate(values[name])
+    return values
 
 
 def with_nodes(state: RunState, nodes: dict[str, NodeState]) -> RunState:

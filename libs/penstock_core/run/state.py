@@ -6,11 +6,14 @@ from typing import NamedTuple
 
 from immutables import Map
 
+from penstock_contracts.grant.v1 import Binding, SignedGrant
 from penstock_contracts.partition.v1 import MessageParked
 from penstock_contracts.run.v1 import RunCause
+from penstock_contracts.task.v1 import PlannedChange
 from penstock_contracts.values import Failure, JsonObject, Phase
 from penstock_core.workflow.plan import Plan
 
+PUSH_BACKS_MAX = 10  # of one gate in one run
 REJECTED_KEPT = 16  # ids of refused commands that are remembered, so that a copy is not told twice
 
 
@@ -31,6 +34,7 @@ class NodeStatus(StrEnum):
     GATED = "gated"
     QUEUED = "queued"
     RUNNING = "running"
+    UNKNOWN = "unknown"
     RETRYING = "retrying"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -44,6 +48,38 @@ SETTLED = frozenset(
 ENDED = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
 
 
+class Review(NamedTuple):
+    """What people have to do with a node: its plan, its gate, and what they sent back.
+
+    Apart from the rest, so that the nodes that nobody reviews cost nothing.
+
+    Attributes:
+        gate_attempt: attempt that the gate was opened for; 0: never.
+        plan: what the agent would do, until the node begins again.
+        binding: what an approval is bound to.
+        grant: proof of the approval.
+        decision: by whom, why, and the answers to the gate's form, once the gate is passed.
+        feedback: of the last push back to this node.
+        run_feedback: of the last push back in the run when the node began; templates see it for
+            as long as the attempts of that beginning last, whatever is pushed back meanwhile.
+        push_backs: how often this gate has sent work back.
+        attempts_before: attempts made before the last push back; retries count from there.
+    """
+
+    gate_attempt: int = 0
+    plan: PlannedChange | None = None
+    binding: Binding | None = None
+    grant: SignedGrant | None = None
+    decision: JsonObject | None = None
+    feedback: str = ""
+    run_feedback: str = ""
+    push_backs: int = 0
+    attempts_before: int = 0
+
+
+NO_REVIEW = Review()
+
+
 class NodeState(NamedTuple):
     """One node of a run. A named tuple: changing a field costs a fifth of a frozen dataclass.
 
@@ -52,6 +88,7 @@ class NodeState(NamedTuple):
         approved: its gate has been passed.
         asked_us: when its task or its approval was asked for.
         due_us: next own due time of the attempt or of the retry wait.
+        review: None until a person is asked about the node or sends it back to work.
     """
 
     status: NodeStatus = NodeStatus.WAITING
@@ -70,6 +107,17 @@ class NodeState(NamedTuple):
     executor: str = ""
     output: JsonObject | None = None
     error: Failure | None = None
+    review: Review | None = None
+
+    @property
+    def reviewed(self) -> Review:
+        """Give the review, an empty one if there is none."""
+        return self.review or NO_REVIEW
+
+    @property
+    def tries(self) -> int:
+        """Count the attempts since the node last began anew."""
+        return self.attempt if self.review is None else self.attempt - self.review.attempts_before
 
     @property
     def due_us(self) -> int | None:
@@ -96,7 +144,8 @@ class RunState(NamedTuple):
         plan: the compiled definition the run is pinned to; given by whoever loads the run.
         version: events applied so far.
         agents: digest of each agent the run is pinned to.
-        unsettled: nodes that are not settled yet.
+        unsettled: nodes that are not settled yet; after the end, those of unknown outcome.
+        feedback: what was said with the last push back.
         frozen: parked messages that an operator has to deal with; while there are any, later
             ones park behind them.
     """
@@ -122,5 +171,6 @@ class RunState(NamedTuple):
     unsettled: int = 0
     cause: RunCause | None = None
     outputs: JsonObject | None = None
+    feedback: str = ""
     rejected: tuple[str, ...] = ()
     frozen: tuple[MessageParked, ...] = ()

@@ -94,6 +94,16 @@ def ancestors_of(needs: Needs) -> dict[str, int]:
     return known
 
 
+def between(needs: Needs, ancestors: Mapping[str, int], first: str, last: str) -> tuple[str, ...]:
+    """Give every node on a path from `first` to `last`, both included, in definition order."""
+    bits = bit_of(needs)
+    return tuple(
+        name
+        for name in needs
+        if name in (first, last) or (ancestors[name] & bits[first] and ancestors[last] & bits[name])
+    )
+
+
 def bit_of(needs: Needs) -> dict[str, int]:
     """Give each node its own bit, by definition order."""
     return {name: 1 << number for number, name in enumerate(needs)}

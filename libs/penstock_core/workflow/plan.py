@@ -16,7 +16,7 @@ from penstock_contracts.workflow.v1 import (
 )
 from penstock_core.workflow.canonical import canonical_digest
 from penstock_core.workflow.conditions import Condition, compile_condition
-from penstock_core.workflow.graph import dependents_of, order_of
+from penstock_core.workflow.graph import ancestors_of, between, dependents_of, order_of
 from penstock_core.workflow.templating import Template, compile_template
 
 DEFAULT_POOL = "default"
@@ -41,6 +41,9 @@ class PlanNode:
         gate_show: what approvers see.
         gate_title: the gate's title.
         risk_gate: the manifest asks for approval, so that there is a gate whatever the node says.
+        plans: the agent proposes a plan first, and the gate stands between plan and apply.
+        atomic: applying is conditional on the state planned against, as the manifest says.
+        resets: nodes that the gate may send back to work -> every node that then runs again.
     """
 
     name: str
@@ -61,6 +64,9 @@ class PlanNode:
     gate_title: Template | None
     on_failure: OnFailure
     risk_gate: bool
+    plans: bool
+    atomic: bool
+    resets: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +107,9 @@ def compile_plan(
     needs = {name: node.needs for name, node in definition.nodes.items()}
     order = order_of(needs)
     dependents = dependents_of(needs)
+    resets = resets_of(definition, agents)
     nodes = {
-        name: _node(name, node, dependents[name], agents, agent_digests)
+        name: _node(name, node, dependents[name], resets.get(name, {}), agents, agent_digests)
         for name, node in definition.nodes.items()
     }
     used = sorted({node.agent for node in nodes.values() if node.agent is not None})
@@ -123,6 +130,7 @@ def _node(
     name: str,
     node: Node,
     dependents: tuple[str, ...],
+    resets: Mapping[str, tuple[str, ...]],
     agents: Mapping[str, AgentManifest],
     agent_digests: Mapping[str, str],
 ) -> PlanNode:
@@ -149,7 +157,33 @@ def _node(
         gate_title=compile_template(gate.title) if gate is not None else None,
         on_failure=node.on_failure,
         risk_gate=risk_gate,
+        plans=manifest is not None and manifest.plans,
+        atomic=manifest is None or manifest.atomic,
+        resets=resets,
     )
+
+
+def resets_of(
+    definition: WorkflowDefinition, agents: Mapping[str, AgentManifest]
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Give for each gate that can push back: its targets, and what runs again with each."""
+    needs = {name: node.needs for name, node in definition.nodes.items()}
+    targets = {name: targets_of(name, node, agents) for name, node in definition.nodes.items()}
+    if not any(targets.values()):
+        return {}
+    ancestors = ancestors_of(needs)
+    return {
+        name: {to: between(needs, ancestors, to, name) for to in found if to in needs}
+        for name, found in targets.items()
+    }
+
+
+def targets_of(name: str, node: Node, agents: Mapping[str, AgentManifest]) -> tuple[str, ...]:
+    """Give the nodes that the gate of a node may send back: by default a planning agent's own."""
+    if node.approval is not None and node.approval.push_back is not None:
+        return tuple(dict.fromkeys(node.approval.push_back))
+    manifest = agents.get(node.agent) if node.agent is not None else None
+    return (name,) if manifest is not None and manifest.plans else ()
 
 
 def _manifest(

@@ -37,6 +37,7 @@ class ProblemCode(StrEnum):
     BAD_CONDITION = "bad_condition"
     BAD_TRIGGER = "bad_trigger"
     DUPLICATE_TRIGGER = "duplicate_trigger"
+    BAD_PUSH_BACK = "bad_push_back"  # to a node that a gate cannot send back to work
 
 
 AT_KEY = frozenset(

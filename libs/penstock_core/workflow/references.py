@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from pydantic_core import to_json
+
 from penstock_contracts.values import JsonObject
 from penstock_contracts.workflow.v1 import Problem
 from penstock_core.workflow.conditions import Condition
@@ -19,6 +21,7 @@ RUN_SHAPE = shape_of(
             "id": {"type": "string"},
             "workflow": {"type": "string"},
             "trigger": {"type": "string"},
+            "feedback": {"type": "string"},
         },
     }
 )
@@ -37,15 +40,20 @@ _ERROR: JsonObject = {
 }
 
 
-def node_shape(output: JsonObject) -> Shape:
-    """Give the shape of a node as it is read: its output, its status and its error."""
-    return Shape(
-        output,
-        {
-            "type": "object",
-            "properties": {"output": output, "status": {"type": "string"}, "error": _ERROR},
-        },
-    )
+def node_shape(output: JsonObject, form: JsonObject | None = None) -> Shape:
+    """Give the shape of a node as it is read: its output, its status, its error, its approval.
+
+    Args:
+        output: schema of its output.
+        form: schema of the answers to its gate; None: it has no gate.
+    """
+    fields: JsonObject = {"output": output, "status": {"type": "string"}, "error": _ERROR}
+    if form is not None:
+        # References of the form would be looked for in the output's schema.
+        answers: JsonObject = {} if b"$ref" in to_json(form) else form
+        said: JsonObject = {"by": {"type": "string"}, "reason": {"type": "string"}}
+        fields["approval"] = {"type": "object", "properties": {**said, "answers": answers}}
+    return Shape(output, {"type": "object", "properties": fields})
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,6 @@ class Form:
 def read_form(document: JsonObject) -> Form:
     """Read a document."""
     names = _node_names(document)
-    strays = _stray_approver_fields(document)
     try:
         definition = WorkflowDefinition.model_validate(document)
     except ValidationError as error:
@@ -59,8 +58,8 @@ def read_form(document: JsonObject) -> Form:
             str(place[1]) for place in places if len(place) > 1 and place[0] == "nodes"
         )
         rest = _without(document, places)
-        return Form(_read_rest(rest), (*problems, *strays), names, doubtful)
-    return Form(definition, strays, names, frozenset())
+        return Form(_read_rest(rest), tuple(problems), names, doubtful)
+    return Form(definition, (), names, frozenset())
 
 
 def _read_rest(document: JsonObject) -> WorkflowDefinition | None:
@@ -183,25 +182,6 @@ def _fields_at(place: Place) -> frozenset[str]:
 def _keys_at(document: JsonObject, place: Place) -> frozenset[str]:
     value = _value_at(document, place)
     return frozenset(value) if isinstance(value, dict) else frozenset()
-
-
-def _stray_approver_fields(document: JsonObject) -> tuple[Problem, ...]:
-    """Refuse unknown fields of `approvers`, which the wire model tolerates.
-
-    A misspelt `users` would otherwise leave the decision to everybody with the default role.
-    """
-    nodes = document.get("nodes")
-    found: list[Problem] = []
-    for name in nodes if isinstance(nodes, dict) else ():
-        place = ("nodes", name, "approval", "approvers")
-        known = frozenset(Approvers.model_fields)
-        for key in sorted(_keys_at(document, place) - known):
-            pointer = pointer_of(*place, key)
-            hint = did_you_mean(key, known)
-            found.append(
-                problem(pointer, ProblemCode.UNKNOWN_FIELD, f"unknown field {key!r}", hint)
-            )
-    return tuple(found)
 
 
 def _without(document: JsonObject, places: Sequence[Place]) -> JsonObject:

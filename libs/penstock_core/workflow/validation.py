@@ -11,6 +11,7 @@ from penstock_contracts.workflow.v1 import Node, Problem, WorkflowDefinition
 from penstock_core.workflow.assignment import Assignment
 from penstock_core.workflow.cel_names import LITERALS, TYPE_NAMES
 from penstock_core.workflow.conditions import ConditionError, compile_condition
+from penstock_core.workflow.gates import PushBacks, gate_problems, is_gated
 from penstock_core.workflow.graph import ancestors_of, behind_cycles, bit_of, cycles_of
 from penstock_core.workflow.inputs import check_inputs, faults_of, with_defaults
 from penstock_core.workflow.manifests import (
@@ -109,12 +110,15 @@ class _Validation:
         # Nodes that could not be read are known by name, so that reading them is no fault.
         shapes: dict[str, Shape] = dict.fromkeys(self.form.names, ANYTHING)
         for name, node in self.definition.nodes.items():
+            form: JsonObject | None = None
+            if is_gated(node, self.agents):
+                form = sound(node.approval.form) if node.approval is not None else {}
             if node.agent is None:
-                shapes[name] = node_shape(DECISION)
+                shapes[name] = node_shape(DECISION, form)
             elif node.agent in self.schemas:
-                shapes[name] = node_shape(self.schemas[node.agent].output)
+                shapes[name] = node_shape(self.schemas[node.agent].output, form)
             else:
-                shapes[name] = node_shape({})
+                shapes[name] = node_shape({}, {})
         shapes[INPUTS] = shape_of(sound(self.definition.inputs))
         shapes[RUN] = RUN_SHAPE
         return shapes
@@ -222,10 +226,14 @@ class _Validation:
         }
         doubtful = sum(bits[name] for name in names)
         cyclic = behind_cycles(self.needs)
+        push_backs: PushBacks | None = None
         for name, node in self.definition.nodes.items():
             unsure = name in cyclic or bool((ancestors[name] | bits[name]) & doubtful)
             sight = Sight(self.shapes, bits, ancestors[name], name, sure=not unsure)
             self._check_node(name, node, sight)
+            if node.approval is not None and node.approval.push_back and not unsure:
+                push_backs = push_backs or PushBacks(self.definition, self.agents)
+                self.found.extend(push_backs.problems(name, node.approval))
 
     def _check_node(self, name: str, node: Node, sight: Sight) -> None:
         if name in RESERVED_NAMES:
@@ -253,6 +261,7 @@ class _Validation:
             place = ("nodes", name, "approval")
             self._check_template(node.approval.show, sight, pointer_of(*place, "show"), ANYTHING)
             self._check_template(node.approval.title, sight, pointer_of(*place, "title"), ANYTHING)
+            self.found.extend(gate_problems(name, node.approval))
 
     # --- templates and conditions -------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from penstock_contracts.run.v1 import (
     ReportResult,
     ReportStarted,
     RunStarted,
+    SettleOutcome,
     StartRun,
 )
 from penstock_contracts.subjects import Stream, runs_of_partition
@@ -57,10 +58,10 @@ class RunDomain:
         address, envelope, command = read_envelope(message)
         run_id = address.rest[1]
         match command:
-            case StartRun() | CancelRun():
+            case StartRun() | CancelRun() | SettleOutcome():
                 one_of(command.run_id, address, 1)
             case ClaimTask() | ReportStarted():
-                self._check_code(run_id, command, Phase.RUN)
+                self._check_code(run_id, command, *Phase)
             case ReportResult():
                 self._check_code(run_id, command, command.phase)
             case ApplyDecision() | RedriveMessages():
@@ -70,10 +71,13 @@ class RunDomain:
         return addressed(run_id, address, envelope, command)
 
     def _check_code(
-        self, run_id: str, command: ClaimTask | ReportStarted | ReportResult, phase: Phase
+        self, run_id: str, command: ClaimTask | ReportStarted | ReportResult, *phases: Phase
     ) -> None:
-        task = task_id(run_id, command.node, command.attempt, phase)
-        if task != command.task_id or not self._codes.matches(task, command.token):
+        """Believe only who was given the task, in one of `phases`."""
+        named = command.task_id
+        if not any(
+            named == task_id(run_id, command.node, command.attempt, phase) for phase in phases
+        ) or not self._codes.matches(named, command.token):
             raise Refused(Code.FORGED)
 
     async def blank(self, aggregate_id: str, hint: Wire | None) -> RunState:
@@ -91,7 +95,7 @@ class RunDomain:
 
     def refusal(self, command: Wire, command_id: str, rejection: Rejection) -> Wire | None:
         """Tell whoever asked over HTTP."""
-        if not isinstance(command, CancelRun | RedriveMessages):
+        if not isinstance(command, CancelRun | SettleOutcome | RedriveMessages):
             return None
         return CommandRejected(
             command_id=command_id,
