@@ -10,6 +10,7 @@ import pytest
 from penstock_agent_sdk import AgentError, progress, run_agent
 from penstock_agent_sdk.egress import closing, open_egress, origin_form
 from penstock_agent_sdk.models import AgentModel
+from penstock_agent_sdk.planning import Context, Plan, run_planning_agent
 
 Run = Callable[..., tuple[int, dict[str, Any]]]
 
@@ -155,3 +156,84 @@ def test_an_answer_says_that_its_connection_closes() -> None:
     assert closing(head) == (
         b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     )
+
+
+# --- agents that plan ---------------------------------------------------------------------------
+
+
+class Greeter:
+    """Plans a greeting; greets nobody zero times."""
+
+    def plan(self, task: Greeting, context: Context) -> Plan | Greeted:
+        if not task.times:
+            return Greeted(text_lines=[])
+        said = f"{task.first_name} {context.feedback}".strip()
+        return Plan({"greet": said}, {"seen": 1}, summary=f"greet\n{said}")
+
+    def apply(self, task: Greeting, plan: Plan, context: Context) -> Greeted:
+        return Greeted(text_lines=[f"{context.phase} {plan.effect['greet']} {plan.base['seen']}"])
+
+
+def call_planner(tmp_path: Path, content: object, **told: str) -> tuple[int, dict[str, Any]]:
+    source, target = tmp_path / "input.json", tmp_path / "output.json"
+    source.write_text(json.dumps(content))
+    environment = {"PENSTOCK_INPUT": str(source), "PENSTOCK_OUTPUT": str(target), **told}
+    code = run_planning_agent(Greeting, Greeted, Greeter(), environment=environment)
+    return code, json.loads(target.read_text())
+
+
+def test_a_plan_is_written_with_its_base_and_a_line_for_people(tmp_path: Path) -> None:
+    told = {"PENSTOCK_PHASE": "plan", "PENSTOCK_FEEDBACK": "warmly"}
+    code, output = call_planner(tmp_path, {"first_name": "Ada"}, **told)
+    assert (code, output) == (
+        0,
+        {
+            "plan": {
+                "effect": {"greet": "Ada warmly"},
+                "base": {"seen": 1},
+                "summary": "greet Ada warmly",
+            }
+        },
+    )
+
+
+def test_nothing_to_apply_is_an_output(tmp_path: Path) -> None:
+    given = {"first_name": "Ada", "times": 0}
+    code, output = call_planner(tmp_path, given, PENSTOCK_PHASE="plan")
+    assert (code, output) == (0, {"output": {"text_lines": []}})
+
+
+def test_apply_gets_the_input_and_the_approved_plan(tmp_path: Path) -> None:
+    plan = {"effect": {"greet": "Ada"}, "base": {"seen": 2}}
+    given = {"input": {"firstName": "Ada"}, "plan": plan}
+    code, output = call_planner(tmp_path, given, PENSTOCK_PHASE="apply")
+    assert (code, output) == (0, {"text_lines": ["apply Ada 2"]})
+
+
+@pytest.mark.parametrize(
+    ("content", "phase", "said"),
+    [
+        ({"first_name": "Ada"}, "apply", "the approved plan are needed"),
+        ({"first_name": "Ada"}, "run", "this agent plans and applies; told was run"),
+        ({}, "plan", "first_name: Field required"),
+        ({"input": {}, "plan": {"effect": {}, "base": {}}}, "apply", "first_name: Field required"),
+    ],
+)
+def test_a_planning_agent_declares_what_it_cannot_do(
+    tmp_path: Path, content: object, phase: str, said: str
+) -> None:
+    code, output = call_planner(tmp_path, content, PENSTOCK_PHASE=phase)
+    assert code == 10
+    assert said in output["error"]["message"]
+
+
+def test_the_context_is_what_the_executor_says() -> None:
+    told = {"PENSTOCK_PHASE": "plan", "PENSTOCK_ATTEMPT": "3", "PENSTOCK_NODE": "patch"}
+    context = Context.read(told)
+    assert (context.phase, context.attempt, context.node, context.feedback) == (
+        "plan",
+        3,
+        "patch",
+        "",
+    )
+    assert Context.read({"PENSTOCK_ATTEMPT": "x"}).attempt == 1

@@ -4,7 +4,8 @@ An agent is any program that reads `/penstock/input.json`, writes `/penstock/out
 to stdout and stderr, and ends with 0 (done), 10 (declared failure) or anything else (crash).
 This package is that protocol for Python; nothing in it is needed to write an agent in another
 language. Importing it costs a few milliseconds: pydantic is imported by `penstock_agent_sdk.models`
-only, and the networking by `penstock_agent_sdk.egress` only.
+only, the networking by `penstock_agent_sdk.egress` only, and what an agent in two phases needs is
+in `penstock_agent_sdk.planning`.
 """
 
 from penstock_agent_sdk.errors import AgentError

@@ -62,18 +62,40 @@ def run_agent(
         TypeError: The handler returned something else than `output_model`.
     """
     settings = os.environ if environment is None else environment
+
+    def call(payload: object) -> str:
+        return dumped(handler(validated(input_model, payload)), output_model)
+
+    return run_task(settings, call)
+
+
+def run_task(settings: Mapping[str, str], call: Callable[[object], str]) -> int:
+    """Read the input, call, write what `call` gives; an `AgentError` becomes the output.
+
+    Args:
+        settings: `PENSTOCK_INPUT` and `PENSTOCK_OUTPUT` override the two paths.
+        call: From the parsed input document to the text of the output document.
+    """
     target = settings.get("PENSTOCK_OUTPUT", DEFAULT_OUTPUT)
     try:
-        payload = _read_input(settings.get("PENSTOCK_INPUT", DEFAULT_INPUT))
-        result = handler(_validated(input_model, payload))
+        text = call(_read_input(settings.get("PENSTOCK_INPUT", DEFAULT_INPUT)))
     except AgentError as failure:
         write_atomically(target, json.dumps(failure.as_output(), ensure_ascii=False))
         sys.stderr.write(f"failed: {failure}\n")
         return EXIT_FAILED
+    write_atomically(target, text)
+    return EXIT_DONE
+
+
+def dumped(result: object, output_model: type[OutputT]) -> str:
+    """Give an output as JSON text.
+
+    Raises:
+        TypeError: It is something else than `output_model`.
+    """
     if not isinstance(result, output_model):
         raise TypeError(f"handler returned {type(result).__name__}, not {output_model.__name__}")
-    write_atomically(target, result.model_dump_json())
-    return EXIT_DONE
+    return result.model_dump_json()
 
 
 def _read_input(path: str) -> object:
@@ -92,7 +114,12 @@ def _read_input(path: str) -> object:
         raise AgentError("invalid_input", f"input is not JSON{where}") from error
 
 
-def _validated(input_model: type[InputT], payload: object) -> InputT:
+def validated(input_model: type[InputT], payload: object) -> InputT:
+    """Build the input model.
+
+    Raises:
+        AgentError: It does not fit; the message names fields and never values.
+    """
     try:
         return input_model.model_validate(payload)
     except ValueError as error:
