@@ -30,6 +30,7 @@ VERBS: dict[str, str] = {
     "trigger": "penstock_cli.trigger",
     "runs": "penstock_cli.runs",
     "approvals": "penstock_cli.approvals",
+    "tokens": "penstock_cli.tokens",
     "replay": "penstock_cli.replay",
     "dead": "penstock_cli.dead",
 }

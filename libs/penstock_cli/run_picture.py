@@ -11,6 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from penstock_cli.terminal import MICROSECONDS, duration, short, span, styled, symbol
+from penstock_cli.visible import one_line
 
 Json = dict[str, Any]
 
@@ -21,8 +22,12 @@ AFTER = {
     "attempt_failed": "retrying",
     "node_failed": "failed",
     "node_skipped": "skipped",
+    "plan_made": "waiting",
     "gate_opened": "gated",
     "gate_passed": "waiting",
+    "gate_pushed_back": "waiting",
+    "outcome_unknown": "unknown",
+    "outcome_settled": "unknown",
 }
 RUN_AFTER = {
     "run_started": "running",
@@ -32,6 +37,12 @@ RUN_AFTER = {
 }
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 SETTLED = ENDED | {"skipped"}
+DOING = {
+    ("plan", "queued"): "planning",  # a plan is started by whoever takes it, and says so late
+    ("plan", "running"): "planning",
+    ("apply", "running"): "applying",
+}
+"""What a node of an agent that plans is doing, by phase and status."""
 
 
 @dataclass(slots=True)
@@ -40,6 +51,7 @@ class NodePicture:
 
     status: str = "waiting"
     attempt: int = 0
+    phase: str = "run"
     agent: str | None = None
     executor: str = ""
     approval_id: str = ""
@@ -47,20 +59,34 @@ class NodePicture:
     began_us: int = 0
     ended_us: int = 0
 
+    plan: str = ""
+    feedback: str = ""
+
+    @property
+    def doing(self) -> str:
+        """Give the status, or what it means for an agent that plans."""
+        return DOING.get((self.phase, self.status), self.status)
+
     def line(self, name: str, now_us: int) -> Text:
         """Give its line of the tree."""
-        text = Text.assemble(symbol(self.status), " ", (name, "bold"))
+        text = Text.assemble(symbol(self.doing), " ", (name, "bold"))
         text.append(f"  {self.agent or 'gate'}", style="dim")
-        text.append("  ").append_text(styled(self.status))
+        text.append("  ").append_text(styled(self.doing))
         if self.attempt > 1:
             text.append(f"  attempt {self.attempt}", style="yellow")
         if self.status == "gated":
             text.append(f"  waits for a decision on {short(self.approval_id)}", style="yellow")
+            if self.plan:
+                text.append("  ").append_text(one_line(self.plan))
+        elif self.status == "unknown":
+            text.append("  did it happen? an operator has to say: penstock runs settle", "yellow")
         elif self.began_us and self.status not in ("waiting", "skipped"):
             end = self.ended_us or now_us
             text.append(f"  {span((end - self.began_us) / MICROSECONDS)}", style="dim")
+        if self.feedback and self.status not in SETTLED:
+            text.append("  pushed back: ", style="yellow").append_text(one_line(self.feedback))
         if self.error:
-            text.append(f"  {self.error}", style="red")
+            text.append("  ").append_text(one_line(self.error, "red"))
         return text
 
 
@@ -94,6 +120,8 @@ class RunPicture:
         at_us = _time_us(str(event.get("time", "")))
         if kind in RUN_AFTER:
             self._run_changed(kind, data, at_us)
+        elif kind == "gate_pushed_back":
+            self._pushed_back(data)
         elif kind in AFTER and data.get("node"):
             self._node_changed(
                 self.nodes.setdefault(str(data["node"]), NodePicture()), kind, data, at_us
@@ -106,8 +134,14 @@ class RunPicture:
         self.cause = cause_of(data.get("cause"))
         if self.ended:
             for node in self.nodes.values():
-                if node.status not in SETTLED:
+                if node.status not in SETTLED and node.status != "unknown":
                     node.status, node.ended_us = "cancelled", at_us
+
+    def _pushed_back(self, data: Json) -> None:
+        for name in cast("list[str]", data.get("reset") or []):
+            node = self.nodes.setdefault(name, NodePicture())
+            node.status, node.error, node.plan, node.ended_us = "waiting", "", "", 0
+            node.feedback = str(data.get("feedback", "")) if name == data.get("to") else ""
 
     def _node_changed(self, node: NodePicture, kind: str, data: Json, at_us: int) -> None:
         node.status = AFTER[kind]
@@ -115,6 +149,10 @@ class RunPicture:
         node.executor = str(data.get("executor") or node.executor)
         node.approval_id = str(data.get("approval_id") or node.approval_id)
         node.error = failure_of(data.get("error"))
+        if kind == "task_scheduled":
+            node.phase = str(data.get("phase", "run"))
+        if kind == "plan_made":
+            node.plan = summary_of(data.get("plan"))
         if kind in ("task_scheduled", "gate_opened"):
             node.began_us = node.began_us or at_us
         if node.status in SETTLED:
@@ -175,6 +213,9 @@ def picture_of(document: Json) -> RunPicture:
             executor=str(node.get("executor") or ""),
             approval_id=str(node.get("approval_id") or ""),
             error=failure_of(node.get("error")),
+            phase=str(node.get("phase") or "run"),
+            plan=summary_of(node.get("plan")),
+            feedback=str(node.get("feedback") or ""),
         )
     return picture
 
@@ -184,8 +225,14 @@ def blank_picture_of(document: Json) -> RunPicture:
     picture = picture_of(document)
     for node in picture.nodes.values():
         node.status, node.error, node.attempt = "waiting", "", 0
+        node.phase, node.plan, node.feedback = "run", "", ""
     picture.status, picture.ended_us, picture.cause = "running", 0, ""
     return picture
+
+
+def summary_of(plan: object) -> str:
+    """Give the one line about a plan."""
+    return str(cast("Json", plan).get("summary", "")) if isinstance(plan, dict) else ""
 
 
 def failure_of(error: object) -> str:
@@ -224,12 +271,18 @@ def event_line(kind: str, event: Json) -> Text:
         text.append(f"  {data['node']}")
     if int(data.get("attempt") or 0) > 1:
         text.append(f"  attempt {data['attempt']}")
-    for name in ("executor", "by", "reason"):
+    if data.get("phase"):
+        text.append(f"  {data['phase']}", style="cyan")
+    for name in ("executor", "by", "to", "feedback", "reason"):
         if data.get(name):
-            text.append(f"  {name} {data[name]}", style="dim")
+            text.append_text(one_line(f"  {name} {data[name]}", "dim"))
+    if kind == "plan_made":
+        text.append("  ").append_text(one_line(summary_of(data.get("plan"))))
+    if kind == "outcome_settled":
+        text.append("  it happened" if data.get("happened") else "  it did not happen")
     error = failure_of(data.get("error")) or cause_of(data.get("cause"))
     if error:
-        text.append(f"  {error}", style="red")
+        text.append("  ").append_text(one_line(error, "red"))
     if kind == "gate_opened":
         text.append(f"  approval {short(data.get('approval_id'))}", style="yellow")
     return text

@@ -1,17 +1,18 @@
-"""`penstock runs`: list, show, watch, logs, cancel."""
+"""`penstock runs`: list, show, watch, logs, cancel, settle."""
 
 from __future__ import annotations
 
 import json
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.text import Text
 
 from penstock_cli.access import access_of
+from penstock_cli.approval_picture import short_digest
 from penstock_cli.client import Api, Json, with_api
-from penstock_cli.faults import ExitCode
+from penstock_cli.faults import CliFault, ExitCode
 from penstock_cli.run_picture import cause_of, picture_of
 from penstock_cli.terminal import (
     duration,
@@ -25,9 +26,10 @@ from penstock_cli.terminal import (
     symbol,
     table,
 )
+from penstock_cli.visible import one_line
 from penstock_cli.watching import watch
 
-app = typer.Typer(no_args_is_help=True, help="List, show, follow and cancel runs.")
+app = typer.Typer(no_args_is_help=True, help="List, show, follow, cancel and settle runs.")
 Run = Annotated[str, typer.Argument(help="Run id, or its beginning.", metavar="RUN")]
 NODE_COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 
@@ -81,7 +83,17 @@ def show_run(context: typer.Context, run: Run) -> None:
     for name, node in document["nodes"].items():
         if node.get("output"):
             plain(f"{name:<10} {_shortened(node['output'])}")
+    _say_gates(document)
     say(f"state hash {document['state_hash']}  [dim]at event {header.get('version')}[/]")
+
+
+def _say_gates(document: Json) -> None:
+    """Say what was planned, and what approvers have sent back."""
+    for name, plan in (document.get("plans") or {}).items():
+        out.print(one_line(f"plan       {name}: {plan['summary']}  {short_digest(plan['digest'])}"))
+    for back in document.get("pushed_back") or ():
+        by = ", ".join(back.get("by") or ())
+        out.print(one_line(f"pushed back by {by} to {back['to']}: {back['feedback']}"))
 
 
 def _shortened(value: object, limit: int = 160) -> str:
@@ -160,3 +172,57 @@ def cancel(
         print_json(answer)
     else:
         out.print(symbol(answer["status"]), styled(answer["status"]), answer["run_id"])
+
+
+@app.command("settle")
+def settle(
+    context: typer.Context,
+    run: Run,
+    node: Annotated[str, typer.Argument(help="Node whose outcome is unknown.", metavar="NODE")],
+    happened: Annotated[
+        bool,
+        typer.Option("--happened/--did-not-happen", help="Whether its effect did: look first."),
+    ],
+    reason: Annotated[str, typer.Option("--reason", "-r", help="How you know; kept.")],
+    output: Annotated[
+        str, typer.Option(help="The node's output as a JSON object, if it happened.")
+    ] = "",
+    attempt: Annotated[
+        int, typer.Option(min=0, help="Attempt you looked into. 0: the present one.")
+    ] = 0,
+) -> None:
+    """Say what became of an attempt that died after its claim; the run goes on from there.
+
+    What happened: the node has succeeded. What did not: the attempt has failed and may be retried.
+    """
+    access = access_of(context)
+    given = _object_of(output)
+
+    async def work(api: Api) -> Json:
+        document = await api.get("runs", run)
+        state = (document.get("nodes") or {}).get(node)
+        if state is None:
+            known = ", ".join(document.get("nodes") or ())
+            raise CliFault(f"the run has no node {node!r}", f"it has {known}", ExitCode.NOT_FOUND)
+        body: Json = {"happened": happened, "reason": reason, "output": given}
+        if attempt or state.get("attempt"):
+            body["attempt"] = attempt or state["attempt"]
+        run_id = document["run"]["run_id"]
+        return (await api.send("POST", "runs", run_id, "nodes", node, "settle", body=body))[1]
+
+    answer = with_api(access, work)
+    if access.json:
+        print_json(answer)
+        return
+    status = answer["state"]["status"]
+    out.print(symbol(status), styled(status), node, f"of {answer['run_id']} ({answer['status']})")
+
+
+def _object_of(text: str) -> Json:
+    try:
+        value: object = json.loads(text or "{}")
+    except ValueError as error:
+        raise CliFault(f"--output is not JSON: {error}", "", ExitCode.USAGE) from None
+    if not isinstance(value, dict):
+        raise CliFault("--output is not a JSON object", "", ExitCode.USAGE)
+    return cast("Json", value)

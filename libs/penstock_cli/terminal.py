@@ -19,6 +19,10 @@ STYLES = {
     "approved": "green",
     "ready": "green",
     "running": "cyan",
+    "planning": "cyan",
+    "applying": "bold cyan",
+    "unknown": "bold red",
+    "pushed_back": "yellow",
     "queued": "blue",
     "gated": "yellow",
     "pending": "yellow",
@@ -43,6 +47,10 @@ SYMBOLS = {
     "gated": "⏸",
     "retrying": "↻",
     "running": "▶",
+    "planning": "✎",
+    "applying": "▶",
+    "unknown": "?",
+    "pushed_back": "↩",
     "queued": "…",
     "waiting": "·",
 }
@@ -51,6 +59,12 @@ PIPE_COLUMNS = 200  # where no terminal says how wide it is
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
 err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPE_COLUMNS)
+
+
+def somebody_is_there() -> bool:
+    """Tell whether a person can be asked."""
+    # A closed standard input is None, whatever its type says.
+    return bool(sys.stdin) and sys.stdin.isatty() and out.is_terminal
 
 
 def say(text: str = "") -> None:

@@ -14,14 +14,14 @@ from penstock_cli.access import Access
 from penstock_cli.agents import manifests_in, register_all
 from penstock_cli.apply import store
 from penstock_cli.client import Api, HttpApi, Json, ServerEvent
-from penstock_cli.demo.gate import asks_a_person, decide
+from penstock_cli.demo.gate import decide
 from penstock_cli.demo.receiver import Receiver
 from penstock_cli.documents import read_definitions
 from penstock_cli.faults import CliFault, ExitCode
 from penstock_cli.history import history_of
 from penstock_cli.replay import served_hash, show_end, show_steps
 from penstock_cli.run_picture import RunPicture
-from penstock_cli.terminal import out, say, short, span
+from penstock_cli.terminal import out, say, short, somebody_is_there, span
 from penstock_cli.watching import watch
 from penstock_contracts import subjects
 from penstock_contracts.values import DEFAULT_TENANT
@@ -123,7 +123,7 @@ class Story:
             if event.kind == "gate_opened":
                 approved = await decide(api, str(event.data["data"]["approval_id"]))
 
-        within_s = PERSON_DECIDES_WITHIN_S if asks_a_person() else RUN_ENDS_WITHIN_S
+        within_s = PERSON_DECIDES_WITHIN_S if somebody_is_there() else RUN_ENDS_WITHIN_S
         picture = await watch(api, document, within_s=within_s, on_event=on_event)
         return approved, picture
 
