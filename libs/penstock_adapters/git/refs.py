@@ -1,0 +1,113 @@
+"""Branches: which one is meant, where it is, and moving it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from penstock_adapters.git.command import CommandFailed, run
+from penstock_adapters.git.target import Target
+from penstock_runtime.ports.repositories import BACKUP_REFS, RepositoryRefused
+
+BRANCHES = "refs/heads/"
+_LINE = 4 * 1024  # bytes of an answer of one line
+
+
+class BranchMissing(RepositoryRefused):
+    """There is no such branch, or it has no commit yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """A branch by its full name and the commit it is at."""
+
+    ref: str
+    commit: str
+
+
+def full_name(ref: str) -> str:
+    """The full name of a branch given short or full.
+
+    Raises:
+        RepositoryRefused: it names something that is no branch.
+    """
+    if ref.startswith("refs/") and not ref.startswith(BRANCHES):
+        raise RepositoryRefused(f"{ref} is not a branch")
+    return ref if ref.startswith(BRANCHES) else BRANCHES + ref
+
+
+async def named(target: Target, ref: str | None) -> Tip:
+    """Find the tip of a branch; None: of the one that HEAD names.
+
+    Raises:
+        BranchMissing: there is none.
+        RepositoryRefused: HEAD is detached, or the name is no branch's.
+    """
+    if ref is None:
+        command = target.command("symbolic-ref", "-q", "HEAD", git_dir=target.git_dir)
+        answer = await run(command, accept=(0, 1), limit=_LINE)
+        if answer.code != 0:
+            raise RepositoryRefused(
+                f"HEAD of {target.path} is detached: name the branch to work on"
+            )
+        ref = answer.out.decode("utf-8", "replace").rstrip("\n")
+    return await tip_of(target, full_name(ref))
+
+
+async def tip_of(target: Target, ref: str) -> Tip:
+    """Find the tip of a branch by its full name.
+
+    Raises:
+        BranchMissing: there is none.
+        RepositoryRefused: the name is no branch's, or another name for one.
+    """
+    if "\0" in ref or "\n" in ref or not ref.isprintable():
+        raise RepositoryRefused("the name of the branch is not one")
+    valid = await run(target.command("check-ref-format", ref), accept=(0, 1), limit=_LINE)
+    if valid.code != 0:
+        raise RepositoryRefused(f"{ref} is not the name of a branch")
+    symbolic = await run(target.command("symbolic-ref", "-q", ref), accept=(0, 1), limit=_LINE)
+    if symbolic.code == 0:
+        raise RepositoryRefused(f"{ref} is only another name for a branch")
+    found = await commit_at(target, ref)
+    if found is None:
+        raise BranchMissing(f"{ref} does not exist, or has no commit yet")
+    return Tip(ref, found)
+
+
+async def commit_at(target: Target, ref: str) -> str | None:
+    """The commit at a ref of any kind, or None."""
+    command = target.command("rev-parse", "-q", "--verify", "--end-of-options", f"{ref}^{{commit}}")
+    answer = await run(command, accept=(0, 1, 128), limit=_LINE)
+    return answer.out.decode("ascii").strip() if answer.code == 0 else None
+
+
+def backup_ref(key: str) -> str:
+    """Where the tip before a landing is kept."""
+    return BACKUP_REFS + key
+
+
+async def move(target: Target, old: Tip, commit: str, key: str) -> bool:
+    """Keep the old tip under its backup name and move the branch, in this order, or do neither.
+
+    Returns:
+        Whether it was moved; False: it was no longer at its old tip.
+
+    Raises:
+        CommandFailed: for another reason it cannot be moved.
+    """
+    orders = (
+        "start",
+        f"update {backup_ref(key)} {old.commit}",
+        f"update {old.ref} {commit} {old.commit}",
+        "prepare",
+        "commit",
+    )
+    command = target.command("update-ref", "-m", f"penstock: land {key}", "--stdin")
+    try:
+        await run(command, stdin="".join(f"{line}\n" for line in orders).encode())
+    except CommandFailed:
+        now = await commit_at(target, old.ref)
+        if now == old.commit:
+            raise
+        return now == commit
+    return True
