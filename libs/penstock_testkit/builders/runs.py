@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from penstock_contracts.grant.v1 import SignedGrant
 from penstock_contracts.ids import approval_id, derive, run_id, task_id
 from penstock_contracts.run.v1 import (
     ApplyDecision,
@@ -12,10 +13,11 @@ from penstock_contracts.run.v1 import (
     FireTimers,
     ReportResult,
     ReportStarted,
+    SettleOutcome,
     StartRun,
     Verdict,
 )
-from penstock_contracts.task.v1 import Outcome
+from penstock_contracts.task.v1 import Outcome, PlannedChange
 from penstock_contracts.values import DEFAULT_TENANT, MICROSECONDS, Failure, JsonObject, Phase
 from penstock_core.run.decider import RunDecider
 from penstock_core.run.state import NodeState, RunState
@@ -23,6 +25,10 @@ from penstock_testkit.builders.workflows import plan_of
 from penstock_testkit.given import Story
 
 TRIGGER = "trigger-1"
+PLAN = PlannedChange(
+    effect={"write": "v2"}, base={"etag": "v1"}, summary="v1 becomes v2"
+)  # fmt: skip
+GRANT = SignedGrant(payload="{}", signature="c2lnbmVk", key_id="key-1")  # deciders hand it on
 CODE = "code"  # deciders believe every code: it is checked before them
 
 
@@ -59,6 +65,7 @@ class RunStory(Story[RunState]):
         error: Failure | None = None,
         nonce: str | None = None,
         phase: Phase = Phase.RUN,
+        plan: PlannedChange | None = None,
     ) -> ReportResult:
         """Give an executor's last word."""
         return ReportResult(
@@ -70,30 +77,52 @@ class RunStory(Story[RunState]):
             token=CODE,
             nonce=nonce,
             outcome=Outcome.FAILED if error else Outcome.SUCCEEDED,
-            output=None if error else (output or {}),
+            output=None if error or plan else (output or {}),
+            plan=plan,
             error=error,
         )
 
-    def claim_of(self, node: str, attempt: int = 1, nonce: str = "nonce-1") -> ClaimTask:
+    def claim_of(
+        self, node: str, attempt: int = 1, nonce: str = "nonce-1", phase: Phase = Phase.RUN
+    ) -> ClaimTask:
         """Give a claim."""
-        task = task_id(self.run_id, node, attempt, Phase.RUN)
+        task = task_id(self.run_id, node, attempt, phase)
         return ClaimTask(
             task_id=task, node=node, attempt=attempt, executor="executor-1", nonce=nonce,
             token=CODE,
         )  # fmt: skip
 
-    def started_of(self, node: str, attempt: int = 1) -> ReportStarted:
+    def started_of(self, node: str, attempt: int = 1, phase: Phase = Phase.RUN) -> ReportStarted:
         """Give the word that a task still runs."""
-        task = task_id(self.run_id, node, attempt, Phase.RUN)
+        task = task_id(self.run_id, node, attempt, phase)
         return ReportStarted(
             task_id=task, node=node, attempt=attempt, executor="executor-1", token=CODE
         )
 
-    def verdict_of(self, node: str, verdict: Verdict, reason: str = "") -> ApplyDecision:
+    def verdict_of(
+        self,
+        node: str,
+        verdict: Verdict,
+        reason: str = "",
+        *,
+        attempt: int = 1,
+        to: str | None = None,
+        answers: JsonObject | None = None,
+    ) -> ApplyDecision:
         """Give the approval service's answer."""
         return ApplyDecision(
-            approval_id=approval_id(self.run_id, node, 1),
-            node=node, attempt=1, verdict=verdict, by="user:bob", reason=reason,
+            approval_id=approval_id(self.run_id, node, attempt),
+            node=node, attempt=attempt, verdict=verdict, by="user:bob", reason=reason, to=to,
+            answers=answers or {}, grant=GRANT if verdict is Verdict.APPROVED else None,
+        )  # fmt: skip
+
+    def settlement_of(
+        self, node: str, attempt: int = 1, *, happened: bool, output: JsonObject | None = None
+    ) -> SettleOutcome:
+        """Give an operator's word on an unknown outcome."""
+        return SettleOutcome(
+            run_id=self.run_id, node=node, attempt=attempt, happened=happened,
+            reason="looked it up", output=output or {},
         )  # fmt: skip
 
     # --- when ---------------------------------------------------------------------------------
@@ -113,13 +142,45 @@ class RunStory(Story[RunState]):
         error = Failure(code=code, message=f"{node} broke", retryable=again)
         return self.when(self.result(node, attempt, error=error))
 
-    def claim(self, node: str, attempt: int = 1, nonce: str = "nonce-1") -> Self:
+    def claim(
+        self, node: str, attempt: int = 1, nonce: str = "nonce-1", phase: Phase = Phase.RUN
+    ) -> Self:
         """Claim a `once` task."""
-        return self.when(self.claim_of(node, attempt, nonce))
+        return self.when(self.claim_of(node, attempt, nonce, phase))
 
-    def approve(self, node: str) -> Self:
+    def plans(self, node: str, attempt: int = 1, plan: PlannedChange = PLAN) -> Self:
+        """Report a plan."""
+        return self.when(self.result(node, attempt, phase=Phase.PLAN, plan=plan))
+
+    def applies(
+        self,
+        node: str,
+        attempt: int = 1,
+        *,
+        error: Failure | None = None,
+        nonce: str = "nonce-1",
+    ) -> Self:
+        """Report how a claimed apply ended."""
+        return self.when(self.result(node, attempt, phase=Phase.APPLY, nonce=nonce, error=error))
+
+    def approve(self, node: str, attempt: int = 1, answers: JsonObject | None = None) -> Self:
         """Approve a gate."""
-        return self.when(self.verdict_of(node, Verdict.APPROVED, "fine"))
+        verdict = self.verdict_of(
+            node, Verdict.APPROVED, "fine", attempt=attempt, answers=answers
+        )  # fmt: skip
+        return self.when(verdict)
+
+    def push_back(
+        self, node: str, attempt: int = 1, feedback: str = "smaller", to: str | None = None
+    ) -> Self:
+        """Send a node back to work from a gate."""
+        return self.when(
+            self.verdict_of(node, Verdict.PUSHED_BACK, feedback, attempt=attempt, to=to or node)
+        )
+
+    def settle(self, node: str, attempt: int = 1, *, happened: bool) -> Self:
+        """Say whether an effect happened."""
+        return self.when(self.settlement_of(node, attempt, happened=happened))
 
     def cancel(self, command_id: str | None = None) -> Self:
         """Cancel the run."""

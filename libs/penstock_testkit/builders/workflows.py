@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from penstock_contracts.agent.v1 import AgentManifest, Effect
-from penstock_contracts.values import JsonObject
+from penstock_contracts.agent.v1 import AgentManifest, Effect, Risk
+from penstock_contracts.values import JsonObject, Phase
 from penstock_contracts.workflow.v1 import WorkflowDefinition
 from penstock_core.workflow.plan import Plan, compile_plan, definition_digest, manifest_digest
 
@@ -15,7 +15,15 @@ WORK = AgentManifest(
     name="work", effect=Effect.REPEATABLE, command=("work",), input=ANY, output=ANY
 )
 PAY = AgentManifest(name="pay", effect=Effect.ONCE, command=("pay",), input=ANY, output=ANY)
-AGENTS: Mapping[str, AgentManifest] = {agent.name: agent for agent in (WORK, PAY)}
+PATCH = AgentManifest(
+    name="patch",
+    risk=Risk.APPROVAL_REQUIRED,
+    phases=(Phase.PLAN, Phase.APPLY),
+    command=("patch",),
+    input=ANY,
+    output=ANY,
+)
+AGENTS: Mapping[str, AgentManifest] = {agent.name: agent for agent in (WORK, PAY, PATCH)}
 DIGESTS: Mapping[str, str] = {name: manifest_digest(agent) for name, agent in AGENTS.items()}
 
 

@@ -16,9 +16,14 @@ from penstock_contracts.envelope import Envelope
 from penstock_contracts.ids import derive
 from penstock_contracts.registry import name_of, type_of
 from penstock_contracts.run.v1 import ClaimTask, ReportResult
-from penstock_contracts.task.v1 import ClaimAnswer, Outcome, TaskMessage
-from penstock_contracts.values import Failure, JsonObject, Wire
+from penstock_contracts.task.v1 import ClaimAnswer, Outcome, PlannedChange, TaskMessage
+from penstock_contracts.values import Failure, JsonObject, Phase, Wire
+from penstock_core.workflow.plan import manifest_digest
+from penstock_executor.grants import Grants, needs_grant
+from penstock_executor.intake import Delivery, read_task
+from penstock_runtime.bundles import Bundle
 from penstock_runtime.ports.clock import Clock
+from penstock_runtime.ports.signing import GrantVerifier
 
 TAKE_S = 1.0
 CLAIM_AGAIN_S = 1.0
@@ -31,15 +36,19 @@ class Act:
 
     Attributes:
         output: result, if it succeeds.
+        plan: result of a task that plans; None: there is nothing to do, the output says.
         error: result, if it fails.
         after_s: how long it takes.
         silent: no word of it is ever sent.
+        unclaimed: it ends before the claim.
     """
 
     output: JsonObject = field(default_factory=lambda: {"done": True})
+    plan: PlannedChange | None = None
     error: Failure | None = None
     after_s: float = 0.0
     silent: bool = False
+    unclaimed: bool = False
 
     @classmethod
     def failing(cls, code: str = "agent_failed", *, again: bool = False) -> Act:
@@ -52,24 +61,33 @@ class Script:
 
     Attributes:
         acts: (node, attempt) -> what to do; otherwise the task succeeds at once.
+        plans: the same for tasks that plan; otherwise there is a plan at once.
         seen: (node, attempt) of every task delivered, in order.
+        tasks: these tasks.
         granted: (node, attempt) -> nonces that were told to go on.
         denied: the same, told not to.
         results: every result sent, in order.
     """
 
     def __init__(
-        self, bus: MemoryServer, clock: Clock, agents: Mapping[str, AgentManifest]
+        self,
+        bus: MemoryServer,
+        clock: Clock,
+        agents: Mapping[str, AgentManifest],
+        verifier: GrantVerifier,
     ) -> None:
-        """Serve the pool `default` of `bus`."""
+        """Serve the pool `default` of `bus`; believe grants as `verifier` does."""
         self.acts: dict[tuple[str, int], Act] = {}
+        self.plans: dict[tuple[str, int], Act] = {}
         self.seen: list[tuple[str, int]] = []
+        self.tasks: list[TaskMessage] = []
         self.granted: list[tuple[str, int]] = []
         self.denied: list[tuple[str, int]] = []
         self.results: list[ReportResult] = []
         self._bus = bus
         self._clock = clock
         self._agents = agents
+        self._grants = Grants(verifier, clock)
         self._deliveries = 0
 
     async def run(self) -> None:
@@ -81,13 +99,16 @@ class Script:
                     tasks.create_task(self._execute(item))
 
     async def _execute(self, item: MemoryWorkItem) -> None:
-        task = TaskMessage.model_validate(from_json(item.payload)["data"])
+        delivery = read_task(item.subject, item.payload)
+        task = delivery.task
         place = (task.node, task.attempt)
         self.seen.append(place)
+        self.tasks.append(task)
         self._deliveries += 1
         nonce: str | None = None
-        act = self.acts.get(place, Act())
-        if not self._agents[task.agent].repeats:
+        act = self._refusal(delivery) or self._act(task)
+        claims = task.phase is not Phase.PLAN and not self._agents[task.agent].repeats
+        if claims and not act.unclaimed:
             nonce = derive("nonce", str(self._deliveries))
             if not await self._claim(task, nonce):
                 self.denied.append(place)
@@ -100,13 +121,29 @@ class Script:
         self.report(task, act, nonce)
         await item.ack_sync()
 
+    def _act(self, task: TaskMessage) -> Act:
+        place = (task.node, task.attempt)
+        if task.phase is Phase.PLAN:
+            made = PlannedChange(effect={"write": f"{task.node}/{task.attempt}"}, base={"at": 1})
+            return self.plans.get(place, Act(plan=made))
+        return self.acts.get(place, Act())
+
+    def _refusal(self, delivery: Delivery) -> Act | None:
+        """Check the grant as every executor does."""
+        manifest = self._agents[delivery.task.agent]
+        bundle = Bundle(manifest, manifest_digest(manifest))
+        if not needs_grant(delivery.task, bundle):
+            return None
+        found = self._grants.check(delivery, bundle)
+        return Act(error=found, unclaimed=True) if isinstance(found, Failure) else None
+
     def report(self, task: TaskMessage, act: Act, nonce: str | None) -> None:
         """Send a result."""
         result = ReportResult(
             task_id=task.task_id, node=task.node, attempt=task.attempt, phase=task.phase,
             executor="executor-1", token=task.token, nonce=nonce,
             outcome=Outcome.FAILED if act.error else Outcome.SUCCEEDED,
-            output=None if act.error else act.output, error=act.error,
+            output=None if act.error or act.plan else act.output, plan=act.plan, error=act.error,
         )  # fmt: skip
         self.results.append(result)
         self.send(task, result, f"result/{task.task_id}/{self._deliveries}")

@@ -16,7 +16,7 @@ from penstock_adapters.memory.inbox import MemoryInbox
 from penstock_adapters.memory.projection import MemoryProjection
 from penstock_adapters.memory.publisher import MemoryPublisher
 from penstock_adapters.memory.relay import MemoryRelayLog
-from penstock_adapters.memory.signing import MemorySigner
+from penstock_adapters.memory.signing import MemorySigner, MemoryVerifier
 from penstock_adapters.memory.streams import MemoryServer
 from penstock_approval.app import host as approval_host
 from penstock_contracts import subjects
@@ -27,7 +27,7 @@ from penstock_contracts.ids import approval_id, run_id, trigger_aggregate_id
 from penstock_contracts.partition.v1 import MessageParked
 from penstock_contracts.records import ReadEvent, StoredRecord, read_published, read_record
 from penstock_contracts.registry import name_of, type_of
-from penstock_contracts.run.v1 import CancelRun
+from penstock_contracts.run.v1 import CancelRun, SettleOutcome
 from penstock_contracts.subjects import APPROVAL_PARTITION, CATALOG_PARTITION, Stream
 from penstock_contracts.values import JsonObject, Wire
 from penstock_contracts.workflow.v1 import ApplyWorkflow
@@ -53,6 +53,7 @@ from penstock_webhook_gateway.kinds import View
 from penstock_webhook_gateway.projection import SOURCES, Projection
 
 SECRET = b"a secret of the schedulers of the world"
+GRANT_SECRET = b"a secret of the approval service"
 TENANT = "default"
 RUN_PARTITION = subjects.run_partition(0)
 PAGE = 100_000
@@ -103,7 +104,7 @@ class World:
         self.metrics = KeptMetrics()
         self.codes = TaskCodeBook(SECRET)
         self.make_inbox: Callable[[MemoryServer, Sequence[Source]], Inbox] = MemoryInbox
-        self.script = Script(self.bus, self.clock, AGENTS)
+        self.script = Script(self.bus, self.clock, AGENTS, MemoryVerifier(GRANT_SECRET))
         self.applied: list[tuple[ReadEvent, Wire]] = []
         self.projection = self._projection(self.views)
         self.scheduler: Instance
@@ -239,19 +240,46 @@ class World:
         return run_id(TENANT, workflow, f"msg:{trigger_id}")
 
     def vote(
-        self, run: str, node: str, choice: Choice, reason: str = "because", user: str = "user:bob"
+        self,
+        run: str,
+        node: str,
+        choice: Choice,
+        reason: str = "because",
+        user: str = "user:bob",
+        *,
+        attempt: int = 1,
+        to: str | None = None,
+        answers: JsonObject | None = None,
     ) -> str:
         """Vote on a gate of a run; give the command's id."""
-        approval = approval_id(run, node, 1)
+        approval = approval_id(run, node, attempt)
         body = CastVote(
-            approval_id=approval, choice=choice, reason=reason, user=user, roles=("approver",)
-        )
+            approval_id=approval, choice=choice, reason=reason, user=user, roles=("approver",),
+            to=to, answers=answers or {},
+        )  # fmt: skip
         return self.send(subjects.approval(TENANT, approval, "cast_vote"), body, actor=user)
 
     def cancel(self, run: str, command_id: str = "") -> str:
         """Cancel a run; give the command's id."""
         path = subjects.run(TENANT, RUN_PARTITION, run, "cancel_run")
         return self.send(path, CancelRun(run_id=run, reason="enough"), command_id)
+
+    def settle(
+        self,
+        run: str,
+        node: str,
+        *,
+        happened: bool,
+        attempt: int = 1,
+        output: JsonObject | None = None,
+    ) -> str:
+        """Say whether an effect of unknown outcome happened; give the command's id."""
+        path = subjects.run(TENANT, RUN_PARTITION, run, "settle_outcome")
+        body = SettleOutcome(
+            run_id=run, node=node, attempt=attempt, happened=happened, reason="looked it up",
+            output=output or {},
+        )  # fmt: skip
+        return self.send(path, body)
 
     # --- what is the case ---------------------------------------------------------------------
 
