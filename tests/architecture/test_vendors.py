@@ -32,17 +32,20 @@ HOMES: dict[str, tuple[str, ...]] = {
     "cel_expr_python": ("libs/penstock_core/workflow/",),
     "rfc8785": ("libs/penstock_core/",),
     "immutables": ("libs/penstock_core/",),
-    "packaging": ("agents/security-scanner/",),
+    "packaging": ("agents/security-scanner/", "agents/patcher/"),
     "typer": (CLI,),
     "click": (CLI,),
     "rich": (CLI,),
     "pytest": (TESTKIT,),
     "hypothesis": (TESTKIT,),
     "testcontainers": (TESTKIT,),
-    "ruamel": (f"{ADAPTERS}yaml/", "agents/security-scanner/fixtures/"),
+    "ruamel": (f"{ADAPTERS}yaml/", "agents/patcher/", "agents/security-scanner/fixtures/"),
     "apprise": ("agents/notifier/",),
     "bandit": ("agents/security-scanner/",),
     "detect_secrets": ("agents/security-scanner/",),
+    "tomlkit": ("agents/patcher/",),
+    "rope": ("agents/patcher/",),
+    "jedi": ("agents/patcher/",),
 }
 
 # What the two bottom layers may import besides the standard library and the layers below.
