@@ -11,6 +11,7 @@ from uuid import UUID
 
 _VERSION_MASK = ~(0xF000 << 64)
 _VARIANT_MASK = ~(0xC000 << 48)
+TRIGGER_ID_MAX_CHARS = 200  # beyond, a trigger's id is replaced by its hash
 
 
 @lru_cache(maxsize=16_384)  # a task's id is asked for by every message about it
@@ -35,6 +36,26 @@ def derive(kind: str, *parts: str) -> str:
     number = number & _VERSION_MASK | (8 << 76)
     number = number & _VARIANT_MASK | (0x8000 << 48)
     return str(UUID(int=number))
+
+
+def event_trigger_id(source: str, event_id: str) -> str:
+    """Id of a trigger that is a CloudEvent, by what makes that event the same event."""
+    return bounded_trigger_id(f"ce:{source}#{event_id}")
+
+
+def gateway_trigger_id(source: str, event_id: str) -> str:
+    """Id of a trigger that the gateway has published.
+
+    Apart from all others, so that no publisher can take the id of a request before it comes.
+    """
+    return bounded_trigger_id(f"gateway:{source}#{event_id}")
+
+
+def bounded_trigger_id(text: str) -> str:
+    """Keep a trigger's id short: a long one is replaced by its hash."""
+    if len(text) <= TRIGGER_ID_MAX_CHARS:
+        return text
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def run_id(tenant: str, workflow: str, trigger_id: str) -> str:

@@ -3,7 +3,8 @@
 Each connection has its own user and inbox prefix. A stream is created, configured, purged and
 read by its owner alone; others get the few subjects below. Two kinds of command are kept apart
 even from the owner of the stream they travel on: only the approval service publishes decisions,
-only the gateway publishes votes.
+only the gateway publishes votes. And only the gateway publishes below its own token of TRIGGERS,
+where a trigger is believed when it says who asked for it.
 
 A limit of the server that shapes this table: the subject to which a request asks to be answered is
 not checked against the requester's permissions. So whoever may request anything can put the
@@ -24,6 +25,7 @@ from penstock_contracts.subjects import (
     HEARTBEAT_BUCKET,
     ROOT,
     Stream,
+    gateway_triggers,
     relay_marker,
 )
 from penstock_contracts.values import DEFAULT_TENANT, SYSTEM_TENANT
@@ -221,6 +223,7 @@ def _gateway() -> Permissions:
 def _trigger(tenant: str) -> Permissions:
     return Permissions(
         publish=(f"{ROOT}.{tenant}.trigger.>",),
+        publish_deny=gateway_triggers(tenant),
         subscribe=(inbox(BusUser.TRIGGER),),
     )
 

@@ -41,6 +41,7 @@ HEARTBEAT_BUCKET = "heartbeats"  # KV: executor name -> capacity and health
 CATALOG_PARTITION = "catalog"
 APPROVAL_PARTITION = "approval"
 GATEWAY_PARTITION = "projection-gateway"
+GATEWAY_SOURCE = "gateway"  # first token of triggers that only the gateway may publish
 
 
 def run_partition(number: int) -> str:
@@ -71,6 +72,20 @@ def trigger(tenant: str, path: str) -> str:
     for part in path.split("."):
         token(part)
     return f"{ROOT}.{token(tenant)}.trigger.{path}"
+
+
+def gateway_trigger(tenant: str, path: str) -> str:
+    """Subject for a trigger from the gateway, which says who asked; `path` as in `trigger`.
+
+    Rules and start by name see the path alone.
+    """
+    return trigger(tenant, f"{GATEWAY_SOURCE}.{path}")
+
+
+def gateway_triggers(tenant: str) -> tuple[str, ...]:
+    """Patterns of everything under the gateway's own token."""
+    mine = trigger(tenant, GATEWAY_SOURCE)
+    return (mine, f"{mine}.>")
 
 
 def catalog(tenant: str, kind: str, name: str, command: str) -> str:

@@ -19,7 +19,14 @@ from penstock_adapters.memory.tail import MemoryStreamTail
 from penstock_contracts import subjects
 from penstock_contracts.approval.v1 import Proposal
 from penstock_contracts.envelope import Envelope
-from penstock_contracts.ids import derive, run_id, token_id, trigger_aggregate_id, workflow_id
+from penstock_contracts.ids import (
+    derive,
+    gateway_trigger_id,
+    run_id,
+    token_id,
+    trigger_aggregate_id,
+    workflow_id,
+)
 from penstock_contracts.records import (
     EventMeta,
     StoredRecord,
@@ -185,7 +192,7 @@ class _Listening:
             self._world.sent.append((message.subject, envelope))
             cause = envelope.id
             if message.stream == Stream.TRIGGERS:
-                cause = f"ce:{envelope.source}#{envelope.id}"
+                cause = gateway_trigger_id(envelope.source, envelope.id)
             script = self._world.scripts.get(envelope.type)
             for partition, aggregate, event in script(envelope) if script else ():
                 self._world.emit(partition, aggregate, event, cause, envelope.tenant)

@@ -100,6 +100,10 @@ PUBLISH = {
         subjects.trigger(DEFAULT_TENANT, "nats.push"),
         {BusUser.SCHEDULER, BusUser.GATEWAY, BusUser.TRIGGER},
     ),
+    "gateway's trigger": (
+        subjects.gateway_trigger(DEFAULT_TENANT, "workflow.demo"),
+        {BusUser.SCHEDULER, BusUser.GATEWAY},
+    ),
     "foreign trigger": (
         subjects.trigger("other", "nats.push"),
         {BusUser.SCHEDULER, BusUser.GATEWAY},

@@ -9,7 +9,7 @@ import pytest
 from penstock_contracts import subjects
 from penstock_contracts.codes import Code
 from penstock_contracts.envelope import Envelope
-from penstock_contracts.ids import run_id, trigger_aggregate_id
+from penstock_contracts.ids import gateway_trigger_id, run_id, trigger_aggregate_id
 from penstock_contracts.subjects import CATALOG_PARTITION
 from penstock_contracts.trigger.v1 import MatchedRun, TriggerIgnored, TriggerMatched
 from penstock_contracts.values import DEFAULT_TENANT
@@ -59,7 +59,7 @@ GROUP: dict[str, Any] = {
 
 
 def trigger_id_of(envelope: Envelope) -> str:
-    return f"ce:{envelope.source}#{envelope.id}"
+    return gateway_trigger_id(envelope.source, envelope.id)
 
 
 def matched(envelope: Envelope) -> list[Said]:
@@ -124,7 +124,7 @@ async def test_a_trigger_is_answered_once_its_run_can_be_read():
         shown = await client.get(f"/api/runs/{run['run_id']}", headers=headers)
         assert (await shown.json())["run"]["status"] == "running"
         ((subject, envelope),) = world.sent
-        assert subject == subjects.trigger(DEFAULT_TENANT, "workflow.demo")
+        assert subject == subjects.gateway_trigger(DEFAULT_TENANT, "workflow.demo")
         assert envelope.data == {"inputs": {"depth": 3}}
         assert (envelope.actor, envelope.tenant) == ("token:olga", DEFAULT_TENANT)
         assert envelope.traceparent
@@ -209,7 +209,7 @@ async def test_any_json_is_a_trigger_under_a_path():
         reply = await client.post("/api/triggers/ci.build.failed", json=[1, "x"], headers=headers)
         assert reply.status == 201
         ((subject, envelope),) = world.sent
-        assert subject == subjects.trigger(DEFAULT_TENANT, "ci.build.failed")
+        assert subject == subjects.gateway_trigger(DEFAULT_TENANT, "ci.build.failed")
         assert (envelope.type, envelope.data) == ("penstock.webhook", [1, "x"])
 
 
@@ -233,8 +233,9 @@ async def test_a_group_of_alerts_becomes_one_trigger_an_alert():
             body = await reply.json()
             assert (reply.status, body["accepted"]) == (202, 2)
         first, second, again, _ = world.sent
-        assert first[0] == subjects.trigger(DEFAULT_TENANT, "alertmanager.firing.DiskFull")
-        assert second[0] == subjects.trigger(DEFAULT_TENANT, "alertmanager.resolved.Disk_full_")
+        fired, resolved = "alertmanager.firing.DiskFull", "alertmanager.resolved.Disk_full_"
+        assert first[0] == subjects.gateway_trigger(DEFAULT_TENANT, fired)
+        assert second[0] == subjects.gateway_trigger(DEFAULT_TENANT, resolved)
         assert first[1].id == again[1].id != second[1].id
         assert body["trigger_ids"] == [trigger_id_of(item[1]) for item in world.sent[2:]]
 

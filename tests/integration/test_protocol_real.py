@@ -14,6 +14,7 @@ from functools import partial
 import pytest
 from pydantic_core import from_json, to_json
 
+from penstock_adapters.memory.signing import MemorySigner
 from penstock_adapters.nats.connection import NatsConnection, NatsSettings, connect
 from penstock_adapters.nats.inbox import NatsInbox
 from penstock_adapters.nats.publisher import NatsPublisher
@@ -114,7 +115,9 @@ class RealWorld:
 
     def approval(self) -> Instance:
         at = Gate()
-        owned = approval_host("approval", partial(self._parts, self.approvals, at), self.prepare)
+        parts = partial(self._parts, self.approvals, at)
+        signer = MemorySigner(b"a secret of the approval service")
+        owned = approval_host("approval", parts, self.prepare, signer)
         self.instances.append(Instance("approval", at, (owned,)))
         return self.instances[-1]
 

@@ -46,6 +46,12 @@ def publishers(subject: str) -> set[BusUser]:
         (subjects.log("acme", "r", "n"), {BusUser.EXECUTOR}),
         (subjects.trigger("acme", "ci"), {BusUser.SCHEDULER, BusUser.GATEWAY, BusUser.TRIGGER}),
         (subjects.trigger("other", "ci"), {BusUser.SCHEDULER, BusUser.GATEWAY}),
+        (subjects.gateway_trigger("acme", "ci.x"), {BusUser.SCHEDULER, BusUser.GATEWAY}),
+        (subjects.trigger("acme", "gateway"), {BusUser.SCHEDULER, BusUser.GATEWAY}),
+        (
+            subjects.trigger("acme", "gateways.x"),
+            {BusUser.SCHEDULER, BusUser.GATEWAY, BusUser.TRIGGER},
+        ),
     ],
 )
 def test_only_these_may_publish(subject: str, who: set[BusUser]):

@@ -1,5 +1,6 @@
 """Triggers: what became of each, and API tokens, which the catalog keeps as well."""
 
+from enum import StrEnum
 from typing import ClassVar
 
 from pydantic import Field
@@ -7,6 +8,14 @@ from pydantic import Field
 from penstock_contracts.values import Digest, Id, JsonObject, TimeUs, Wire
 
 DIRECT_SOURCE = "workflow"  # trigger.workflow.<name>: start that workflow with data.inputs
+
+
+class GatewayTrigger(StrEnum):
+    """CloudEvents types of the triggers that the gateway publishes, and of no other message."""
+
+    MANUAL = "penstock.manual"
+    WEBHOOK = "penstock.webhook"
+    ALERT = "alertmanager.alert.v4"
 
 
 class MatchedRun(Wire):

@@ -59,10 +59,10 @@ def _commands(types: list[str], subject: Callable[[str, str], str]) -> dict[str,
 
 def channels() -> list[Channel]:
     """Gives all channels, those of streams in the order of `Stream` first."""
-    return [*_inputs(), _tasks(), _events(), _markers(), _logs(), _dead(), *_control()]
+    return [*_triggers(), *_inputs(), _tasks(), _events(), _markers(), _logs(), _dead(), *_control()]
 
 
-def _inputs() -> list[Channel]:
+def _triggers() -> list[Channel]:
     return [
         Channel(
             "triggers",
@@ -72,6 +72,20 @@ def _inputs() -> list[Channel]:
             {"tenant": TENANT, "path": "the source and further tokens, as in `ci.build.failed`"},
             {},
         ),
+        Channel(
+            "gateway-triggers",
+            Stream.TRIGGERS,
+            subjects.gateway_trigger("{tenant}", "{path}"),
+            "Triggers that came over HTTP. The gateway alone may publish here, so their `actor` is "
+            "who asked; of every other trigger it is `trigger:` and the source.",
+            {"tenant": TENANT, "path": "as of other triggers; rules see it without `gateway`"},
+            {},
+        ),
+    ]
+
+
+def _inputs() -> list[Channel]:
+    return [
         Channel(
             "catalog",
             Stream.CATALOG,

@@ -1,17 +1,27 @@
-"""Reading triggers: any JSON, or a CloudEvent in structured or binary mode."""
+"""Reading triggers: any JSON, or a CloudEvent in structured or binary mode.
 
-import hashlib
+Who asks for a run follows from the publisher's credentials, never from what the message says of
+itself: the gateway alone may publish below its own token, and there it names the caller whom it has
+authenticated. Everybody else is known by the source that their subject names.
+"""
+
 from typing import Any, cast
 
 from pydantic import JsonValue
 from pydantic_core import from_json
 
+from penstock_contracts.codes import Code
 from penstock_contracts.envelope import MAX_BODY_BYTES, MalformedMessage, OversizedMessage
-from penstock_contracts.ids import trigger_aggregate_id
-from penstock_contracts.subjects import parse
-from penstock_contracts.trigger.v1 import ReceiveTrigger
+from penstock_contracts.ids import (
+    bounded_trigger_id,
+    event_trigger_id,
+    gateway_trigger_id,
+    trigger_aggregate_id,
+)
+from penstock_contracts.subjects import GATEWAY_SOURCE, parse
+from penstock_contracts.trigger.v1 import GatewayTrigger, ReceiveTrigger
 from penstock_contracts.values import JsonObject
-from penstock_runtime.domain import Addressed
+from penstock_runtime.domain import Addressed, Refused
 from penstock_runtime.ports.inbox import Received
 
 _BINARY_PREFIX = "ce-"
@@ -28,6 +38,7 @@ def read_trigger(message: Received) -> Addressed:
     Raises:
         MalformedMessage: no JSON, or a CloudEvent that lacks what CloudEvents 1.0 requires.
         OversizedMessage: it is over the limit of triggers.
+        Refused: it stands below the gateway's token and is not what the gateway publishes.
     """
     address = parse(message.subject)
     if len(message.payload) > MAX_BODY_BYTES:
@@ -35,17 +46,35 @@ def read_trigger(message: Received) -> Addressed:
         raise OversizedMessage(f"the payload is larger than {limit} MB; send a reference instead")
     headers = {key.lower(): value for key, value in message.headers.items()}
     event, trigger_id = _event(message, headers)
-    path = ".".join(address.rest)
-    event = {**event, "path": path}
+    source, path = address.rest[0], ".".join(address.rest)
+    actor = f"trigger:{source}"
+    if source == GATEWAY_SOURCE:
+        path = ".".join(address.rest[1:])
+        actor, trigger_id = _from_gateway(event, path)
+    event = {**event, "path": path, "actor": actor}
     return Addressed(
         aggregate_id=trigger_aggregate_id(address.tenant, trigger_id),
         command=ReceiveTrigger(trigger_id=trigger_id, path=path, event=event),
         command_id=trigger_id,
-        actor=str(event.get("actor") or "") or f"trigger:{address.rest[0]}",
+        actor=actor,
         tenant=address.tenant,
         traceparent=_text(event.get("traceparent")) or headers.get("traceparent"),
         founds=True,
     )
+
+
+def _from_gateway(event: JsonObject, path: str) -> tuple[str, str]:
+    """Give who asks, and the trigger's id, of what only the gateway publishes.
+
+    The server's own answers can be led to any subject, so the type has to be right as well.
+
+    Raises:
+        Refused: it is something else.
+    """
+    actor, kind = event.get("actor"), event.get("type")
+    if not path or not isinstance(actor, str) or not actor or kind not in set(GatewayTrigger):
+        raise Refused(Code.FORGED)
+    return actor, gateway_trigger_id(str(event["source"]), str(event["id"]))
 
 
 def _text(value: JsonValue) -> str | None:
@@ -68,7 +97,7 @@ def _event(message: Received, headers: dict[str, str]) -> tuple[JsonObject, str]
         return _checked(body)
     given = headers.get("nats-msg-id")
     trigger_id = f"msg:{given}" if given else f"seq:{message.sequence}/{message.time_us}"
-    return {"id": trigger_id, "data": body}, _bounded(trigger_id)
+    return {"id": trigger_id, "data": body}, bounded_trigger_id(trigger_id)
 
 
 def _checked(event: JsonObject) -> tuple[JsonObject, str]:
@@ -79,14 +108,7 @@ def _checked(event: JsonObject) -> tuple[JsonObject, str]:
         value = event.get(name)
         if not isinstance(value, str) or not value:
             raise MalformedMessage(f"CloudEvent: attribute {name!r} is missing or empty")
-    return event, _bounded(f"ce:{event['source']}#{event['id']}")
-
-
-def _bounded(trigger_id: str) -> str:
-    """Keep ids short: a long one is replaced by its hash."""
-    if len(trigger_id) <= 200:
-        return trigger_id
-    return f"sha256:{hashlib.sha256(trigger_id.encode()).hexdigest()}"
+    return event, event_trigger_id(str(event["source"]), str(event["id"]))
 
 
 def _json(payload: bytes, what: str) -> JsonValue:

@@ -11,10 +11,15 @@ from pydantic import JsonValue
 from penstock_contracts import subjects
 from penstock_contracts.codes import Code
 from penstock_contracts.envelope import Envelope
-from penstock_contracts.ids import derive, trigger_aggregate_id
+from penstock_contracts.ids import derive, gateway_trigger_id, trigger_aggregate_id
 from penstock_contracts.records import ReadEvent
 from penstock_contracts.subjects import Stream
-from penstock_contracts.trigger.v1 import DIRECT_SOURCE, TriggerIgnored, TriggerMatched
+from penstock_contracts.trigger.v1 import (
+    DIRECT_SOURCE,
+    GatewayTrigger,
+    TriggerIgnored,
+    TriggerMatched,
+)
 from penstock_contracts.values import Wire
 from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.bus import Outgoing
@@ -59,13 +64,13 @@ class NewTrigger:
     path: str
     source: str
     id: str
-    type: str
+    type: GatewayTrigger
     data: JsonValue
 
     @property
     def trigger_id(self) -> str:
         """How the catalog will call it."""
-        return f"ce:{self.source}#{self.id}"
+        return gateway_trigger_id(self.source, self.id)
 
 
 async def trigger_workflow(request: web.Request) -> web.Response:
@@ -74,19 +79,19 @@ async def trigger_workflow(request: web.Request) -> web.Response:
     body = await read_object(request) if request.can_read_body else {}
     path = f"{DIRECT_SOURCE}.{request.match_info['name']}"
     data: JsonValue = {"inputs": model(ManualTrigger, body).inputs}
-    return await _accept(request, who, path, "penstock.manual", data)
+    return await _accept(request, who, path, GatewayTrigger.MANUAL, data)
 
 
 async def trigger_path(request: web.Request) -> web.Response:
     """Publish any JSON as a trigger under a path such as `ci.build.failed`."""
     who = caller(request, OPERATE)
     return await _accept(
-        request, who, request.match_info["path"], "penstock.webhook", await read_json(request)
+        request, who, request.match_info["path"], GatewayTrigger.WEBHOOK, await read_json(request)
     )
 
 
 async def _accept(
-    request: web.Request, who: Principal, path: str, kind: str, data: JsonValue
+    request: web.Request, who: Principal, path: str, kind: GatewayTrigger, data: JsonValue
 ) -> web.Response:
     new = NewTrigger(path, f"{SOURCE}/{who.name}", command_id(request, who), kind, data)
     waiters = doors(request).waiters
@@ -139,7 +144,7 @@ async def _until_shown(request: web.Request, runs: list[str], tenant: str) -> No
 
 
 async def publish(request: web.Request, who: Principal, new: list[NewTrigger]) -> None:
-    """Publish triggers in one batch.
+    """Publish triggers in one batch, under the gateway's own token: they say who asks.
 
     Raises:
         Problem: a path is not valid, one is too large, or the bus does not take them.
@@ -169,7 +174,7 @@ def _subject(tenant: str, path: str) -> str:
             f"at most {PATH_MAX} characters"
         )
         raise Problem(422, "malformed", detail)
-    return subjects.trigger(tenant, path)
+    return subjects.gateway_trigger(tenant, path)
 
 
 async def alertmanager(request: web.Request) -> web.Response:
@@ -177,7 +182,7 @@ async def alertmanager(request: web.Request) -> web.Response:
     who = caller(request, OPERATE)
     group = model(AlertGroup, await read_object(request), foreign=True)
     new = [
-        NewTrigger(path, "alertmanager", key, "alertmanager.alert.v4", data)
+        NewTrigger(path, "alertmanager", key, GatewayTrigger.ALERT, data)
         for path, key, data in triggers_of(group)
     ]
     if new:
