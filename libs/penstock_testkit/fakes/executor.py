@@ -213,16 +213,13 @@ class ExecutorWorld:
 
     def granted(self, task: TaskMessage, **changes: object) -> TaskMessage:
         """Sign a grant of exactly this task, but for `changes` of the grant."""
-        proposal = Proposal(
-            agent=task.agent, agent_digest=task.agent_digest, input=task.input, plan=task.plan
-        )
         grant = Grant(
             tenant=TENANT,
             run_id=task.run_id,
             node=task.node,
             attempt=task.attempt,
             approval_id=approval_id(task.run_id, task.node, task.attempt),
-            binding=bind(proposal),
+            binding=bind(proposal_of(task)),
             principals=("ada",),
             granted_us=START_US,
             expires_us=START_US + 3_600 * MICROSECONDS,
@@ -287,7 +284,18 @@ class ExecutorWorld:
         )
         await self.control.send(subjects.control(TENANT, task.task_id, "claim"), envelope.encode())
 
+    async def cancel(self, task: TaskMessage) -> None:
+        """Cancel as the scheduler does."""
+        await self.control.send(subjects.control(TENANT, task.task_id, "cancel"), b"")
+
 
 def once(manifest: AgentManifest = PROBE) -> AgentManifest:
     """Give the manifest as that of a `once` agent."""
     return manifest.model_copy(update={"effect": Effect.ONCE})
+
+
+def proposal_of(task: TaskMessage) -> Proposal:
+    """Give what people are shown of a task."""
+    return Proposal(
+        agent=task.agent, agent_digest=task.agent_digest, input=task.input, plan=task.plan
+    )

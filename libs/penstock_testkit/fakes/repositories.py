@@ -25,6 +25,7 @@ class KeptRepositories:
         calls: names of the calls, in order.
         faults: what a call of that name raises, once.
         hold: while unset, `land` waits.
+        rollback: the script that a landing gives.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,7 @@ class KeptRepositories:
         self.landed: list[tuple[str, list[tuple[str, str]]]] = []
         self.hold = asyncio.Event()
         self.hold.set()
+        self.rollback = f"#!/bin/sh\ngit reset {TIP}\n"
 
     async def open(self, path: Path, ref: str | None, scratch: Path) -> Opened:
         """Make an empty folder."""
@@ -69,7 +71,7 @@ class KeptRepositories:
         _ = await self.hold.wait()
         lines = trailers.items() if isinstance(trailers, Mapping) else trailers
         self.landed.append((key, list(lines)))
-        return Landed(COMMIT, TIP, f"{BACKUP_REFS}{key}", f"#!/bin/sh\ngit reset {TIP}\n")
+        return Landed(COMMIT, TIP, f"{BACKUP_REFS}{key}", self.rollback)
 
     def _called(self, name: str) -> None:
         self.calls.append(name)
@@ -92,8 +94,12 @@ class FolderTemporaries:
         self.made.append(folder)
         return folder
 
-    def remove(self, folder: Path) -> None:
+    async def remove(self, folder: Path) -> None:
         """Remove it with all that a fake puts there."""
-        for inner in folder.iterdir():
-            inner.rmdir()
-        folder.rmdir()
+        _emptied(folder).rmdir()
+
+
+def _emptied(folder: Path) -> Path:
+    for inner in folder.iterdir():
+        inner.rmdir()
+    return folder

@@ -113,7 +113,7 @@ class Grants:
             return None
         return _refused(
             f"the grant ended at {_time(grant.expires_us)}, and it is {_time(now_us)} by this "
-            "executor's clock: approve a new run, or let grants last longer (`grant` of the gate)"
+            "executor's clock: start a new run, or let grants last longer (the gate's `grant_for`)"
         )
 
 

@@ -5,7 +5,6 @@ What it proposes there becomes a plan; what a person has approved is landed from
 ends a task before `land` is called, has changed nothing.
 """
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -48,7 +47,7 @@ class Temporaries(Protocol):
         """Make a fresh private folder."""
         ...
 
-    def remove(self, folder: Path) -> None:
+    async def remove(self, folder: Path) -> None:
         """Remove a task's folder, whatever the agent put there."""
         ...
 
@@ -79,7 +78,7 @@ class Landings:
         try:
             yield await self._open(task, source, folder)
         finally:
-            await asyncio.to_thread(self._temporaries.remove, folder)
+            await self._temporaries.remove(folder)
 
     async def _open(self, task: TaskMessage, source: Source, folder: Path) -> Opened:
         plan = task.plan if task.phase is Phase.APPLY else None

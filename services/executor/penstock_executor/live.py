@@ -12,6 +12,7 @@ from pathlib import Path
 from penstock_adapters.bubblewrap import BubblewrapSandbox
 from penstock_adapters.bundles import FolderBundles, default_roots, sdk_folder
 from penstock_adapters.egress import EgressDecision
+from penstock_adapters.git import GitRepositories
 from penstock_adapters.inline import InlineSandbox, builtin_manifests
 from penstock_adapters.nats.connection import NatsConnection, connect
 from penstock_adapters.nats.connection import NatsSettings as BusSettings
@@ -27,19 +28,11 @@ from penstock_adapters.system.process import serve
 from penstock_adapters.system.prometheus import PrometheusMetrics
 from penstock_adapters.system.secrets import EnvironmentSecrets, FileSecrets, FirstOf
 from penstock_adapters.wrappers.patient_publisher import PatientPublisher
-from penstock_contracts.values import JsonObject
 from penstock_executor.app import Executor, Options, Ports
 from penstock_executor.settings import ExecutorSettings, SandboxKind
 from penstock_executor.workspaces import Workspaces
 from penstock_runtime.owning import fail_when
 from penstock_runtime.ports.health import Check
-from penstock_runtime.ports.repositories import (
-    GitPlan,
-    Landed,
-    Opened,
-    ProposedFiles,
-    RepositoryRefused,
-)
 from penstock_runtime.ports.sandbox import Sandbox
 from penstock_runtime.ports.secrets import Secrets
 from penstock_runtime.telemetry.metrics import NATS_CONNECTED, NATS_ERRORS
@@ -71,8 +64,8 @@ async def run(settings: ExecutorSettings, stop: asyncio.Event) -> None:
         scratch = _scratch(settings)
         sandbox = _sandbox(settings, scratch, clock)
         stack.push_async_callback(sandbox.close)
-        temporaries = Scratch(scratch)
-        _ = stack.callback(temporaries.close)
+        folders = Scratch(scratch)
+        _ = stack.callback(folders.close)
         ports = Ports(
             queue=NatsWorkQueue(connection, settings.pool),
             publisher=PatientPublisher(NatsPublisher(connection), clock.sleep),
@@ -81,8 +74,8 @@ async def run(settings: ExecutorSettings, stop: asyncio.Event) -> None:
             bundles=_bundles(settings),
             secrets=_secrets(settings),
             verifier=Ed25519Verifier(settings.grant_keys) if settings.grant_keys else None,
-            repositories=_NoRepositories(),
-            temporaries=temporaries,
+            repositories=GitRepositories(settings.workspace_roots),
+            temporaries=_Temporaries(folders),
             heartbeats=NatsHeartbeats(connection),
             clock=clock,
             metrics=metrics,
@@ -102,20 +95,17 @@ async def run(settings: ExecutorSettings, stop: asyncio.Event) -> None:
             _ = watch.cancel()
 
 
-class _NoRepositories:
-    """Stands in until there is an adapter: nothing can be opened."""
+class _Temporaries:
+    """The sandbox adapters' own kind of folders, removed off the event loop."""
 
-    async def open(self, path: Path, ref: str | None, scratch: Path) -> Opened:
-        raise RepositoryRefused(f"{path}: this executor has no git")
+    def __init__(self, scratch: Scratch) -> None:
+        self._scratch = scratch
 
-    async def plan(self, path: Path, opened: Opened, proposed: ProposedFiles) -> GitPlan:
-        raise RepositoryRefused(f"{path}: this executor has no git")
+    def task_folder(self) -> Path:
+        return self._scratch.task_folder()
 
-    async def check(self, path: Path, effect: JsonObject, base: JsonObject) -> None:
-        raise RepositoryRefused(f"{path}: this executor has no git")
-
-    async def land(self, path: Path, *_: object, **__: object) -> Landed:
-        raise RepositoryRefused(f"{path}: this executor has no git")
+    async def remove(self, folder: Path) -> None:
+        await asyncio.to_thread(self._scratch.remove, folder)
 
 
 def _bus(settings: ExecutorSettings) -> BusSettings:
