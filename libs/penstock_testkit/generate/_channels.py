@@ -59,7 +59,16 @@ def _commands(types: list[str], subject: Callable[[str, str], str]) -> dict[str,
 
 def channels() -> list[Channel]:
     """Gives all channels, those of streams in the order of `Stream` first."""
-    return [*_triggers(), *_inputs(), _tasks(), _events(), _markers(), _logs(), _dead(), *_control()]
+    return [
+        *_triggers(),
+        *_inputs(),
+        _tasks(),
+        _events(),
+        _markers(),
+        _logs(),
+        _dead(),
+        *_control(),
+    ]
 
 
 def _triggers() -> list[Channel]:
