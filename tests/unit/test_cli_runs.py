@@ -174,6 +174,75 @@ def test_a_gate_says_which_decision_it_waits_for():
     assert "waits for a decision on 12345678" in drawn(picture)
 
 
+PLANNED = (
+    event(1, "task_scheduled", node="tell", attempt=1, phase="plan"),
+    event(2, "plan_made", node="tell", attempt=1, plan={"summary": "two\x1b[2J files"}),
+    event(3, "gate_opened", node="tell", attempt=1, approval_id="12345678-aaaa"),
+    event(4, "gate_passed", node="tell", attempt=1, by="ada"),
+    event(5, "task_scheduled", node="tell", attempt=1, phase="apply"),
+    event(6, "task_started", node="tell", attempt=1, executor="executor-1", nonce="n"),
+    event(7, "outcome_unknown", node="tell", attempt=1, error={"code": "unknown_outcome"}),
+    event(8, "outcome_settled", node="tell", attempt=1, happened=True, by="olga"),
+    event(9, "node_succeeded", node="tell", attempt=1),
+)
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (1, "✎ tell  notifier  planning"),
+        (3, "⏸ tell  notifier  gated  waits for a decision on 12345678  two␛[2J files"),
+        (5, "… tell  notifier  queued"),
+        (6, "▶ tell  notifier  applying"),
+        (7, "? tell  notifier  unknown  did it happen? an operator has to say"),
+        (9, "✔ tell  notifier  succeeded"),
+    ],
+)
+def test_an_agent_that_plans_is_drawn_at_every_step(seen: int, said: str):
+    picture = blank_picture_of(document())
+    for item in PLANNED[:seen]:
+        picture.apply(item.kind, item.data)
+    assert said in drawn(picture)
+
+
+def test_an_unknown_outcome_outlives_the_run():
+    picture = blank_picture_of(document())
+    ended = event(8, "run_cancelled", by="olga", ended_us=1)
+    for item in (*PLANNED[:7], ended):
+        picture.apply(item.kind, item.data)
+    assert (picture.nodes["tell"].status, picture.nodes["left"].status) == ("unknown", "cancelled")
+
+
+def test_a_push_back_sends_nodes_back_to_work_with_the_feedback():
+    picture = blank_picture_of(document())
+    back = event(
+        4, "gate_pushed_back", node="gate", attempt=1, to="right", by="ada",
+        feedback="look again", reset=["right", "gate"],
+    )  # fmt: skip
+    done = (
+        event(1, "node_succeeded", node="left", attempt=1),
+        event(2, "node_succeeded", node="right", attempt=1),
+        event(3, "gate_opened", node="gate", attempt=1, approval_id="12345678-aaaa"),
+    )
+    for item in (*done, back):
+        picture.apply(item.kind, item.data)
+    statuses = {name: node.status for name, node in picture.nodes.items()}
+    assert (statuses["left"], statuses["right"], statuses["gate"]) == (
+        "succeeded", "waiting", "waiting",
+    )  # fmt: skip
+    assert "right  scanner  waiting  pushed back: look again" in drawn(picture)
+    said = event_line(back.kind, back.data).plain
+    assert said.endswith("gate_pushed_back  gate  by ada  to right  feedback look again")
+
+
+def test_a_picture_reads_what_people_have_to_do_with_a_node():
+    given = document()
+    given["nodes"]["tell"] = {
+        "status": "running", "attempt": 1, "phase": "apply", "plan": {"summary": "two files"},
+    }  # fmt: skip
+    assert "▶ tell  notifier  applying" in drawn(picture_of(given))
+
+
 def test_nodes_stand_below_what_they_need_whatever_their_order():
     given = document()
     given["order"] = ["tell", "gate", "right", "left"]
