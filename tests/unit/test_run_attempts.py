@@ -180,16 +180,6 @@ def test_success_without_a_claim_is_not_believed_of_a_once_agent():
     run.when(run.result("a", nonce="n1")).stale(Code.CLAIMED)
 
 
-def test_death_after_the_claim_is_unknown_and_never_tried_again():
-    run = once(retry={"attempts": 5}, timeout={"running": "10s"})
-    run.claim("a").timers(10).then(NodeFailed, RunFailed)
-    error = run.last(NodeFailed).error
-    assert error.code == Code.UNKNOWN_OUTCOME
-    assert "may have happened" in error.message
-    assert isinstance(run.effects[0], StopTask)
-    run.when(run.result("a", nonce="nonce-1")).stale(Code.STALE)
-
-
 def test_the_running_time_counts_from_the_claim():
     run = once(timeout={"running": "10s", "total": "1h"}).later(50).claim("a")
     assert run.last(TaskStarted).running_until_us == run.now_us + 10 * MICROSECONDS

@@ -2,7 +2,13 @@
 
 import pytest
 
-from penstock_contracts.approval.v1 import RequestApproval, WithdrawApproval
+from penstock_contracts.approval.v1 import (
+    Approvers,
+    Policy,
+    Proposal,
+    RequestApproval,
+    WithdrawApproval,
+)
 from penstock_contracts.codes import Code
 from penstock_contracts.ids import approval_id
 from penstock_contracts.run.v1 import (
@@ -22,11 +28,12 @@ from penstock_contracts.run.v1 import (
     TaskScheduled,
     Verdict,
 )
-from penstock_contracts.values import Failure
+from penstock_contracts.values import Failure, Phase
+from penstock_core.binding import bind
 from penstock_core.decision import BrokenInvariant
 from penstock_core.effects import QueueTask, SendCommand, StopTask
-from penstock_testkit.builders.runs import RunStory
-from penstock_testkit.builders.workflows import gate, node, workflow
+from penstock_testkit.builders.runs import GRANT, RunStory
+from penstock_testkit.builders.workflows import DIGESTS, gate, node, workflow
 
 
 def gated(**approval: object) -> RunStory:
@@ -47,10 +54,12 @@ def test_a_gate_asks_before_its_agent_runs():
     assert isinstance(request, RequestApproval)
     assert request.approval_id == approval_id(run.run_id, "deploy", 1)
     assert request.title == "Deploy 1.2?"
-    assert request.context["found"] == "1.2"
-    assert request.context["agent"] == "work"
-    assert request.context["input"] == {"v": "1.2"}
-    assert request.reason_required
+    assert request.context == {"found": "1.2"}
+    proposal = Proposal(agent="work", agent_digest=DIGESTS["work"], input={"v": "1.2"})
+    assert request.proposal == proposal
+    assert request.binding == bind(proposal) == run.last(GateOpened).binding
+    assert request.policy == Policy(reason_required=True)
+    assert request.attempt == 1
     assert request.expires_us == run.now_us + 3_600_000_000
     assert request.requested_by == "user:ann"
 
@@ -115,6 +124,69 @@ def test_a_denied_gate_that_may_be_passed_over_skips_what_needs_it():
     run = RunStory(workflow(nodes=nodes)).start()
     run.when(run.verdict_of("ok", Verdict.REJECTED, "no"))
     run.then(NodeFailed, NodeSkipped, TaskScheduled)
+
+
+def test_a_pure_gate_is_bound_to_what_it_shows():
+    nodes = {"ok": gate(title="Go?", show={"v": "{{inputs.v}}"})}
+    run = RunStory(workflow(nodes=nodes), {"v": 3}).start()
+    (request,) = [one for one in sent(run) if isinstance(one, RequestApproval)]
+    assert request.proposal == Proposal(input={"v": 3})
+    assert request.binding == bind(Proposal(input={"v": 3}))
+
+
+def test_what_a_gate_cannot_show_fails_a_pure_one():
+    nodes = {"a": node(), "ok": gate("a", show={"x": "{{a.output.absent}}"})}
+    run = RunStory(workflow(nodes=nodes)).start().succeed("a")
+    run.then(NodeSucceeded, NodeFailed, RunFailed)
+    assert run.last(NodeFailed).error.code == Code.TEMPLATE_FAILED
+
+
+def test_people_are_not_asked_about_an_input_that_cannot_be_rendered():
+    nodes = {"a": node(), "b": node("a", with_={"x": "{{a.output.absent}}"}, approval={})}
+    run = RunStory(workflow(nodes=nodes)).start().succeed("a")
+    run.then(NodeSucceeded, NodeFailed, RunFailed)
+    assert run.last(NodeFailed).error.code == Code.TEMPLATE_FAILED
+
+
+def test_people_are_not_asked_about_an_input_that_has_no_digest():
+    nodes = {"b": node(with_={"x": "{{inputs.x}}"}, approval={})}
+    run = RunStory(workflow(nodes=nodes), {"x": 2**60}).start()
+    run.then(RunStarted, NodeFailed, RunFailed)
+    assert run.last(NodeFailed).error.code == Code.INVALID_INPUTS
+
+
+def test_the_grant_goes_with_every_task_behind_the_gate():
+    run = gated()
+    run.approve("deploy").then(GatePassed, TaskScheduled)
+    assert run.last(GatePassed).grant == GRANT
+    (queued,) = [effect for effect in run.effects if isinstance(effect, QueueTask)]
+    assert (queued.task.phase, queued.task.grant, queued.task.plan) == (Phase.RUN, GRANT, None)
+    (item,) = run.decider.outstanding(run.state)
+    assert item.effect == queued
+
+
+def test_the_policy_of_the_gate_goes_with_the_request():
+    approval = {
+        "approvers": {"groups": ["ops"]}, "quorum": 2, "separation": True, "grant_for": "10m",
+        "form": {"type": "object", "properties": {"ticket": {"type": "string"}}},
+        "remind_every": "1h",
+    }  # fmt: skip
+    (request,) = sent(gated(**approval))
+    assert isinstance(request, RequestApproval)
+    assert request.policy == Policy(
+        approvers=Approvers(groups=("ops",)), quorum=2, separation=True, grant_s=600,
+        form=approval["form"], remind_every_s=3600,
+    )  # fmt: skip
+
+
+def test_what_was_decided_can_be_read_by_what_comes_after():
+    nodes = {
+        "ok": gate(form={"type": "object"}),
+        "go": node("ok", with_={"t": "{{ok.approval.answers.ticket}}", "by": "{{ok.approval.by}}"}),
+    }
+    run = RunStory(workflow(nodes=nodes)).start().approve("ok", answers={"ticket": "T-1"})
+    (queued,) = [effect for effect in run.effects if isinstance(effect, QueueTask)]
+    assert queued.task.input == {"t": "T-1", "by": "user:bob"}
 
 
 def test_a_condition_is_asked_before_people_are():

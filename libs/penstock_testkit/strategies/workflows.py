@@ -6,14 +6,15 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from penstock_testkit.builders.workflows import workflow
+from penstock_core.workflow.validation import validate
+from penstock_testkit.builders.workflows import AGENTS, workflow
 
 NODES_MAX = 6
 
 
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
-    """Draw a valid document: any DAG, agents of both kinds, gates, conditions, retries."""
+    """Draw a valid document: any DAG, agents of all kinds, gates, conditions, retries."""
     count = draw(st.integers(1, NODES_MAX))
     nodes: dict[str, Any] = {}
     for number in range(count):
@@ -21,15 +22,18 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         needs = draw(st.lists(st.sampled_from(earlier), unique=True)) if earlier else []
         nodes[f"n{number}"] = draw(_node(needs))
     timeout = draw(st.sampled_from(["1m", "10m", "1d"]))
-    return workflow(nodes=nodes, timeout=timeout)
+    document = workflow(nodes=nodes, timeout=timeout)
+    _drop_faulty(document)
+    return document
 
 
 @st.composite
 def _node(draw: st.DrawFn, needs: list[str]) -> dict[str, Any]:
     node: dict[str, Any] = {"needs": sorted(needs)}
-    kind = draw(st.sampled_from(["work", "work", "pay", "gate"]))
+    kind = draw(st.sampled_from(["work", "work", "work", "pay", "patch", "gate", "gate"]))
     if kind != "gate":
         node["agent"] = kind
+        node["with"] = {"said": "{{run.feedback}}"}
         node["retry"] = {"attempts": draw(st.integers(1, 3)), "delay": draw(st.integers(1, 90))}
         queued = draw(st.sampled_from([None, 5, 90]))
         node["timeout"] = {"total": draw(st.sampled_from([20, 200])), "running": 10}
@@ -37,8 +41,18 @@ def _node(draw: st.DrawFn, needs: list[str]) -> dict[str, Any]:
             node["timeout"]["queued"] = queued
     if kind == "gate" or draw(st.integers(0, 5)) == 0:
         node["approval"] = {"expires": 300}
+        if needs and draw(st.integers(0, 3)):
+            node["approval"]["push_back"] = [draw(st.sampled_from(needs))]
     if draw(st.booleans()):
         node["on_failure"] = "continue"
     if needs and draw(st.integers(0, 2)) == 0:
         node["when"] = f"{needs[0]}.status != 'skipped'"
     return node
+
+
+def _drop_faulty(document: dict[str, Any]) -> None:
+    """Leave out the push backs that validation refuses."""
+    for found in validate(document, AGENTS):
+        _, _, name, _, field, _ = found.pointer.split("/")
+        assert field == "push_back", found
+        document["nodes"][name]["approval"].pop(field, None)
