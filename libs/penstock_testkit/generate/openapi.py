@@ -33,6 +33,7 @@ from penstock_webhook_gateway.http import (
 )
 from penstock_webhook_gateway.http.access import ADMINISTER, DECIDE, OPERATE, READ, Role
 from penstock_webhook_gateway.http.alertmanager import AlertGroup
+from penstock_webhook_gateway.http.approval_shapes import ApprovalDetail, ApprovalPage
 from penstock_webhook_gateway.http.bodies import (
     Cancellation,
     Decision,
@@ -71,6 +72,7 @@ class About:
         query: names of query parameters.
         optional: the body may be left out.
         content: content type of the answer.
+        answer: model of the answer, where there is one.
     """
 
     roles: frozenset[Role] = READ
@@ -80,6 +82,7 @@ class About:
     query: tuple[str, ...] = ()
     optional: bool = False
     content: str = JSON
+    answer: type[BaseModel] | None = None
 
 
 _COMMAND = (400, 404, 409, 413, 415, 422, 504)
@@ -99,9 +102,13 @@ ROUTES: dict[tuple[str, str], About] = {
     ("GET", "/api/runs/{run}/logs"): About(
         problems=(404, 409), query=("follow",), content=EVENT_STREAM
     ),
-    ("GET", "/api/approvals"): About(query=("status", "workflow", *_PAGE_QUERY), problems=_LIST),
-    ("GET", "/api/approvals/{approval}"): About(problems=(404, 409)),
-    ("POST", "/api/approvals/{approval}/respond"): About(DECIDE, Decision, problems=_COMMAND),
+    ("GET", "/api/approvals"): About(
+        query=("status", "workflow", *_PAGE_QUERY), problems=_LIST, answer=ApprovalPage
+    ),
+    ("GET", "/api/approvals/{approval}"): About(problems=(404, 409), answer=ApprovalDetail),
+    ("POST", "/api/approvals/{approval}/respond"): About(
+        DECIDE, Decision, problems=_COMMAND, answer=ApprovalDetail
+    ),
     ("GET", "/api/agents"): About(),
     ("POST", "/api/agents"): About(OPERATE, AgentManifest, problems=_COMMAND),
     ("GET", "/api/agents/{name}"): About(problems=(404,)),
@@ -227,7 +234,11 @@ def _header(name: str, text: str) -> dict[str, Any]:
 
 
 def _responses(about: About) -> dict[str, Any]:
-    done = {"type": "string"} if about.content == EVENT_STREAM else {"type": "object"}
+    done: dict[str, str] = {"type": "object"}
+    if about.content == EVENT_STREAM:
+        done = {"type": "string"}
+    elif about.answer is not None:
+        done = _reference(about.answer.__name__)
     responses: dict[str, Any] = {
         str(code): {"description": ANSWERS[code], "content": {about.content: {"schema": done}}}
         for code in about.answers
@@ -247,6 +258,8 @@ def _model_schemas() -> dict[str, Any]:
     for about in ROUTES.values():
         if about.body is not None and issubclass(about.body, BaseModel):
             models[about.body.__name__] = about.body
+        if about.answer is not None:
+            models[about.answer.__name__] = about.answer
     _, whole = models_json_schema(
         [(model, "validation") for model in models.values()],
         ref_template="#/components/schemas/{model}",
@@ -267,6 +280,8 @@ def _problem() -> dict[str, Any]:
             "detail": text,
             "instance": text,
             "problems": {"type": "array", "items": {"type": "object"}},
+            "shown": {**text, "description": "digest that a vote was about (not_proposed)"},
+            "proposed": {**text, "description": "digest of what is proposed (not_proposed)"},
         },
         "required": ["type", "title", "status", "code", "detail", "instance"],
     }

@@ -106,6 +106,17 @@ class ApprovalDetail(ApprovalSummary):
     partition: str = Field(description="run partition that gets the answer")
 
 
+class ApprovalPage(Wire):
+    """A page of a list of approvals.
+
+    Attributes:
+        next: give it as `before` for the page after; None: this is the last.
+    """
+
+    items: tuple[ApprovalSummary, ...]
+    next: str | None
+
+
 def policy_of(row: ViewRow) -> Policy:
     """Read the policy of an approval's row."""
     return Policy.model_validate(row.body.get("policy") or {})
