@@ -69,7 +69,7 @@ def test_ways_to_write_one_change(repository: Bare, patch: str):
 
 def test_several_files_and_hunks(repository: Bare):
     second = "@@ -9,2 +9,3 @@\n line 9\n line 10\n+line 11\n"
-    patch = headed(FIFTH + second) + headed("@@ -1 +1 @@\n-{\"a\": 1}\n+{\"a\": 2}\n",
+    patch = headed(FIFTH + second) + headed('@@ -1 +1 @@\n-{"a": 1}\n+{"a": 2}\n',
                                             "folder/inner.json")  # fmt: skip
     assert repository.changed(patch_content=patch) == {
         "a.txt": TEN.replace(b"line 5\n", b"LINE 5\n") + b"line 11\n",
@@ -167,7 +167,7 @@ def test_binary_content_goes_through_a_full_index_patch(repository: Bare, tmp_pa
             "module",
             "",
         ),
-        (headed("@@ -1 +1 @@\n-{\"a\": 1}\n+{\"a\": }\n", "folder/inner.json"),
+        (headed('@@ -1 +1 @@\n-{"a": 1}\n+{"a": }\n', "folder/inner.json"),
          "folder/inner.json", "no longer be readable"),
         (headed("@@ -1,2 +1,2 @@\n \ufeffx = 1\n-y = 2\n+y = (\n", "bom.py"),
          "bom.py", "no longer be readable: line 2"),

@@ -4,7 +4,7 @@ import sys
 
 from penstock_agent_patcher.models import PatcherInput, PatcherOutput, Proposal
 from penstock_agent_patcher.planning import apply_effect, propose
-from penstock_agent_sdk import Context, Plan, run_planning_agent
+from penstock_agent_sdk.planning import Context, Plan, run_planning_agent
 
 
 class Patcher:

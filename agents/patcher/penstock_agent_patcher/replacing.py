@@ -28,7 +28,7 @@ def replace_all(clone: Clone, task: FindReplace) -> list[str]:
         AgentError: `invalid_operation`: the expression or a pattern of `files` is malformed.
         Refused: Another number than expected, too slow, or a file is no text.
     """
-    pattern = _pattern(task)
+    pattern = pattern_of(task)
     try:
         wanted = matcher(task.files)
     except re.error as error:
@@ -56,7 +56,13 @@ def replace_all(clone: Clone, task: FindReplace) -> list[str]:
     return [f"{total} replacements in {len(counts)} files"]
 
 
-def replaced(before: bytes, task: FindReplace, pattern: re.Pattern[str]) -> tuple[bytes, int]:
+def replaced(
+    before: bytes,
+    task: FindReplace,
+    pattern: re.Pattern[str],
+    *,
+    search_cpu_s: float = SEARCH_CPU_S,
+) -> tuple[bytes, int]:
     """One file's new content and how many replacements it has; binary files have none.
 
     Raises:
@@ -67,13 +73,13 @@ def replaced(before: bytes, task: FindReplace, pattern: re.Pattern[str]) -> tupl
     except Unfit:
         return before, 0
     if form.crlf:
-        pattern = _pattern(task, unify=True)
+        pattern = pattern_of(task, unify=True)
     template = form.fitted(task.replace)
     try:
-        with cpu_bound(SEARCH_CPU_S):
+        with cpu_bound(search_cpu_s):
             after, count = pattern.subn(template if task.regex else lambda _: template, text)
     except SearchTimeout as error:
-        raise Unfit(f"the expression takes more than {SEARCH_CPU_S:g} s on this file") from error
+        raise Unfit(f"the expression takes more than {search_cpu_s:g} s on this file") from error
     except (re.error, IndexError) as error:
         raise AgentError("invalid_operation", f"replace: {error}") from error
     if len(after) > len(text) + MAX_GROWTH:
@@ -81,8 +87,12 @@ def replaced(before: bytes, task: FindReplace, pattern: re.Pattern[str]) -> tupl
     return encoded(after, form), count
 
 
-def _pattern(task: FindReplace, *, unify: bool = False) -> re.Pattern[str]:
-    """The search; `unify`: for a text whose CR LF became LF."""
+def pattern_of(task: FindReplace, *, unify: bool = False) -> re.Pattern[str]:
+    """The search; `unify`: for a text whose CR LF became LF.
+
+    Raises:
+        AgentError: `invalid_operation`.
+    """
     find = task.find.replace("\r\n", "\n") if unify else task.find
     flags = re.MULTILINE | (re.IGNORECASE if task.ignore_case else 0)
     try:

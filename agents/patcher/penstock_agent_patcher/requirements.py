@@ -57,9 +57,11 @@ def updated_requirement(
     body = spec.rstrip()
     trailing = spec[len(body) :]
     changed = specifier(body, wanted)
-    if not match["open"] and not body and not match["head"].endswith((" ", "]")) and changed:
-        return match["head"] + changed + trailing + match["tail"]
-    return match["head"] + match["open"] + changed + trailing + match["close"] + match["tail"]
+    head = match["head"]
+    if not body and not match["open"]:
+        name_end = len(head.rstrip())
+        return head[:name_end] + changed + head[name_end:] + trailing + match["tail"]
+    return head + match["open"] + changed + trailing + match["close"] + match["tail"]
 
 
 def update_requirements(text: str, name: str, wanted: str, hashes: Sequence[str] = ()) -> Edited:

@@ -137,7 +137,7 @@ def _joined(lines: list[str], start: int, end: int, written: str) -> str:
     at = end
     while at > start and (not lines[at - 1].strip() or lines[at - 1].lstrip().startswith("#")):
         at -= 1
-    if at == start == 0 and end > 0:
+    if at == start == 0:
         # Nothing stands in the root yet: above the first table and the comment right above it.
         at = end
         while at > 0 and lines[at - 1].lstrip().startswith("#"):

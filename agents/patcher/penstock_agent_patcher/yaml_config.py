@@ -79,10 +79,13 @@ class _Editor:
         value = self._task.value
         end = _content_end(self._text, old)
         begin = old.start_mark.index
+        if isinstance(holder, MappingNode) and begin == old.end_mark.index:
+            begin = end = _colon_end(self._text, self._key_end(holder, start))
         if old.anchor:
             raise Unfit(f"{self._task.label} is an anchor or an alias")
         collection = isinstance(value, dict | list) and bool(value)
-        if holder.flow_style or (isinstance(old, ScalarNode) and not collection):
+        flow = holder.flow_style or (isinstance(old, CollectionNode) and old.flow_style)
+        if flow or (isinstance(old, ScalarNode) and not collection):
             written = (
                 flow_text(value)
                 if isinstance(value, dict | list)
@@ -91,7 +94,7 @@ class _Editor:
             blank = " " if begin > 0 and self._text[begin - 1] == ":" else ""
             return self._text[:begin] + blank + written + self._text[max(begin, end) :]
         if isinstance(holder, MappingNode):
-            colon = self._text.index(":", self._key_end(holder, start)) + 1
+            colon = _colon_end(self._text, self._key_end(holder, start))
             lines = entry_lines("", value, self._column(start), self._dash)
             return self._text[:colon] + "\n".join(lines) + self._text[max(colon, end) :]
         column = self._column(begin)
@@ -101,11 +104,7 @@ class _Editor:
     def _created(self, holder: CollectionNode, step: str | int, value: Data) -> str:
         if holder.flow_style or not holder.value:
             return self._created_in_flow(holder, step, value)
-        last = holder.value[-1]
-        after = _content_end(self._text, last[1] if isinstance(last, tuple) else last)
-        if isinstance(last, tuple):
-            after = max(after, self._key_end(holder, last[0].start_mark.index) + 1)
-        line_end = self._text.find("\n", after)
+        line_end = self._text.find("\n", _content_end(self._text, holder))
         at = len(self._text) if line_end < 0 else line_end
         column = self._column(holder.start_mark.index)
         if isinstance(holder, MappingNode):
@@ -120,23 +119,19 @@ class _Editor:
         if not holder.value:
             at = holder.end_mark.index - 1
             return self._text[:at] + name + flow_text(value) + self._text[at:]
-        last = holder.value[-1]
-        at = _content_end(self._text, last[1] if isinstance(last, tuple) else last)
+        at = _entry_end(self._text, holder.value[-1])
         return f"{self._text[:at]}, {name}{flow_text(value)}{self._text[at:]}"
 
     def _deleted(self, holder: CollectionNode, start: int, old: Node) -> str:
         entries = [each[0] if isinstance(each, tuple) else each for each in holder.value]
         place = next(n for n, each in enumerate(entries) if each.start_mark.index == start)
-        end = _content_end(self._text, old)
-        if isinstance(holder, MappingNode):
-            end = max(end, self._key_end(holder, start) + 1)
+        end = _entry_end(self._text, holder.value[place])
         if len(entries) == 1:
             return self._emptied(holder, end)
         if holder.flow_style:
             if place + 1 < len(entries):
                 return self._text[:start] + self._text[entries[place + 1].start_mark.index :]
-            before = holder.value[place - 1]
-            left = _content_end(self._text, before[1] if isinstance(before, tuple) else before)
+            left = _entry_end(self._text, holder.value[place - 1])
             return self._text[:left] + self._text[end:]
         line_start = self._text.rfind("\n", 0, start) + 1
         line_end = self._text.find("\n", end)
@@ -189,11 +184,25 @@ def _content_end(text: str, node: Node) -> int:
         if isinstance(node, ScalarNode) and node.style in ("|", ">"):
             return node.start_mark.index + len(text[node.start_mark.index : end].rstrip("\n "))
         return end
-    last = node.value[-1]
-    if isinstance(last, tuple):
-        key, value = cast("tuple[Node, Node]", last)
-        return max(_content_end(text, value), key.end_mark.index + 1)
-    return _content_end(text, cast("Node", last))
+    return _entry_end(text, node.value[-1])
+
+
+def _entry_end(text: str, entry: Node | tuple[Node, Node]) -> int:
+    """As `_content_end`, of an entry of a list or of a name with its value."""
+    if not isinstance(entry, tuple):
+        return _content_end(text, entry)
+    key, value = entry
+    if value.start_mark.index == value.end_mark.index:
+        # A value that is not written lies, for the parser, where the next thing begins.
+        return _colon_end(text, key.end_mark.index)
+    return _content_end(text, value)
+
+
+def _colon_end(text: str, key_end: int) -> int:
+    colon = text.find(":", key_end)
+    if colon < 0:
+        raise Unfit("a name without a colon")
+    return colon + 1
 
 
 def _quote(node: Node) -> str | None:
