@@ -11,6 +11,7 @@ import typer
 from penstock_cli.access import access_of
 from penstock_cli.client import with_api
 from penstock_cli.terminal import moment, out, plain, print_json, say, styled, table
+from penstock_cli.visible import one_line
 
 app = typer.Typer(no_args_is_help=True, help="List, show and put back parked messages.")
 Parked = Annotated[str, typer.Argument(help="Its id, or the beginning.", metavar="ID")]
@@ -33,8 +34,9 @@ def list_dead(
     drawn = table("id", "status", "stream", "subject", "parked", "code", "why")
     for item in answer["items"]:
         drawn.add_row(
-            item["id"], styled(item["status"]), item.get("stream", ""), item.get("subject", ""),
-            moment(item.get("parked_us")), item.get("code", ""), item.get("detail", ""),
+            item["id"], styled(item["status"]), item.get("stream", ""),
+            one_line(item.get("subject", "")), moment(item.get("parked_us")),
+            item.get("code", ""), one_line(item.get("detail", "")),
         )  # fmt: skip
     out.print(drawn)
     if not answer["items"]:
@@ -73,4 +75,4 @@ def redrive(context: typer.Context, parked: Parked) -> None:
         print_json(answer)
         return
     for item in answer["redriven"]:
-        out.print(styled(item["status"]), item["id"], item.get("subject", ""))
+        out.print(styled(item["status"]), item["id"], one_line(item.get("subject", "")))

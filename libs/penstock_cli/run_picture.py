@@ -165,7 +165,7 @@ class RunPicture:
         if self.started_us:
             head.append(f"  {duration(self.started_us, self.ended_us or now_us)}", style="dim")
         if self.cause:
-            head.append(f"  {self.cause}", style="red")
+            head.append("  ").append_text(one_line(self.cause, "red"))
         tree = Tree(head, guide_style="dim")
         drawn: dict[str, Tree] = {}
         for name in self._by_depth():

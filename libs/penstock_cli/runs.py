@@ -26,7 +26,7 @@ from penstock_cli.terminal import (
     symbol,
     table,
 )
-from penstock_cli.visible import one_line
+from penstock_cli.visible import one_line, untricked
 from penstock_cli.watching import watch
 
 app = typer.Typer(no_args_is_help=True, help="List, show, follow, cancel and settle runs.")
@@ -56,7 +56,7 @@ def list_runs(
         drawn.add_row(
             short(run["run_id"]), run["workflow"], styled(run["status"]),
             moment(run["started_us"]), duration(run["started_us"], run["ended_us"] or now_us),
-            run.get("requested_by") or "-", Text(cause_of(run.get("cause"))),
+            one_line(run.get("requested_by") or "-"), one_line(cause_of(run.get("cause"))),
         )  # fmt: skip
     out.print(drawn)
     if not answer["items"]:
@@ -76,7 +76,7 @@ def show_run(context: typer.Context, run: Run) -> None:
     header = document["run"]
     out.print(picture_of(document).tree(time.time_ns() // 1000))
     say(f"\nrun        {header['run_id']}")
-    say(f"started    {moment(header.get('started_us'))} by {header.get('requested_by') or '-'}")
+    plain(f"started    {moment(header.get('started_us'))} by {header.get('requested_by') or '-'}")
     plain(f"inputs     {_shortened(header.get('inputs'))}")
     if header.get("outputs"):
         plain(f"outputs    {_shortened(header['outputs'])}")
@@ -154,7 +154,8 @@ def _print_log(line: Json, colours: dict[str, str], *, as_json: bool) -> None:
     name = str(line.get("node"))
     colour = colours.setdefault(name, NODE_COLOURS[len(colours) % len(NODE_COLOURS)])
     text = Text(f"{name} ", style=colour)
-    text.append(str(line.get("text", "")), style="red" if line.get("stream") == "stderr" else "")
+    style = "red" if line.get("stream") == "stderr" else ""
+    text.append_text(untricked(str(line.get("text", "")), style))
     out.print(text, soft_wrap=True)
 
 

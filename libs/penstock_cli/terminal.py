@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from penstock_cli.faults import CliFault
+from penstock_cli.visible import untricked
 
 MICROSECONDS = 1_000_000
 STYLES = {
@@ -73,8 +74,8 @@ def say(text: str = "") -> None:
 
 
 def plain(text: str) -> None:
-    """Print text as it is: nothing in it is markup."""
-    out.print(Text(text), soft_wrap=True)
+    """Print text as it is: nothing in it is markup, nothing in it acts on the terminal."""
+    out.print(untricked(text), soft_wrap=True)
 
 
 def print_json(value: object) -> None:

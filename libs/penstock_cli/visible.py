@@ -32,6 +32,11 @@ def visible(text: str, style: str = "") -> Text:
     return _marked(text, style, keep="\n")
 
 
+def untricked(text: str, style: str = "") -> Text:
+    """Give the text likewise, but with its tabs: where nobody compares blanks."""
+    return _marked(text, style, keep="\n\t")
+
+
 def one_line(text: object, style: str = "") -> Text:
     """Give a text that has to stay on its line: ends of lines are marks as well."""
     return _marked(str(text), style, keep="")
