@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -227,6 +228,49 @@ async def test_noop_fails_in_a_declared_way(given: object, code: str, retryable:
     assert result.output is not None
     error = from_json(result.output)["error"]
     assert (error["code"], error["retryable"]) == (code, retryable)
+
+
+def planner_of(given: object, phase: str, **told: str) -> SandboxSpec:
+    spec = spec_of(given, command="noop-planner")
+    return replace(spec, env={**spec.env, "PENSTOCK_PHASE": phase, **told})
+
+
+def applying(task: object, effect: object) -> object:
+    return {"input": task, "plan": {"effect": effect, "base": {}}}
+
+
+@pytest.mark.parametrize(
+    ("given", "phase", "exit_code", "output"),
+    [
+        ({"nothing": True}, "plan", 0, {"output": {}}),
+        ({"nothing": True, "payload": 1}, "plan", 0, {"output": {"payload": 1}}),
+        ({"crash": 3, "phase": "plan"}, "plan", 3, None),
+        (applying({}, {}), "apply", 0, {}),
+        (applying({"payload": 1}, {"payload": 2}), "apply", 0, {"payload": 2}),
+        (applying({"crash": 3}, {}), "apply", 3, None),
+        (applying({"crash": 3, "phase": "plan"}, {}), "apply", 0, {}),
+    ],
+)
+async def test_the_planner_applies_what_was_approved(
+    given: object, phase: str, exit_code: int, output: object
+) -> None:
+    sandbox = InlineSandbox(ManualClock())
+
+    result = await sandbox.run(planner_of(given, phase), lambda _line: None)
+
+    assert result.exit_code == exit_code
+    assert (None if result.output is None else from_json(result.output)) == output
+
+
+async def test_the_planner_plans_to_give_its_payload() -> None:
+    spec = planner_of({"payload": 1, "crash": 3}, "plan", PENSTOCK_FEEDBACK="less, please")
+
+    result = await InlineSandbox(ManualClock()).run(spec, lambda _line: None)
+
+    assert result.output is not None
+    assert from_json(result.output) == {
+        "plan": {"effect": {"payload": 1}, "base": {"state": "any"}, "summary": "less, please"}
+    }
 
 
 async def test_noop_prints() -> None:

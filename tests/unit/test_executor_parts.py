@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import pytest
 
+from penstock_adapters.signing import make_key, open_signer
 from penstock_adapters.system.clock import SystemClock
 from penstock_adapters.system.logs import configure_logging
 from penstock_adapters.system.prometheus import PrometheusMetrics
@@ -19,6 +20,7 @@ from penstock_executor.outbox import MAX_BATCH, MAX_QUEUED, Outbox
 from penstock_executor.redaction import Redactor
 from penstock_executor.settings import ExecutorSettings, SandboxKind
 from penstock_executor.shapes import Shape
+from penstock_runtime.grants import written as written_key
 from penstock_runtime.ports.bus import Outgoing, Published
 from penstock_runtime.ports.heartbeat import NoHeartbeats
 from penstock_runtime.ports.sandbox import EgressRule
@@ -157,6 +159,16 @@ def test_running_without_isolation_has_to_be_allowed_by_name() -> None:
         load_settings(ExecutorSettings, asked)
     allowed = load_settings(ExecutorSettings, {**asked, "PENSTOCK_ALLOW_UNSANDBOXED": "1"})
     assert allowed.sandbox is SandboxKind.PROCESS
+
+
+def test_keys_of_grants_are_read_and_named_where_they_are_wrong() -> None:
+    key = open_signer(make_key()).key
+    asked = {**BUS, "PENSTOCK_GRANT_KEYS": f"{written_key(key)}, "}
+
+    assert load_settings(ExecutorSettings, asked).grant_keys == (key,)
+    assert load_settings(ExecutorSettings, BUS).grant_keys == ()
+    with pytest.raises(SettingsFault, match="PENSTOCK_GRANT_KEYS: key 1 is not"):
+        load_settings(ExecutorSettings, {**BUS, "PENSTOCK_GRANT_KEYS": "nonsense"})
 
 
 def test_capacity_follows_the_sandbox() -> None:
