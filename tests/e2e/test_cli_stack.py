@@ -36,6 +36,30 @@ nodes:
 """
 
 
+TWO_OF_A_GROUP = """\
+kind: Workflow
+name: release
+inputs: {type: object}
+nodes:
+  draft:
+    agent: notifier
+    with: {channels: [console], message: "a draft{{run.feedback}}"}
+  ask:
+    needs: [draft]
+    approval:
+      title: Release it?
+      show: {version: "{{inputs.version}}"}
+      approvers: {groups: [release]}
+      quorum: 2
+      separation: true
+      push_back: [draft]
+      form:
+        type: object
+        required: [hosts]
+        properties: {hosts: {type: integer}}
+outputs: {hosts: "{{ask.approval.answers.hosts}}"}
+"""
+AGENTS = ["notifier", "patcher", "security-scanner"]
 SAY = """\
 kind: Workflow
 name: say
@@ -109,7 +133,7 @@ def penstock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     folder.mkdir()
     folder.chmod(0o755)
     (folder / "app.py").write_text("import os\n\n\ndef ping(h):\n    os.system('ping ' + h)\n")
-    (folder / "ask.yaml").write_text(f"{PURE_GATE}---\n{SAY}")
+    (folder / "ask.yaml").write_text(f"{PURE_GATE}---\n{SAY}---\n{TWO_OF_A_GROUP}")
     command = CommandLine(root / "state", folder)
     shown = command.process("up", "--detach")
     assert "agents register --all" in shown
@@ -155,10 +179,10 @@ def test_status_shows_all_processes(penstock: CommandLine):
 
 
 def test_definitions_are_stored_once(penstock: CommandLine):
-    assert penstock.done("agents", "register", "--all").count("unchanged") == 2
+    assert penstock.done("agents", "register", "--all").count("unchanged") == len(AGENTS)
     assert "unchanged Workflow scan" in penstock.done("apply", "-f", str(SCAN))
     agents = penstock.told("agents", "list")["items"]
-    assert [item["name"] for item in agents] == ["notifier", "security-scanner"]
+    assert [item["name"] for item in agents] == AGENTS
     assert "repository_path" in penstock.done("agents", "show", "security-scanner")
     assert "scan" in penstock.done("workflows", "list")
     assert penstock.told("workflows", "show", "scan")["name"] == "scan"
@@ -215,6 +239,55 @@ def test_a_rejection_fails_the_run_with_its_reason(penstock: CommandLine):
     watched = penstock("runs", "watch", run_id)
     assert watched.returncode == 3
     assert "not today" in watched.stdout
+
+
+def token_of(penstock: CommandLine, name: str, *groups: str) -> str:
+    """Make a person who may decide."""
+    words = [word for group in groups for word in ("--group", group)]
+    return penstock.told("tokens", "issue", name, "--role", "approver", *words)["token"]
+
+
+def test_two_people_of_a_group_decide_on_what_they_were_shown(penstock: CommandLine):
+    run_id = started(penstock, "release", "-i", "version=7")
+    approval = asked(penstock, run_id)
+    ada, bob, eve = (
+        token_of(penstock, "ada", "release"), token_of(penstock, "bob", "release"),
+        token_of(penstock, "eve"),
+    )  # fmt: skip
+    assert "release" in penstock.done("tokens", "list")
+    shown = penstock.done("approvals", "show", approval)
+    assert "group release" in shown
+    assert "2 different people, 2 missing" in shown
+    digest = penstock.told("approvals", "show", approval)["digest"]
+
+    def vote(token: str, *words: str) -> Ended:
+        return penstock("--token", token, "approvals", *words)
+
+    assert "not_allowed" in vote(eve, "approve", approval, "-a", "hosts=3").stderr
+    assert "invalid_answers" in vote(ada, "approve", approval).stderr
+    assert "not_proposed" in vote(ada, "approve", approval, "--digest", "0" * 64).stderr
+    first = vote(ada, "approve", approval, "-a", "hosts=3", "--digest", digest)
+    assert "1 more of 2 approvals are missing" in first.stdout
+    assert "already_voted" in vote(ada, "approve", approval, "-a", "hosts=3").stderr
+    assert "ada has no token" in penstock.done("tokens", "revoke", "ada")
+    second = vote(bob, "approve", approval, "-a", "hosts=4", "--digest", digest[:20])
+    assert "1 more of 2 approvals are missing" in second.stdout  # ada's does not count any more
+    zoe = token_of(penstock, "zoe", "release")
+    assert "pushed_back" in vote(zoe, "push-back", approval, "-r", " again").stdout
+    approval = asked(penstock, run_id)
+    assert "pushed back by zoe to draft:  again" in penstock.done("runs", "show", run_id)
+    for token in (bob, zoe):
+        assert vote(token, "approve", approval, "-a", "hosts=5").returncode == 0
+    assert "run_succeeded" in penstock.done("runs", "watch", run_id)
+    assert penstock.told("runs", "show", run_id)["run"]["outputs"] == {"hosts": 5}
+    replayed = penstock.told("replay", run_id)
+    assert replayed["state_hash"] == replayed["served_state_hash"]
+
+
+def test_a_known_outcome_is_not_settled(penstock: CommandLine):
+    run_id = started(penstock, "ask")
+    words = ("runs", "settle", run_id, "ask", "--happened", "-r", "I saw it")
+    assert "not_unknown" in penstock(*words).stderr
 
 
 def test_a_run_is_cancelled(penstock: CommandLine):
