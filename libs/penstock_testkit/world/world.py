@@ -10,8 +10,6 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from pydantic_core import to_json
-
 from penstock_adapters.memory.inbox import MemoryInbox
 from penstock_adapters.memory.projection import MemoryProjection
 from penstock_adapters.memory.publisher import MemoryPublisher
@@ -20,17 +18,12 @@ from penstock_adapters.memory.signing import MemorySigner, MemoryVerifier
 from penstock_adapters.memory.streams import MemoryServer
 from penstock_approval.app import host as approval_host
 from penstock_contracts import subjects
-from penstock_contracts.agent.v1 import AgentManifest, RegisterAgent
-from penstock_contracts.approval.v1 import CastVote, Choice
-from penstock_contracts.envelope import Envelope
-from penstock_contracts.ids import approval_id, run_id, trigger_aggregate_id
+from penstock_contracts.ids import trigger_aggregate_id
 from penstock_contracts.partition.v1 import MessageParked
 from penstock_contracts.records import ReadEvent, StoredRecord, read_published, read_record
-from penstock_contracts.registry import name_of, type_of
-from penstock_contracts.run.v1 import CancelRun, SettleOutcome
+from penstock_contracts.registry import name_of
 from penstock_contracts.subjects import APPROVAL_PARTITION, CATALOG_PARTITION, Stream
 from penstock_contracts.values import JsonObject, Wire
-from penstock_contracts.workflow.v1 import ApplyWorkflow
 from penstock_core.run.decider import RunDecider
 from penstock_core.run.snapshot import document_hash, state_hash
 from penstock_core.run.state import RunState
@@ -49,13 +42,12 @@ from penstock_testkit.virtual_time import VirtualClock, until
 from penstock_testkit.world.gates import Gate, through
 from penstock_testkit.world.script import Script
 from penstock_testkit.world.store import WorldLedger
+from penstock_testkit.world.users import RUN_PARTITION, TENANT, Users
 from penstock_webhook_gateway.kinds import View
 from penstock_webhook_gateway.projection import SOURCES, Projection
 
 SECRET = b"a secret of the schedulers of the world"
 GRANT_SECRET = b"a secret of the approval service"
-TENANT = "default"
-RUN_PARTITION = subjects.run_partition(0)
 PAGE = 100_000
 
 
@@ -81,7 +73,7 @@ class Instance:
         await asyncio.wait(self.tasks)
 
 
-class World:
+class World(Users):
     """Everything; use it as `async with World() as world`.
 
     Attributes:
@@ -97,7 +89,7 @@ class World:
     def __init__(self) -> None:
         """Make empty stores and an empty bus; nothing runs yet."""
         self.clock = VirtualClock()
-        self.bus = MemoryServer(self.clock)
+        super().__init__(MemoryServer(self.clock))
         self.ledger = WorldLedger(self.clock)
         self.approvals = WorldLedger(self.clock)
         self.views = MemoryProjection(self.clock)
@@ -111,7 +103,6 @@ class World:
         self.approval: Instance
         self._others: list[asyncio.Task[None]] = []
         self._instances: list[Instance] = []
-        self._command = 0
 
     async def __aenter__(self) -> Self:
         """Start all processes and wait until they own what is theirs."""
@@ -174,7 +165,7 @@ class World:
         """Start an approval service."""
         gate = Gate()
         parts = partial(self._parts, self.approvals, gate)
-        owned = approval_host(name, parts, self.prepare, MemorySigner(SECRET))
+        owned = approval_host(name, parts, self.prepare, MemorySigner(GRANT_SECRET))
         return self._started(Instance(name, gate, (owned,)))
 
     def _started(self, instance: Instance) -> Instance:
@@ -198,29 +189,7 @@ class World:
             await task
         return views
 
-    # --- what users do ------------------------------------------------------------------------
-
-    def send(self, subject: str, body: Wire, command_id: str = "", actor: str = "user:ann") -> str:
-        """Publish a command; give its id."""
-        self._command += 1
-        command_id = command_id or f"command-{self._command}"
-        message = Envelope(
-            id=command_id, source="penstock/gateway", type=type_of(body), actor=actor,
-            data=body.to_data(),
-        )  # fmt: skip
-        self.bus.store(subject, message.encode())
-        return command_id
-
-    def register(self, *agents: AgentManifest) -> None:
-        """Register agents."""
-        for one in agents:
-            path = subjects.catalog(TENANT, "agent", one.name, "register_agent")
-            self.send(path, RegisterAgent(manifest=one))
-
-    def apply(self, document: JsonObject) -> None:
-        """Apply a workflow."""
-        path = subjects.catalog(TENANT, "workflow", str(document["name"]), "apply_workflow")
-        self.send(path, ApplyWorkflow(document=document))
+    # --- what is the case ---------------------------------------------------------------------
 
     async def ready_for(self, document: JsonObject) -> None:
         """Register the agents and apply a workflow, and wait until both are there."""
@@ -229,59 +198,6 @@ class World:
         await self.until(
             lambda: bool(self.facts(CATALOG_PARTITION, "workflow.workflow_applied.v1"))
         )
-
-    def trigger(
-        self, workflow: str, trigger_id: str = "t1", inputs: JsonObject | None = None
-    ) -> str:
-        """Start a workflow by a plain message with an id; give the run's id."""
-        body = to_json({"inputs": inputs or {}})
-        path = subjects.trigger(TENANT, f"workflow.{workflow}")
-        self.bus.store(path, body, {"Nats-Msg-Id": trigger_id})
-        return run_id(TENANT, workflow, f"msg:{trigger_id}")
-
-    def vote(
-        self,
-        run: str,
-        node: str,
-        choice: Choice,
-        reason: str = "because",
-        user: str = "user:bob",
-        *,
-        attempt: int = 1,
-        to: str | None = None,
-        answers: JsonObject | None = None,
-    ) -> str:
-        """Vote on a gate of a run; give the command's id."""
-        approval = approval_id(run, node, attempt)
-        body = CastVote(
-            approval_id=approval, choice=choice, reason=reason, user=user, roles=("approver",),
-            to=to, answers=answers or {},
-        )  # fmt: skip
-        return self.send(subjects.approval(TENANT, approval, "cast_vote"), body, actor=user)
-
-    def cancel(self, run: str, command_id: str = "") -> str:
-        """Cancel a run; give the command's id."""
-        path = subjects.run(TENANT, RUN_PARTITION, run, "cancel_run")
-        return self.send(path, CancelRun(run_id=run, reason="enough"), command_id)
-
-    def settle(
-        self,
-        run: str,
-        node: str,
-        *,
-        happened: bool,
-        attempt: int = 1,
-        output: JsonObject | None = None,
-    ) -> str:
-        """Say whether an effect of unknown outcome happened; give the command's id."""
-        path = subjects.run(TENANT, RUN_PARTITION, run, "settle_outcome")
-        body = SettleOutcome(
-            run_id=run, node=node, attempt=attempt, happened=happened, reason="looked it up",
-            output=output or {},
-        )  # fmt: skip
-        return self.send(path, body)
-
-    # --- what is the case ---------------------------------------------------------------------
 
     async def until(self, holds: Callable[[], bool], within_s: float = 120.0) -> None:
         """Wait until something holds."""
