@@ -47,6 +47,8 @@ def begun_scope(
         references: what is read.
         feedback: of a node that is just about to begin.
     """
+    if not references:
+        return {}
     if feedback is None:
         review = state.nodes[node.name].review
         feedback = "" if review is None else review.run_feedback
