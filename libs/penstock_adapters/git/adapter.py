@@ -13,6 +13,7 @@ from penstock_adapters.git.effects import Plan
 from penstock_adapters.git.landing import Landing, Step
 from penstock_adapters.git.opening import make_clone
 from penstock_adapters.git.planning import make_plan
+from penstock_adapters.git.staging import LOCK_WAIT_S
 from penstock_adapters.git.target import locate
 from penstock_contracts.values import JsonObject
 from penstock_runtime.ports.repositories import (
@@ -34,6 +35,7 @@ class GitRepositories:
     Args:
         roots: folders inside which all of a repository has to lie, its worktrees included;
             None: anywhere.
+        lock_wait_s: how long another git command may hold an index.
         now_s: date of the commits, seconds since the epoch.
         on_step: told the name of each step of a landing before it is taken: `objects`, `branch`,
             `files`. For tests that end the process there.
@@ -43,10 +45,12 @@ class GitRepositories:
         self,
         roots: Sequence[Path] | None = None,
         *,
+        lock_wait_s: float = LOCK_WAIT_S,
         now_s: Callable[[], float] = time.time,
         on_step: Step = _go_on,
     ) -> None:
         self._roots = roots
+        self._lock_wait_s = lock_wait_s
         self._now_s = now_s
         self._on_step = on_step
 
@@ -87,6 +91,7 @@ class GitRepositories:
                 key=key,
                 trailers=trailers,
                 roots=self._roots,
+                lock_wait_s=self._lock_wait_s,
                 now_s=self._now_s,
                 step=self._on_step,
             )

@@ -18,6 +18,7 @@ _NOWHERE = "/nonexistent"
 _CONFIG = (
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
+    ("core.splitIndex", "false"),
     ("core.alternateRefsCommand", "false"),
     ("core.sshCommand", "false"),
     ("core.askPass", "false"),

@@ -16,7 +16,12 @@ from penstock_runtime.ports.repositories import RepositoryRefused
 
 
 async def finish(
-    target: Target, plan: Plan, commit: str, key: str, roots: Sequence[Path] | None
+    target: Target,
+    plan: Plan,
+    commit: str,
+    key: str,
+    wait_s: float,
+    roots: Sequence[Path] | None,
 ) -> tuple[str, ...]:
     """Bring worktrees up to a commit that has landed already.
 
@@ -30,13 +35,15 @@ async def finish(
         contents = await _contents(target, plan) if found else {}
     except RepositoryRefused as refusal:
         return (str(refusal),)
-    unfinished = [await _finish(checkout, plan, contents, key) for checkout in found]
+    unfinished = [await _finish(checkout, plan, contents, key, wait_s) for checkout in found]
     return tuple(sentence for sentence in unfinished if sentence)
 
 
-async def _finish(checkout: Checkout, plan: Plan, contents: dict[str, bytes], key: str) -> str:
+async def _finish(
+    checkout: Checkout, plan: Plan, contents: dict[str, bytes], key: str, wait_s: float
+) -> str:
     try:
-        async with staged(checkout, plan, contents, key, halfway=True) as stage:
+        async with staged(checkout, plan, contents, key, wait_s, halfway=True) as stage:
             stage.apply()
     except RepositoryRefused as refusal:
         return f"{checkout.worktree} is not up to date: {refusal}"

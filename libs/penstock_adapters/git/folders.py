@@ -31,8 +31,15 @@ def opened(folder: Path) -> Generator[int, None, None]:
 
 
 @contextmanager
-def parent_of(root: int, path: str, *, make: bool = False) -> Generator[int | None, None, None]:
-    """Open the folder that a file lies in, or None if it does not exist and is not to be made.
+def parent_of(
+    root: int, path: str, *, missing_too: bool = False
+) -> Generator[int | None, None, None]:
+    """Open the folder that a file lies in; None: it does not exist.
+
+    Args:
+        root: descriptor of the folder that the path begins in.
+        path: of the file.
+        missing_too: make the folders that are missing.
 
     Raises:
         RepositoryRefused: something on the way is no folder, or another repository.
@@ -41,18 +48,19 @@ def parent_of(root: int, path: str, *, make: bool = False) -> Generator[int | No
     try:
         for part in path.split("/")[:-1]:
             try:
-                inner = os.open(part, _FOLDER, dir_fd=fd)
+                below = inner(fd, part)
             except FileNotFoundError:
-                if not make:
+                if not missing_too:
                     yield None
                     return
-                inner = _made(fd, part)
+                make(fd, part, stat.S_IMODE(os.fstat(fd).st_mode))
+                below = inner(fd, part)
             except OSError as error:
                 if error.errno in (errno.ENOTDIR, errno.ELOOP):
                     raise RepositoryRefused(f"{path}: {part} is not a folder") from None
                 raise
             os.close(fd)
-            fd = inner
+            fd = below
             if look(fd, ".git") is not None:
                 raise RepositoryRefused(f"{path}: {part} is a repository of its own")
         yield fd
@@ -60,13 +68,20 @@ def parent_of(root: int, path: str, *, make: bool = False) -> Generator[int | No
         os.close(fd)
 
 
-def _made(fd: int, name: str) -> int:
-    around = os.fstat(fd)
-    os.mkdir(name, dir_fd=fd)
-    inner = os.open(name, _FOLDER, dir_fd=fd)
-    own(inner, around)
-    os.fchmod(inner, stat.S_IMODE(around.st_mode))
-    return inner
+def make(fd: int, name: str, mode: int = 0o700) -> None:
+    """Make a folder that belongs to whom its surroundings do."""
+    os.mkdir(name, 0o700, dir_fd=fd)
+    made = inner(fd, name)
+    try:
+        own(made, os.fstat(fd))
+        os.fchmod(made, mode)
+    finally:
+        os.close(made)
+
+
+def inner(fd: int, name: str) -> int:
+    """Open a folder inside another."""
+    return os.open(name, _FOLDER, dir_fd=fd)
 
 
 def own(fd: int, like: os.stat_result) -> None:
@@ -125,10 +140,11 @@ def mode_of(old: os.stat_result | None, around: os.stat_result, *, executable: b
     return plain | (plain & 0o444) >> 2 if executable else plain
 
 
-def empty(fd: int) -> None:
-    """Remove all plain entries of a folder."""
+def empty(fd: int, *, but: str = "") -> None:
+    """Remove all files, links and empty folders right below a folder, except one."""
     with os.scandir(fd) as entries:
-        names = [entry.name for entry in entries]
-    for name in names:
-        with suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=fd)
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_folder in found:
+        if name != but:
+            with suppress(FileNotFoundError):
+                (os.rmdir if is_folder else os.unlink)(name, dir_fd=fd)

@@ -15,11 +15,11 @@ from penstock_adapters.git.entries import Entry, read_changes
 from penstock_adapters.git.finishing import finish
 from penstock_adapters.git.planning import check_only
 from penstock_adapters.git.reading import take
-from penstock_adapters.git.refs import BranchMissing, Tip, backup_ref, move, tip_of
+from penstock_adapters.git.refs import BranchMissing, Tip, backup_ref, move, with_backup
 from penstock_adapters.git.rollback import script
 from penstock_adapters.git.staging import Stage, staged
 from penstock_adapters.git.target import Target
-from penstock_adapters.git.trailers import Trailers, check_key, landed_before, with_trailers
+from penstock_adapters.git.trailers import Trailers, check_key, landed_since, with_trailers
 from penstock_adapters.git.worktrees import checkouts
 from penstock_adapters.process.supervision import complete
 from penstock_runtime.ports.repositories import (
@@ -47,6 +47,7 @@ class Landing:
     key: str
     trailers: Trailers
     roots: Sequence[Path] | None
+    lock_wait_s: float
     now_s: Callable[[], float]
     step: Step
     unfinished: list[str] = field(default_factory=list[str])
@@ -71,15 +72,18 @@ class Landing:
 
     async def _before(self) -> Landed | None:
         try:
-            tip = await tip_of(self.target, self.plan.ref)
+            tip, previous = await with_backup(self.target, self.plan.ref, self.key)
         except BranchMissing:
             return None
-        found = await landed_before(self.target, tip, self.key)
-        if found is None:
+        if previous is None:
             return None
-        commit, previous = found
+        commit = await landed_since(self.target, previous, tip, self.key)
+        if commit is None:
+            return None
         await self._check_same(commit)
-        self.unfinished += await finish(self.target, self.plan, commit, self.key, self.roots)
+        self.unfinished += await finish(
+            self.target, self.plan, commit, self.key, self.lock_wait_s, self.roots
+        )
         return replace(self._landed(commit, previous), before=True)
 
     async def _check_same(self, commit: str) -> None:
@@ -105,7 +109,9 @@ class Landing:
         """Move the branch and bring its worktrees up to it; False: it was not there any more."""
         async with AsyncExitStack() as stack:
             stages = [
-                await stack.enter_async_context(staged(each, self.plan, contents, self.key))
+                await stack.enter_async_context(
+                    staged(each, self.plan, contents, self.key, self.lock_wait_s)
+                )
                 for each in await checkouts(self.target, tip.ref, self.roots)
             ]
             self.step("objects")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from penstock_adapters.git.command import CommandFailed, run
@@ -9,7 +10,10 @@ from penstock_adapters.git.target import Target
 from penstock_runtime.ports.repositories import BACKUP_REFS, RepositoryRefused
 
 BRANCHES = "refs/heads/"
-_LINE = 4 * 1024  # bytes of an answer of one line
+_LINE = 8 * 1024  # bytes of an answer of one line
+_ANSWER = 1024 * 1024
+_FORMAT = "%(refname) %(objecttype) %(objectname) %(symref)"
+_NO_REF = re.compile(r"[\s~^:?*\[\\]|\.\.|//|@\{|/$|\.$")  # git-check-ref-format(1)
 
 
 class BranchMissing(RepositoryRefused):
@@ -60,25 +64,42 @@ async def tip_of(target: Target, ref: str) -> Tip:
         BranchMissing: there is none.
         RepositoryRefused: the name is no branch's, or another name for one.
     """
-    if "\0" in ref or "\n" in ref or not ref.isprintable():
-        raise RepositoryRefused("the name of the branch is not one")
-    valid = await run(target.command("check-ref-format", ref), accept=(0, 1), limit=_LINE)
-    if valid.code != 0:
-        raise RepositoryRefused(f"{ref} is not the name of a branch")
-    symbolic = await run(target.command("symbolic-ref", "-q", ref), accept=(0, 1), limit=_LINE)
-    if symbolic.code == 0:
-        raise RepositoryRefused(f"{ref} is only another name for a branch")
-    found = await commit_at(target, ref)
-    if found is None:
+    return (await with_backup(target, ref, ""))[0]
+
+
+async def with_backup(target: Target, ref: str, key: str) -> tuple[Tip, str | None]:
+    """Find the tip of a branch, and what a landing with this key has kept of it.
+
+    Raises:
+        BranchMissing: there is no such branch.
+        RepositoryRefused: the name is no branch's, or another name for one.
+    """
+    if _NO_REF.search(ref) or not ref.isprintable():
+        raise RepositoryRefused(f"{ref!a} is not the name of a branch")
+    kept = backup_ref(key)
+    asked = [ref, kept] if key else [ref]
+    command = target.command("for-each-ref", f"--format={_FORMAT}", "--", *asked)
+    answer = await run(command, limit=_ANSWER)
+    found: dict[str, list[str]] = {}
+    for line in answer.out.decode("utf-8", "replace").splitlines():
+        name, *about = line.split(" ")
+        found[name] = about
+    if ref not in found:
         raise BranchMissing(f"{ref} does not exist, or has no commit yet")
-    return Tip(ref, found)
+    kind, commit, symbolic = found[ref]
+    if symbolic:
+        raise RepositoryRefused(f"{ref} is only another name for {symbolic}")
+    if kind != "commit":
+        raise RepositoryRefused(f"{ref} is not at a commit")
+    return Tip(ref, commit), found[kept][1] if kept in found else None
 
 
 async def commit_at(target: Target, ref: str) -> str | None:
-    """The commit at a ref of any kind, or None."""
-    command = target.command("rev-parse", "-q", "--verify", "--end-of-options", f"{ref}^{{commit}}")
-    answer = await run(command, accept=(0, 1, 128), limit=_LINE)
-    return answer.out.decode("ascii").strip() if answer.code == 0 else None
+    """The commit a branch is at, or None."""
+    try:
+        return (await tip_of(target, ref)).commit
+    except BranchMissing:
+        return None
 
 
 def backup_ref(key: str) -> str:

@@ -18,9 +18,30 @@ landed={commit}
 previous={previous}
 
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_COMMON_DIR
-safely() {{
-    git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c submodule.recurse=false "$@"
+
+# Nothing that the repository could have executed is.
+count=0
+override() {{
+    eval "GIT_CONFIG_KEY_$count=\\$1 GIT_CONFIG_VALUE_$count=\\$2"
+    export "GIT_CONFIG_KEY_$count" "GIT_CONFIG_VALUE_$count"
+    count=$((count + 1))
+    export GIT_CONFIG_COUNT="$count"
 }}
+override safe.directory '*'
+override core.hooksPath /dev/null
+override core.fsmonitor false
+override submodule.recurse false
+export GIT_NO_LAZY_FETCH=1 GIT_ALLOW_PROTOCOL=none
+filters=$(git --git-dir="$repository" config --name-only --get-regexp '^filter[.]') || filters=
+while IFS= read -r name; do
+    case $name in
+        *.required) override "$name" false ;;
+        filter.*) override "$name" '' ;;
+    esac
+done <<FILTERS
+$filters
+FILTERS
+
 each_worktree() {{
     place=
     while IFS= read -r line; do
@@ -33,22 +54,22 @@ $worktrees
 WORKTREES
 }}
 try() {{
-    safely -C "$1" read-tree -m -u --dry-run "$landed" "$previous" || {{
+    git -C "$1" read-tree -m -u --dry-run "$landed" "$previous" || {{
         echo "nothing was taken back: files were changed in $1" >&2
         exit 1
     }}
 }}
 restore() {{
-    safely -C "$1" read-tree -m -u "$landed" "$previous"
+    git -C "$1" read-tree -m -u "$landed" "$previous"
 }}
 
-worktrees=$(safely --git-dir="$repository" worktree list --porcelain)
-if [ "$(safely --git-dir="$repository" rev-parse --verify "$branch")" != "$landed" ]; then
+worktrees=$(git --git-dir="$repository" worktree list --porcelain)
+if [ "$(git --git-dir="$repository" rev-parse --verify "$branch")" != "$landed" ]; then
     echo "nothing was taken back: $branch is no longer at $landed" >&2
     exit 1
 fi
 each_worktree try
-safely --git-dir="$repository" update-ref -m "penstock: take back" \\
+git --git-dir="$repository" update-ref -m "penstock: take back" \\
     "$branch" "$previous" "$landed"
 each_worktree restore
 echo "$branch is back at $previous"

@@ -37,6 +37,7 @@ LOCK_WAIT_S = 5.0
 _LOCK_LOOK_S = 0.05
 _INDEX_BYTES_MAX = 1024 * 1024 * 1024
 _EXECUTABLE = "100755"
+_NO_FILES = "no-files"
 
 
 @dataclass(slots=True)
@@ -47,6 +48,8 @@ class Stage:
         root: descriptor of its top folder.
         admin: descriptor of the folder of its index.
         place: descriptor of our folder in there.
+        halfway: an earlier landing may have put some of it into place.
+        current: it had put all of it into place.
     """
 
     checkout: Checkout
@@ -56,6 +59,7 @@ class Stage:
     admin: int
     place: int
     halfway: bool
+    current: bool
     seen: dict[str, os.stat_result | None] = field(default_factory=dict[str, os.stat_result | None])
 
     async def prepare(self, contents: Mapping[str, bytes]) -> None:
@@ -72,6 +76,8 @@ class Stage:
         await self._check_index(paths)
         for change in self.plan.changes:
             self._check_file(change, ends[change.path])
+        if self.current:
+            return
         for number, change in enumerate(self.plan.changes):
             if change.new is not None:
                 self._stage(str(number), change, contents[change.new], ends[change.path])
@@ -94,6 +100,7 @@ class Stage:
             tag, entry = found.get(change.path, ("H", Entry(change.path, None, None)))
             if tag != "H":
                 raise RepositoryRefused(f"{change.path} is {_TAGS.get(tag, 'marked')} in the index")
+            self.current = self.current and entry == change.after
             if entry != change.before and not (self.halfway and entry == change.after):
                 raise RepositoryRefused(f"{change.path} has staged changes in {checkout.worktree}")
 
@@ -105,8 +112,9 @@ class Stage:
         with folders.parent_of(self.root, change.path) as parent:
             name = change.path.rsplit("/", 1)[-1]
             found = None if parent is None else folders.look(parent, name)
-            states = [change.before, change.after] if self.halfway else [change.before]
-            if not any(self._is(parent, name, found, state, ends) for state in states):
+            done = self.halfway and self._is(parent, name, found, change.after, ends)
+            self.current = self.current and done
+            if not done and not self._is(parent, name, found, change.before, ends):
                 raise RepositoryRefused(
                     f"{change.path} is not as committed in {self.checkout.worktree}"
                 )
@@ -164,27 +172,36 @@ class Stage:
         orders = b"".join(
             index_info(change.after, sha256=checkout.target.sha256) for change in self.plan.changes
         )
+        # Git looks again at files written within the index's own second, through their filters.
+        # In an empty worktree it finds none of them.
+        folders.make(self.place, _NO_FILES)
+        folder = checkout.git_dir / self.name
         command = checkout.target.command(
             "update-index", "-z", "--index-info",
             git_dir=checkout.git_dir,
-            worktree=checkout.worktree,
-            index=checkout.git_dir / self.name / "index",
+            worktree=folder / _NO_FILES,
+            index=folder / "index",
         )  # fmt: skip
         await run(command, stdin=orders)
+        os.rmdir(_NO_FILES, dir_fd=self.place)
 
     def apply(self) -> None:
-        """Put everything in place.
+        """Put everything in place, unless it is.
 
         Raises:
             RepositoryRefused: a file has changed since it was looked at; the rest is in place.
             OSError: the file system refused.
         """
+        if self.current:
+            return
         looks: dict[str, os.stat_result] = {}
         spoilt: list[str] = []
         for number, change in sorted(
             enumerate(self.plan.changes), key=lambda item: item[1].new is not None
         ):
-            with folders.parent_of(self.root, change.path, make=change.new is not None) as parent:
+            with folders.parent_of(
+                self.root, change.path, missing_too=change.new is not None
+            ) as parent:
                 if parent is None:
                     continue
                 name = change.path.rsplit("/", 1)[-1]
@@ -237,6 +254,10 @@ class Stage:
         content = folders.content(self.place, "index", limit=_INDEX_BYTES_MAX)
         filled = with_stats(content, looks, sha256=self.checkout.target.sha256)
         folders.write(self.place, "index.filled", filled, stat.S_IMODE(staged.st_mode), staged)
+        # By its time git tells which files it has to look at again: so it has to stay.
+        old = os.stat("index", dir_fd=self.admin, follow_symlinks=False)
+        times = (old.st_atime_ns, old.st_mtime_ns)
+        os.utime("index.filled", ns=times, dir_fd=self.place, follow_symlinks=False)
         os.rename("index.filled", "index", src_dir_fd=self.place, dst_dir_fd=self.admin)
 
 
@@ -257,6 +278,7 @@ async def staged(
     plan: Plan,
     contents: Mapping[str, bytes],
     key: str,
+    wait_s: float,
     *,
     halfway: bool = False,
 ) -> AsyncGenerator[Stage, None]:
@@ -267,6 +289,7 @@ async def staged(
         plan: what will change.
         contents: of all new blobs.
         key: of the landing.
+        wait_s: how long another git command may hold the index.
         halfway: an earlier landing with the same key may have put some of it into place.
 
     Raises:
@@ -281,8 +304,8 @@ async def staged(
         lock = _our_lock(place, key)
         stack.callback(os.close, lock)
         try:
-            await _lock_index(admin, place, lock, checkout)
-            stage = Stage(checkout, plan, name, root, admin, place, halfway)
+            await _lock_index(admin, place, lock, checkout, wait_s)
+            stage = Stage(checkout, plan, name, root, admin, place, halfway, halfway)
             await stage.prepare(contents)
             yield stage
         finally:
@@ -291,11 +314,8 @@ async def staged(
 
 def _our_folder(admin: int, name: str) -> int:
     with suppress(FileExistsError):
-        os.mkdir(name, 0o700, dir_fd=admin)
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    place = os.open(name, flags, dir_fd=admin)
-    folders.own(place, os.fstat(admin))
-    return place
+        folders.make(admin, name)
+    return folders.inner(admin, name)
 
 
 def _our_lock(place: int, key: str) -> int:
@@ -318,9 +338,9 @@ def _is_ours(place: int, lock: int) -> bool:
     return found is not None and found.st_ino == os.fstat(lock).st_ino
 
 
-async def _lock_index(admin: int, place: int, lock: int, checkout: Checkout) -> None:
+async def _lock_index(admin: int, place: int, lock: int, checkout: Checkout, wait_s: float) -> None:
     loop = asyncio.get_running_loop()
-    ends = loop.time() + LOCK_WAIT_S
+    ends = loop.time() + wait_s
     while True:
         try:
             os.link("lock", "index.lock", src_dir_fd=place, dst_dir_fd=admin)
@@ -334,10 +354,7 @@ async def _lock_index(admin: int, place: int, lock: int, checkout: Checkout) -> 
                 "or one died (index.lock)"
             )
         await asyncio.sleep(_LOCK_LOOK_S)
-    with os.scandir(place) as entries:
-        left = [entry.name for entry in entries if entry.name != "lock"]
-    for name in left:
-        os.unlink(name, dir_fd=place)
+    folders.empty(place, but="lock")
 
 
 def _holds(admin: int, lock: int) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from penstock_adapters.git.command import run
-from penstock_adapters.git.refs import Tip, backup_ref, commit_at
+from penstock_adapters.git.refs import Tip
 from penstock_adapters.git.target import Target
 from penstock_runtime.ports.repositories import RepositoryRefused
 
@@ -48,15 +48,12 @@ def with_trailers(message: str, trailers: Trailers, key: str) -> str:
     return message.rstrip("\n") + "\n\n" + "".join(lines)
 
 
-async def landed_before(target: Target, tip: Tip, key: str) -> tuple[str, str] | None:
-    """Find the commit of an earlier landing with this key, and the tip that it replaced.
+async def landed_since(target: Target, previous: str, tip: Tip, key: str) -> str | None:
+    """Find the commit of an earlier landing with this key; `previous` is the tip it kept.
 
     A backup without such a commit is one of a landing that died before it moved the branch, or
     that was taken back.
     """
-    previous = await commit_at(target, backup_ref(key))
-    if previous is None:
-        return None
     command = target.command(
         "rev-list",
         f"--max-count={SEARCHED_MAX}",
@@ -72,4 +69,4 @@ async def landed_before(target: Target, tip: Tip, key: str) -> tuple[str, str] |
             commit = line.removeprefix("commit ")
         elif line.lstrip("\0") == key:
             found = commit
-    return None if found is None else (found, previous)
+    return found
