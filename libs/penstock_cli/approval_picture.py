@@ -14,7 +14,7 @@ from rich.text import Text
 from penstock_cli.client import Json
 from penstock_cli.diff_picture import DiffPicture
 from penstock_cli.findings_picture import counts_in, findings_in, findings_table
-from penstock_cli.terminal import moment, out, short, span, styled, table
+from penstock_cli.terminal import counted, moment, out, short, span, styled, table
 from penstock_cli.visible import json_text, one_line, visible
 
 SHORT_DIGEST = 12  # hex digits: enough for people to tell two digests apart
@@ -63,7 +63,7 @@ def _head(item: Json) -> Iterator[Text]:
     yield _row("asked", f"{asked}, run asked for by {item.get('requested_by') or '-'}")
     if item["status"] == PENDING:
         left = span(float(item.get("seconds_left") or 0))
-        reminded = f"; reminded {n} times" if (n := item.get("reminders")) else ""
+        reminded = f"; reminded {counted(n, 'time')}" if (n := item.get("reminders")) else ""
         yield _row(
             "expires", f"{moment(item.get('expires_us'))}, in {left}, which denies{reminded}"
         )
@@ -78,7 +78,8 @@ def _people(item: Json) -> Iterator[Text]:
     quorum = int(policy.get("quorum") or 1)
     if quorum > 1 or item["status"] == PENDING:
         missing = f", {item['missing']} missing" if item["status"] == PENDING else ""
-        yield _row("quorum", f"{quorum} different {'people' if quorum > 1 else 'person'}{missing}")
+        people = f"{quorum} different people" if quorum > 1 else "one person"
+        yield _row("quorum", f"{people}{missing}")
     if policy.get("separation"):
         yield _row("separation", "whoever asked for the run may not decide")
     if policy.get("reason_required"):
@@ -200,7 +201,8 @@ def _base(base: Json) -> Iterator[Text]:
         yield _row("base", f"{base['commit']} of {base.get('ref') or '-'}")
         files = base.get("files")
         count = len(cast("Json", files)) if isinstance(files, dict) else 0
-        yield _row("", f"and {count} files at the state that the diff starts from", "dim")
+        told = f"and {counted(count, 'file')} as the diff finds them; others may change meanwhile"
+        yield _row("", told, "dim")
     elif base:
         yield _row("base", json_text(base))
 
@@ -215,7 +217,7 @@ def _plan(plan: Json, columns: int) -> Iterator[RenderableType]:
         yield json_text(effect)
         return
     yield _row("lands on", effect.get("ref") or "-")
-    yield _row("message", visible(str(effect.get("message") or "-")))
+    yield _row("message", visible(str(effect.get("message") or "-").rstrip("\n")))
     picture = DiffPicture()
     yield from picture.lines(diff, columns)
     yield Text()
@@ -224,8 +226,9 @@ def _plan(plan: Json, columns: int) -> Iterator[RenderableType]:
     for file in files:
         drawn.add_row(one_line(file.get("path")), _what(file))
     yield drawn
-    counted = f"{len(files)} files, {picture.added} lines added, {picture.removed} removed"
-    yield _row("changes", counted + (f", {picture.binary} binary" if picture.binary else ""))
+    lines = f"{counted(picture.added, 'line')} added, {picture.removed} removed"
+    binary = f", {picture.binary} binary" if picture.binary else ""
+    yield _row("changes", f"{counted(len(files), 'file')}, {lines}{binary}")
     more = {name: value for name, value in effect.items() if name not in _DRAWN_OF_EFFECT}
     if more:
         yield _row("effect", json_text(more))

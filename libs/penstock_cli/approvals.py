@@ -206,4 +206,4 @@ def _tell(item: Json, *, as_json: bool) -> None:
         return
     out.print(styled(item["status"]), item["approval_id"], short_digest(item.get("digest")))
     if item["status"] == PENDING:
-        say(f"your vote counts; {item['missing']} more of {item['quorum']} approvals are missing")
+        say(f"your vote counts; the gate lacks {item['missing']} of {item['quorum']} approvals")

@@ -264,6 +264,7 @@ def event_line(kind: str, event: Json) -> Text:
     data = cast("Json", event.get("data") or {})
     text = Text.assemble((f"{str(event.get('time', ''))[11:23]:<13}", "dim"))
     status = AFTER.get(kind) or RUN_AFTER.get(kind) or ""
+    status = DOING.get((str(data.get("phase")), status), status)
     if status:
         text.append_text(styled(f"{status:<10}", status))
     text.append(kind, style="bold")

@@ -136,6 +136,11 @@ def duration(start_us: object, end_us: object) -> str:
     return span((end_us - start_us) / MICROSECONDS)
 
 
+def counted(number: int, what: str) -> str:
+    """Give a number of things: 1 file, 2 files."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def short(identifier: object) -> str:
     """Give the beginning of an id, enough to name it."""
     return str(identifier)[:8]

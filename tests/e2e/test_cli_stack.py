@@ -267,11 +267,11 @@ def test_two_people_of_a_group_decide_on_what_they_were_shown(penstock: CommandL
     assert "invalid_answers" in vote(ada, "approve", approval).stderr
     assert "not_proposed" in vote(ada, "approve", approval, "--digest", "0" * 64).stderr
     first = vote(ada, "approve", approval, "-a", "hosts=3", "--digest", digest)
-    assert "1 more of 2 approvals are missing" in first.stdout
+    assert "lacks 1 of 2 approvals" in first.stdout
     assert "already_voted" in vote(ada, "approve", approval, "-a", "hosts=3").stderr
     assert "ada has no token" in penstock.done("tokens", "revoke", "ada")
     second = vote(bob, "approve", approval, "-a", "hosts=4", "--digest", digest[:20])
-    assert "1 more of 2 approvals are missing" in second.stdout  # ada's does not count any more
+    assert "lacks 1 of 2 approvals" in second.stdout  # ada's does not count any more
     zoe = token_of(penstock, "zoe", "release")
     assert "pushed_back" in vote(zoe, "push-back", approval, "-r", " again").stdout
     approval = asked(penstock, run_id)

@@ -81,7 +81,7 @@ async def test_two_people_approve_what_they_saw(capsys: pytest.CaptureFixture[st
     async with at_a_gate(capsys, quorum=2) as (line, _, service):
         code, said = await line("approvals", "approve", GATE[:8], "--digest", SHORT, "-r", "ok")
         assert code == 0
-        assert "1 more of 2 approvals are missing" in said
+        assert "lacks 1 of 2 approvals" in said
         code, said = await line("approvals", "approve", GATE[:8])
         assert (code, "already_voted" in said) == (ExitCode.REFUSED, True)
         code, said = await line("approvals", "approve", GATE[:8], who="bob")

@@ -128,7 +128,7 @@ def drawn(item: dict[str, Any], **console: Any) -> str:
         "added, mode 100644",
         "deleted",
         "same content, mode 100644 -> 100755",
-        "4 files, 1 lines added, 1 removed, 1 binary",
+        "4 files, 1 line added, 1 removed, 1 binary",
         f"digest      {DIGEST}",
         "penstock approvals approve 12345678 --digest abababababab",
     ],
