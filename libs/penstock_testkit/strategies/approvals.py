@@ -64,11 +64,11 @@ def policies() -> st.SearchStrategy[Policy]:
     )
     return st.builds(
         Policy,
-        approvers=st.just(Approvers()) | approvers,
+        approvers=st.just(Approvers()) | st.just(Approvers()) | approvers,
         quorum=st.integers(1, 3),
         separation=st.booleans(),
         reason_required=st.booleans(),
-        form=st.sampled_from([{}, {}, FORM]),
+        form=st.sampled_from([{}, {}, {}, FORM]),
         remind_every_s=st.sampled_from([None, 7.0, 60.0]),
         push_back=st.sampled_from([(), ("gate",), ("plan", "gate")]),
         grant_s=st.sampled_from([1.0, 3600.0]),
@@ -95,21 +95,20 @@ def request(policy: Policy, requested_by: str = f"token:{REQUESTER}") -> Request
 
 
 def votes() -> st.SearchStrategy[CastVote]:
-    """Give any vote."""
-    standing = st.dictionaries(
-        st.sampled_from(PEOPLE),
-        st.builds(Standing, roles=_roles.map(tuple), groups=_groups.map(tuple)),
-    )
+    """Give any vote; most could count."""
+    still = st.just(Standing(roles=("approver",)))
+    moved = st.builds(Standing, roles=_roles.map(tuple), groups=_groups.map(tuple))
+    standing = st.dictionaries(st.sampled_from(PEOPLE), still | moved, min_size=3)
     return st.builds(
         CastVote,
         approval_id=st.just(APPROVAL),
-        choice=st.sampled_from([Choice.APPROVE, Choice.APPROVE, *Choice]),
-        reason=st.sampled_from(["", " ", "so be it", "so be it"]),
+        choice=st.sampled_from([*[Choice.APPROVE] * 5, *Choice]),
+        reason=st.sampled_from(["", " ", *["so be it"] * 6]),
         to=st.sampled_from([None, None, "gate", "plan", "elsewhere"]),
-        answers=st.sampled_from([{}, {"ticket": "T-1"}, {"ticket": 1}]),
-        digest=st.sampled_from([None, BINDING.digest, OTHER_DIGEST]),
+        answers=st.sampled_from([{}, {}, {}, {"ticket": "T-1"}, {"ticket": "T-2"}, {"ticket": 1}]),
+        digest=st.sampled_from([None, None, BINDING.digest, BINDING.digest, OTHER_DIGEST]),
         user=st.sampled_from(PEOPLE),
-        roles=st.just(("approver",)) | _roles.map(tuple),
+        roles=st.sampled_from([("approver",), ("approver", "ops"), ("approver",), ("viewer",), ()]),
         groups=_groups.map(tuple),
         standing=st.none() | standing,
     )
@@ -128,6 +127,6 @@ def steps(policy: Policy) -> st.SearchStrategy[Step]:
         ]
     )
     drawn = st.integers(0, 9).flatmap(lambda number: rest if number == 0 else cast)
-    tenants = st.sampled_from([DEFAULT_TENANT] * 9 + ["other"])
-    seconds = st.sampled_from([0.0, 0.0, 0.0, 1.0, 7.0, 40.0, 99.0])
+    tenants = st.sampled_from([*[DEFAULT_TENANT] * 19, "other"])
+    seconds = st.sampled_from([*[0.0] * 12, 1.0, 7.0, 40.0, 99.0])
     return st.builds(Step, seconds, st.booleans(), drawn, tenants)
