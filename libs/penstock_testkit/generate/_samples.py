@@ -10,8 +10,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from penstock_contracts import ids
+from penstock_contracts.approval.v1 import Proposal
 from penstock_contracts.subjects import Stream
 from penstock_contracts.values import Wire
+from penstock_core.binding import bind
 
 TENANT = "default"
 AT_US = 1_795_000_000_000_000
@@ -74,6 +76,34 @@ PROBLEM = {
     "suggestion": "did you mean 'security-scanner'?",
 }
 FAILURE = {"code": "agent_failed", "message": "the advisory list did not answer", "retryable": True}
+PLAN = {
+    "effect": {"kind": "git", "ref": "refs/heads/main", "diff": "--- a/app/db.py\n"},
+    "base": {"ref": "refs/heads/main", "commit": "3f" * 20, "files": {"app/db.py": "9c" * 20}},
+    "summary": "binds the query's parameters",
+}
+PROPOSAL = {
+    "agent": "patcher",
+    "agent_digest": AGENT_DIGEST,
+    "input": {"repository_path": "/srv/app"},
+    "plan": PLAN,
+    "atomic": False,
+}
+BINDING = bind(Proposal.model_validate(PROPOSAL)).to_data()
+POLICY = {
+    "approvers": {"users": ["ada"], "groups": ["security"], "roles": ["approver", "admin"]},
+    "quorum": 2,
+    "separation": True,
+    "reason_required": True,
+    "form": {"type": "object", "properties": {"ticket": {"type": "string"}}},
+    "remind_every_s": 3600.0,
+    "push_back": ["scan", "decide"],
+    "grant_s": 600.0,
+}
+GRANT = {
+    "payload": '{"attempt":2,"node":"decide"}',
+    "signature": "c2lnbmVkIGJ5IHRoZSBhcHByb3ZhbCBzZXJ2aWNl",
+    "key_id": "0f1e2d3c4b5a6978",
+}
 USAGE = {"wall_s": 1.75, "cpu_s": 0.5, "max_rss_bytes": 73_400_320}
 
 BY_NAME: dict[str, Any] = {
@@ -81,10 +111,11 @@ BY_NAME: dict[str, Any] = {
     "agent_digest": AGENT_DIGEST,
     "agents": {"security-scanner": AGENT_DIGEST},
     "aggregate": RUN,
+    "answers": {"ticket": "SEC-4711"},
     "approval_id": APPROVAL,
-    "approvers": {"users": ["ada"], "roles": ["approver", "admin"]},
     "at_us": AT_US + 900_000,
     "attempt": 2,
+    "binding": BINDING,
     "by": "token:ada",
     "cause": {"node": "scan", "error": FAILURE},
     "chain_head": "c4" * 32,
@@ -103,9 +134,14 @@ BY_NAME: dict[str, Any] = {
     "error": FAILURE,
     "executor": "executor-1",
     "expires_us": AT_US + 14_400_000_000,
+    "feedback": "leave the tests as they are",
     "faults": ["nightly: inputs do not fit"],
     "first": 11,
+    "grant": GRANT,
     "granted": True,
+    "granted_us": AT_US + 5_000_000,
+    "groups": ["security"],
+    "happened": True,
     "headers": {"Nats-Msg-Id": "build-4711"},
     "idempotency_key": ids.idempotency_key(RUN, "scan"),
     "input": {"repository_path": "/workspace/app"},
@@ -115,9 +151,11 @@ BY_NAME: dict[str, Any] = {
     "lines": [["stdout", "12 files"], ["stderr", "1 finding"]],
     "manifest": MANIFEST,
     "matched_us": AT_US,
+    "missing": 1,
     "name": "security-scanner",
     "node": "scan",
     "nonce": "f3c1a7e0",
+    "number": 3,
     "opened_us": AT_US + 4_000_000,
     "outcome": "succeeded",
     "output": FINDINGS,
@@ -125,14 +163,18 @@ BY_NAME: dict[str, Any] = {
     "partition": "run-0",
     "path": "ci.build.failed",
     "phase": "apply",
+    "plan": PLAN,
+    "policy": POLICY,
     "previous_marker_sequence": 115,
     "problems": [PROBLEM],
+    "proposal": PROPOSAL,
     "queued_until_us": AT_US + 600_000_000,
     "raw": "eyJub3QiOiAianNvbiI=",
     "reason": "reviewed with Grace",
     "reason_required": True,
     "requested_by": "token:ci",
     "requested_us": AT_US + 4_100_000,
+    "reset": ["scan", "decide"],
     "retry_at_us": AT_US + 8_000_000,
     "roles": ["operator", "approver"],
     "run_id": RUN,
@@ -152,6 +194,7 @@ BY_NAME: dict[str, Any] = {
     "sequence": 4_711,
     "sha256": "b7" * 32,
     "size_bytes": 14,
+    "standing": {"grace": {"roles": ["approver"], "groups": ["security"]}},
     "started_us": AT_US + 500_000,
     "stream": Stream.RUNS.value,
     "subject": "a subject of ours",
@@ -159,6 +202,7 @@ BY_NAME: dict[str, Any] = {
     "task_id": TASK,
     "tenant": "acme",
     "title": "Ship it?",
+    "to": "scan",
     "token": "6d1f",
     "traceparent": TRACE,
     "trigger_aggregate": TRIGGER,
@@ -170,6 +214,7 @@ BY_NAME: dict[str, Any] = {
 }
 BY_TYPE: dict[str, dict[str, Any]] = {
     "approval.approval_granted.v1": {"by": ["ada", "grace"]},
+    "approval.approval_pushed_back.v1": {"by": ["ada"]},
     "approval.approval_rejected.v1": {"by": ["ada"]},
     "run.node_skipped.v1": {"reason": "upstream"},
     "workflow.remove_workflow.v1": {"name": "scan-and-tell"},
