@@ -41,10 +41,16 @@ def list_runs(
     status: Annotated[str, typer.Option(help="Only running, succeeded, failed or cancelled.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 20,
     before: Annotated[str, typer.Option(help="`next` of the page before.")] = "",
+    unknown: Annotated[
+        bool, typer.Option("--unknown", help="All that wait for `runs settle`, and only those.")
+    ] = False,
 ) -> None:
     """List runs, newest first."""
     access = access_of(context)
-    given = {"workflow": workflow, "status": status, "limit": str(limit), "before": before}
+    given = {
+        "workflow": workflow, "status": status, "limit": str(limit), "before": before,
+        "unknown": "1" if unknown else "",
+    }  # fmt: skip
     query = {name: value for name, value in given.items() if value}
     answer = with_api(access, lambda api: api.get("runs", query=query))
     if access.json:
@@ -54,7 +60,7 @@ def list_runs(
     now_us = time.time_ns() // 1000
     for run in answer["items"]:
         drawn.add_row(
-            short(run["run_id"]), run["workflow"], styled(run["status"]),
+            short(run["run_id"]), run["workflow"], _status_of(run),
             moment(run["started_us"]), duration(run["started_us"], run["ended_us"] or now_us),
             one_line(run.get("requested_by") or "-"), one_line(cause_of(run.get("cause"))),
         )  # fmt: skip
@@ -63,6 +69,13 @@ def list_runs(
         say("no runs")
     elif answer.get("next"):
         say(f"[dim]more: --before {answer['next']}[/]")
+
+
+def _status_of(run: Json) -> Text:
+    told = styled(run["status"])
+    for node in run.get("unknown") or ():
+        told.append("\n").append_text(one_line(f"{node}: unknown", "bold red"))
+    return told
 
 
 @app.command("show")

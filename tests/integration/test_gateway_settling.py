@@ -220,6 +220,25 @@ async def test_an_operator_settles_what_nobody_knows(
     assert f"{status} patch of {FIX_RUN}" in said
 
 
+async def test_runs_that_wait_for_an_operator_are_listed(capsys: pytest.CaptureFixture[str]):
+    world, headers = a_fix(*planned(), *lost())
+    world.apply_workflow()
+    other = world.start_run()
+    async with serving(world) as client:
+        listed = await client.get("/api/runs", headers=headers)
+        items = {item["run_id"]: item["unknown"] for item in (await listed.json())["items"]}
+        assert items == {FIX_RUN: ["patch"], other: []}
+        listed = await client.get("/api/runs", params={"unknown": "1"}, headers=headers)
+        assert [item["run_id"] for item in (await listed.json())["items"]] == [FIX_RUN]
+    said = await shown(world, "runs list --unknown", capsys)
+    assert "patch: unknown" in said
+    assert other[:8] not in said
+    world.emit(RUNS, FIX_RUN, run.NodeSucceeded(node="patch", attempt=1))
+    async with serving(world) as client:
+        listed = await client.get("/api/runs", params={"unknown": "1"}, headers=headers)
+        assert (await listed.json())["items"] == []
+
+
 async def test_settling_names_the_nodes_there_are(capsys: pytest.CaptureFixture[str]):
     world, _ = a_fix(*planned(), *lost())
     with pytest.raises(AssertionError, match="the run has no node 'other'"):

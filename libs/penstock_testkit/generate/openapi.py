@@ -54,6 +54,7 @@ _QUERY_TEXTS = {
     "before": "`next` of the page before",
     "status": "only in this state",
     "workflow": "only of this workflow",
+    "unknown": "1: all with a node whose outcome an operator has to find out, and only those",
     "stream": "only from this stream",
     "after": "version of the last event seen, where `Last-Event-ID` cannot be sent",
     "follow": "1: go on until the run ends",
@@ -90,7 +91,9 @@ _CREATE = (400, 404, 409, 413, 415, 422, 503)
 _LIST = (400,)
 ROUTES: dict[tuple[str, str], About] = {
     ("GET", "/api/status"): About(),
-    ("GET", "/api/runs"): About(query=("status", "workflow", *_PAGE_QUERY), problems=_LIST),
+    ("GET", "/api/runs"): About(
+        query=("status", "workflow", "unknown", *_PAGE_QUERY), problems=_LIST
+    ),
     ("GET", "/api/runs/{run}"): About(problems=(404, 409)),
     ("POST", "/api/runs/{run}/cancel"): About(
         OPERATE, Cancellation, problems=_COMMAND, optional=True

@@ -16,7 +16,7 @@ from penstock_core.run.snapshot import (
     read_node,
     with_nodes,
 )
-from penstock_core.run.state import RunState
+from penstock_core.run.state import NodeStatus, RunState
 from penstock_core.workflow.plan import Plan, compile_plan
 from penstock_runtime.ports.projection import ViewRow
 from penstock_webhook_gateway.changes import Changes
@@ -24,6 +24,11 @@ from penstock_webhook_gateway.kinds import View, node_row_id
 
 RUNS_MAX = 5_000  # states kept in memory
 PLANS_MAX = 500
+
+
+def _listed(status: NodeStatus) -> str:
+    """Give the state by which nodes are listed: only of those that an operator has to settle."""
+    return status.value if status is NodeStatus.UNKNOWN else ""
 
 
 class NotYet(Exception):
@@ -88,7 +93,7 @@ class RunViews:
                 changes.put(
                     ViewRow(
                         View.NODE, after.tenant, node_row_id(after.run_id, name), after.run_id,
-                        place, "", "", node_document(node),
+                        place, _listed(node.status), "", node_document(node),
                     )
                 )  # fmt: skip
 

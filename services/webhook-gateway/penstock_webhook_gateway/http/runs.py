@@ -11,7 +11,8 @@ from penstock_contracts.subjects import Stream
 from penstock_contracts.values import JsonObject
 from penstock_contracts.workflow.v1 import WorkflowDefinition
 from penstock_core.run.snapshot import document_hash
-from penstock_runtime.ports.projection import ViewRow
+from penstock_core.run.state import NodeStatus
+from penstock_runtime.ports.projection import PAGE_MAX, ViewReader, ViewRow
 from penstock_webhook_gateway.http.access import OPERATE, READ
 from penstock_webhook_gateway.http.approval_shapes import summary as approval_summary
 from penstock_webhook_gateway.http.bodies import Cancellation, Settlement
@@ -45,10 +46,28 @@ def routes() -> list[web.RouteDef]:
 
 
 async def list_runs(request: web.Request) -> web.Response:
-    """List runs, newest first; filters `workflow` and `status`."""
+    """List runs, newest first; filters `workflow`, `status`, and `unknown` for lost outcomes."""
     who = caller(request, READ)
-    rows, following = await page_of(request, View.RUN, who.tenant, "status", "workflow")
-    return reply({"items": [summary(row) for row in rows], "next": following})
+    reader = doors(request).reader
+    unknown = await _unknown_nodes(reader, who.tenant)
+    if request.query.get("unknown"):
+        found = await reader.get_many(View.RUN, who.tenant, list(unknown))
+        rows = sorted(found.values(), key=lambda row: row.sort_key, reverse=True)
+        following = None
+    else:
+        rows, following = await page_of(request, View.RUN, who.tenant, "status", "workflow")
+    items: list[JsonObject] = [
+        {**summary(row), "unknown": list(unknown.get(row.id, ()))} for row in rows
+    ]
+    return reply({"items": items, "next": following})
+
+
+async def _unknown_nodes(reader: ViewReader, tenant: str) -> Mapping[str, list[str]]:
+    """Give, by run, the nodes whose outcome an operator has to find out, at most `PAGE_MAX`."""
+    found: dict[str, list[str]] = {}
+    for row in await reader.page(View.NODE, tenant, state=NodeStatus.UNKNOWN.value, limit=PAGE_MAX):
+        found.setdefault(row.parent, []).append(row.id.removeprefix(f"{row.parent}/"))
+    return found
 
 
 def summary(row: ViewRow) -> JsonObject:
