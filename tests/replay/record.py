@@ -23,6 +23,19 @@ HISTORIES = Path(__file__).parent / "histories"
 Scenario = Callable[[World, str], Awaitable[None]]
 
 GATED: dict[str, Any] = {**DIAMOND, "ok": gate("join", title="Go?"), "tell": node("ok")}
+FORM: dict[str, Any] = {"type": "object", "properties": {"ticket": {"type": "string"}}}
+REVIEWED: dict[str, Any] = {
+    "draft": node(),
+    "fix": node(
+        "draft",
+        agent="patch",
+        with_={"text": "{{draft.output.done}}", "said": "{{run.feedback}}"},
+        approval={"push_back": ["draft", "fix"], "form": FORM},
+        retry={"attempts": 2, "delay": "1s", "jitter": 0},
+        timeout={"running": "10s"},
+    ),
+    "tell": node("fix", with_={"ticket": "{{fix.approval.answers.ticket}}"}),
+}
 RETRY: dict[str, Any] = {"attempts": 3, "delay": "2s", "factor": 2, "cap": "1m", "jitter": 0.3}
 
 
@@ -37,6 +50,24 @@ def _voting(choice: Choice) -> Scenario:
         world.vote(run, "ok", choice, "as the test wants it")
 
     return vote
+
+
+async def _settling(world: World, run: str) -> None:
+    await world.until(lambda: world.count(run, "outcome_unknown") == 1)
+    await world.pass_time(5)
+    world.settle(run, "pay", happened=True, output={"receipt": 7})
+
+
+async def _reviewing(world: World, run: str) -> None:
+    """Send an ancestor back, then approve; the first apply is lost, and did not happen."""
+    await world.until(lambda: world.count(run, "gate_opened") == 1)
+    world.vote(run, "fix", Choice.PUSH_BACK, "shorter, please", to="draft")
+    await world.until(lambda: world.count(run, "gate_opened") == 2)
+    world.vote(run, "fix", Choice.APPROVE, attempt=2, answers={"ticket": "T-1"})
+    await world.until(lambda: world.count(run, "outcome_unknown") == 1)
+    world.settle(run, "fix", attempt=2, happened=False)
+    await world.until(lambda: world.count(run, "gate_opened") == 3)
+    world.vote(run, "fix", Choice.APPROVE, attempt=3, answers={"ticket": "T-2"})
 
 
 async def _cancelling(world: World, run: str) -> None:
@@ -62,8 +93,9 @@ SCENARIOS: dict[str, tuple[dict[str, Any], dict[tuple[str, int], Act], Scenario]
     "unknown": (
         {"pay": node(agent="pay", timeout={"running": "10s"})},
         {("pay", 1): Act(silent=True)},
-        _let_run,
+        _settling,
     ),
+    "plan-reviewed": (REVIEWED, {("fix", 2): Act(silent=True)}, _reviewing),
     "cancelled": ({"a": node(), "ok": gate()}, {("a", 1): Act(silent=True)}, _cancelling),
 }
 

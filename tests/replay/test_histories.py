@@ -59,5 +59,6 @@ def test_every_ending_is_recorded():
     names = {name for story in stories for name in story}
     assert names >= {
         "run_succeeded", "run_failed", "run_cancelled", "gate_passed", "attempt_failed",
-        "node_failed", "node_skipped", "task_started",
+        "node_failed", "node_skipped", "task_started", "plan_made", "gate_pushed_back",
+        "outcome_unknown", "outcome_settled",
     }  # fmt: skip
