@@ -11,22 +11,17 @@ from typing import Any, cast
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from penstock_cli.bound import short_digest, unbound_parts
 from penstock_cli.client import Json
 from penstock_cli.diff_picture import DiffPicture
 from penstock_cli.findings_picture import counts_in, findings_in, findings_table
 from penstock_cli.terminal import counted, moment, out, short, span, styled, table
 from penstock_cli.visible import json_text, one_line, visible
 
-SHORT_DIGEST = 12  # hex digits: enough for people to tell two digests apart
 LABEL_WIDTH = 11
 TEXT_SHOWN_MAX = 2_000  # characters of one input beside a plan; the plan itself is never cut
 PENDING = "pending"
 _DRAWN_OF_EFFECT = frozenset({"kind", "ref", "message", "diff", "files"})
-
-
-def short_digest(digest: object) -> str:
-    """Give the beginning of a digest, enough to tell two apart."""
-    return str(digest).removeprefix("sha256:")[:SHORT_DIGEST]
 
 
 def show_approval(item: Json, console: Console = out) -> None:
@@ -248,6 +243,10 @@ def _what(file: Json) -> Text:
 
 def _foot(item: Json) -> Iterator[Text]:
     yield _row("digest", item.get("digest") or "-", "bold")
+    if parts := unbound_parts(item):
+        told = f"NOT WHAT THE DIGEST SAYS: {parts}; decide nothing and look into the gateway"
+        yield Text(told, "bold red")
+        return
     if item["status"] != PENDING:
         return
     digest = short_digest(item.get("digest"))

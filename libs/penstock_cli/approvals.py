@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +9,8 @@ from rich.text import Text
 
 from penstock_cli.access import access_of
 from penstock_cli.answers import answers_from, asked_for
-from penstock_cli.approval_picture import PENDING, short_digest, show_approval
+from penstock_cli.approval_picture import PENDING, show_approval
+from penstock_cli.bound import chosen_digest, require_bound, short_digest
 from penstock_cli.client import Api, Json, with_api
 from penstock_cli.faults import CliFault, ExitCode
 from penstock_cli.terminal import (
@@ -32,9 +32,6 @@ Reason = Annotated[str, typer.Option("--reason", "-r", help="Kept with the decis
 DigestOption = Annotated[
     str, typer.Option(help="Of what you were shown, or its beginning; refused if it is another.")
 ]
-_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
-DIGEST_MIN = 8  # hex digits that may stand for the whole
-DIGEST_HEX = 64
 
 
 @app.command("list")
@@ -118,6 +115,7 @@ def approve(
 
     async def work(api: Api) -> Json:
         item = await api.get("approvals", approval)
+        require_bound(item)
         chosen = chosen_digest(digest, item)
         form = (item.get("policy") or {}).get("form") or {}
         answers = answers_from(answer or (), form)
@@ -166,33 +164,6 @@ def _decide(context: typer.Context, approval: str, digest: str, body: Json) -> N
         return await _respond(api, item["approval_id"], body)
 
     _tell(with_api(access, work), as_json=access.json)
-
-
-def chosen_digest(given: str, item: Json) -> str:
-    """Give the digest that goes with the vote: of what `item` shows, or the one that was given.
-
-    A whole digest goes to the gate as it is, which refuses another than its own; the beginning of
-    one has to be the beginning of what is shown.
-
-    Raises:
-        CliFault: it is no digest, or the beginning of another one.
-    """
-    shown = str(item["digest"])
-    if not given:
-        return shown
-    found = _DIGEST.fullmatch(given.strip().lower())
-    if found is None or len(found[1]) < DIGEST_MIN:
-        mend = f"give at least {DIGEST_MIN} of its hex digits, as `approvals show` prints them"
-        raise CliFault(f"{given!r} is not a digest", mend, ExitCode.USAGE)
-    if len(found[1]) == DIGEST_HEX:
-        return f"sha256:{found[1]}"
-    if not shown.removeprefix("sha256:").startswith(found[1]):
-        raise CliFault(
-            f"you were shown {found[1]}, but {short_digest(shown)} is proposed [not_proposed]",
-            f"look at it again: penstock approvals show {short(item['approval_id'])}",
-            ExitCode.REFUSED,
-        )
-    return shown
 
 
 async def _respond(api: Api, approval: str, body: dict[str, Any]) -> Json:

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from penstock_cli.access import access_of
-from penstock_cli.approval_picture import short_digest
+from penstock_cli.bound import short_digest
 from penstock_cli.client import Api, Json, with_api
 from penstock_cli.faults import CliFault, ExitCode
 from penstock_cli.run_picture import cause_of, picture_of

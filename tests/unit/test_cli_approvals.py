@@ -11,10 +11,12 @@ from rich.console import Console
 
 from penstock_cli.answers import answers_from, asked_for
 from penstock_cli.approval_picture import show_approval
-from penstock_cli.approvals import chosen_digest
+from penstock_cli.bound import chosen_digest, require_bound, short_digest
 from penstock_cli.diff_picture import DiffPicture
 from penstock_cli.faults import CliFault, ExitCode
 from penstock_cli.visible import one_line, visible
+from penstock_contracts.approval.v1 import Proposal
+from penstock_core.binding import bind
 
 DIGEST = f"sha256:{'ab' * 32}"
 DIFF = """\
@@ -88,9 +90,15 @@ def an_approval(**more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def bound(item: dict[str, Any]) -> dict[str, Any]:
+    """Give an approval whose binding is that of its proposal."""
+    binding = bind(Proposal.model_validate(item["proposal"]))
+    return {**item, "binding": binding.to_data(), "digest": binding.digest}
+
+
 def drawn(item: dict[str, Any], **console: Any) -> str:
-    paper = Console(file=io.StringIO(), width=console.pop("width", 120), **console)
-    show_approval(item, paper)
+    paper = Console(file=io.StringIO(), width=120, **console)
+    show_approval(bound(item), paper)
     return paper.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -129,12 +137,47 @@ def drawn(item: dict[str, Any], **console: Any) -> str:
         "deleted",
         "same content, mode 100644 -> 100755",
         "4 files, 1 line added, 1 removed, 1 binary",
-        f"digest      {DIGEST}",
-        "penstock approvals approve 12345678 --digest abababababab",
+        "penstock approvals approve 12345678 --digest",
     ],
 )
 def test_an_approver_is_shown(said: str):
     assert said in drawn(an_approval())
+
+
+def test_the_digest_ends_what_is_shown():
+    digest = bound(an_approval())["digest"]
+    text = drawn(an_approval())
+    assert f"digest      {digest}" in text
+    assert f"--digest {short_digest(digest)}" in text
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value"),
+    [
+        ("input", "input", {"repository_path": "/srv/other"}),
+        ("agent", "agent", "other"),
+        ("effect", "plan", {"effect": {"kind": "git"}, "base": {}}),
+        ("the whole", "plan", "none"),
+    ],
+)
+def test_what_the_digest_does_not_say_is_not_decided_on(part: str, field: str, value: object):
+    given = bound(an_approval())
+    given["proposal"] = {**given["proposal"], field: value}
+    with pytest.raises(CliFault, match=part):
+        require_bound(given)
+    if part != "the whole":
+        console = Console(file=io.StringIO(), width=120)
+        show_approval(given, console)
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        assert "NOT WHAT THE DIGEST SAYS" in text
+        assert "approvals approve" not in text
+
+
+def test_a_binding_that_is_not_the_digest_is_noticed():
+    given = {**bound(an_approval()), "digest": DIGEST}
+    with pytest.raises(CliFault, match="the digest"):
+        require_bound(given)
+    require_bound(bound(an_approval()))
 
 
 def test_what_is_not_atomic_is_said_loudly():

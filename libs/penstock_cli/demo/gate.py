@@ -6,6 +6,7 @@ import asyncio
 import sys
 
 from penstock_cli.approval_picture import show_approval
+from penstock_cli.bound import require_bound
 from penstock_cli.client import Api, Json
 from penstock_cli.faults import CliFault, ExitCode
 from penstock_cli.terminal import say, somebody_is_there
@@ -18,6 +19,7 @@ async def decide(api: Api, approval_id: str) -> bool:
     """Show what is asked, get the decision and send it; True: approved."""
     approval = await _shown(api, approval_id)
     show_approval(approval)
+    require_bound(approval)
     if somebody_is_there():
         approved = await _answer("Approve? [y/n] ")
         reason = "decided at the demo's prompt"
