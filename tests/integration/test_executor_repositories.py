@@ -279,3 +279,30 @@ async def test_a_clone_is_hostile_and_changes_nothing(tmp_path: Path) -> None:
         assert result.error is None
         assert agent.git("for-each-ref", "--format=%(refname)", "refs/heads") == "refs/heads/main"
     assert not (tmp_path / "work" / "executed").exists()
+
+
+async def test_a_clone_that_is_filled_up_ends_the_agent(tmp_path: Path) -> None:
+    first = (
+        "import time\n"
+        "for number in range(100):\n"
+        "    pathlib.Path(f'filler-{number}').write_bytes(os.urandom(2**20))\n"
+        "time.sleep(60)"
+    )
+    async with greeting(tmp_path) as agent:
+        result = await agent.runs(agent.task(Phase.PLAN, None, first=first))
+
+    assert result.error is not None
+    assert result.error.code == Code.OUTPUT_TOO_LARGE
+    assert "its clone grew to" in result.error.message
+
+
+async def test_a_clone_that_is_nested_beyond_every_path_is_removed(tmp_path: Path) -> None:
+    first = (
+        "for _ in range(3000):\n"
+        "    os.mkdir('d' * 9)\n"
+        "    os.chdir('d' * 9)\n"
+        "os.chdir(task['repository_path'])"
+    )
+    async with greeting(tmp_path) as agent:
+        _ = await agent.runs(agent.task(Phase.PLAN, None, first=first))  # whatever it says of it
+        assert (await agent.plans()).effect["kind"] == "git"

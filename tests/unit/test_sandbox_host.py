@@ -12,7 +12,7 @@ from penstock_adapters.bubblewrap.obstacles import explain
 from penstock_adapters.bubblewrap.task import change_owner
 from penstock_adapters.bubblewrap.view import View, ViewTooWide, make_etc
 from penstock_adapters.process.output import OutputState, read_path
-from penstock_adapters.process.scratch import Scratch, owner_is_dead, unique_name
+from penstock_adapters.process.scratch import Scratch, owner_is_dead, remove_tree, unique_name
 
 
 @pytest.mark.parametrize(
@@ -133,6 +133,43 @@ def test_only_leftovers_of_the_dead_are_removed(tmp_path: Path):
     scratch.close()
     assert not scratch.root.exists()
     assert not owner_is_dead("penstock-sandbox-x-1-1")
+
+
+def make_deep(folder: Path, levels: int) -> None:
+    """Nest folders deeper than any path may be long: from the inside, as an agent would."""
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir("d" * 20, dir_fd=here)
+        below = os.open("d" * 20, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+
+
+def test_a_tree_of_any_depth_is_removed(tmp_path: Path):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").touch()
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    make_deep(tree, 3_000)
+    (tree / "link").symlink_to(kept)
+    (tree / "sealed").mkdir()
+    (tree / "sealed" / "inner").mkdir()
+    for sealed in (tree / "sealed" / "inner", tree / "sealed", tree):
+        sealed.chmod(0o500)
+    remove_tree(tree)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert (kept / "file").exists()
+
+
+def test_a_link_in_the_place_of_a_tree_is_not_followed(tmp_path: Path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "link").symlink_to("kept")
+    remove_tree(tmp_path / "link")
+    remove_tree(tmp_path / "none")
+    assert (tmp_path / "kept").exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -65,11 +64,36 @@ def sweep(parent: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a tree even if folders in it were made unwritable; never follows links."""
-    for path, folders, _ in os.walk(folder):
-        for name in folders:
-            inner = os.path.join(path, name)
-            if not os.path.islink(inner):
-                with suppress(OSError):
-                    os.chmod(inner, 0o700)
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove a tree even if folders in it were made unwritable; never follows links.
+
+    What an agent left may be nested deeper than a path or a stack can be: folders inside are
+    moved up to the top before they are emptied, so that no depth matters.
+    """
+    if folder.is_symlink():
+        return
+    with suppress(OSError):
+        os.chmod(folder, 0o700)
+    waiting = [str(folder)]
+    while waiting:
+        current = waiting.pop()
+        waiting += _emptied(current, str(folder))
+        with suppress(OSError):  # the top one holds the others until the end
+            os.rmdir(current)
+    with suppress(OSError):
+        os.rmdir(folder)
+
+
+def _emptied(folder: str, top: str) -> list[str]:
+    """Remove the files of a folder and move its folders up; gives where those are now."""
+    moved: list[str] = []
+    with suppress(OSError):
+        for entry in list(os.scandir(folder)):
+            with suppress(OSError):
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.path)
+                    continue
+                os.chmod(entry.path, 0o700)  # a folder that is not writable cannot be moved
+                place = os.path.join(top, f".removed-{next(_numbers)}")
+                os.rename(entry.path, place)
+                moved.append(place)
+    return moved

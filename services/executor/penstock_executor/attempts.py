@@ -6,16 +6,18 @@ import secrets as random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from penstock_contracts.codes import Code
 from penstock_contracts.envelope import MalformedMessage
 from penstock_contracts.values import MICROSECONDS, Failure, Phase
 from penstock_executor.claims import Claim, Claims
 from penstock_executor.fates import Drop, Fate, GiveBack, broken, interrupted
+from penstock_executor.growth import Overgrown, within
 from penstock_executor.intake import Delivery, buried, read_task
 from penstock_executor.landing import Landings, Refused
 from penstock_executor.log_stream import LogStream
 from penstock_executor.messages import Messages
 from penstock_executor.outbox import Outbox
-from penstock_executor.outcomes import Ending, ending_of
+from penstock_executor.outcomes import Ending, ending_of, failed
 from penstock_executor.preparing import Prepared, Preparer
 from penstock_executor.running import Running, RunningTasks
 from penstock_executor.workspaces import Source
@@ -159,7 +161,12 @@ class Attempts:
         phase = prepared.task.phase
         if phase is Phase.APPLY:
             running.lands_in = source.path
-        ending = await self._run(running, prepared, prepared.spec_with(opened.clone))
+        run = self._run(running, prepared, prepared.spec_with(opened.clone))
+        try:
+            ending = await within(run, opened.clone, prepared.spec.limits.disk_bytes, self._clock)
+        except Overgrown as fault:
+            error = failed(Code.OUTPUT_TOO_LARGE, f"the agent was ended: {fault}")
+            ending = Ending(None, error)
         match phase:
             case Phase.PLAN:
                 return await self._landings.plan(prepared, source, opened, ending)
