@@ -154,7 +154,7 @@ def test_names_are_compared_as_indexes_do():
 
 def test_a_requirements_file_changes_in_one_place_only():
     before = (
-        "-r base.txt\n--index-url https://example.org/simple\n# requests==1\n\n"
+        "-r base.txt\n--prefer-binary\n# requests==1\n\n"
         "flask==3.0.0\nrequests[socks]==2.31.0 \\\n    ; python_version < '4'  # pinned\n"
         "-e ./local\nrequests==2.30.0 ; python_version < '3.8'"
     )
