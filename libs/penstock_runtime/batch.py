@@ -134,7 +134,7 @@ class Batch:
         event = self.domain.refusal(addressed.command, addressed.command_id, rejection)
         if event is None:
             return
-        if cell.state.version > 0 and not isinstance(cell.state, ParkedState):
+        if told_here(self.domain, cell.state, context.tenant):
             self._append(addressed.aggregate_id, cell, (event,), context)
             return
         apart = refused_id(self.row.partition, addressed.command_id)
@@ -348,6 +348,16 @@ class Batch:
             chain_head=self.chain,
             positions=self.positions,
         )
+
+
+def told_here(domain: Domain[Any], state: Aggregate, tenant: str) -> bool:
+    """Tell whether the refusal of a command is an event of the aggregate that it was for.
+
+    Not if that has no event yet, or belongs to another tenant, who is not to learn of it.
+    """
+    if state.version == 0 or isinstance(state, ParkedState):
+        return False
+    return domain.labels(state).tenant == tenant
 
 
 def _bounded(headers: Mapping[str, str]) -> dict[str, str]:

@@ -13,8 +13,7 @@ from penstock_contracts.records import StoredRecord
 from penstock_contracts.values import MICROSECONDS, Wire
 from penstock_core.catalog.library import Library
 from penstock_core.decision import Rejection
-from penstock_core.parking import ParkedState
-from penstock_runtime.batch import FROZEN_LOOK_US, Batch
+from penstock_runtime.batch import FROZEN_LOOK_US, Batch, told_here
 from penstock_runtime.cells import Cell, Cells
 from penstock_runtime.dispatch import Dispatch, Renderer
 from penstock_runtime.domain import Addressed, Domain, Refused
@@ -280,8 +279,7 @@ class Owner:
         return {**await self.cells.load(refusals), **cells} if refusals else cells
 
     def _may_be_told(self, reading: Addressed, cells: Mapping[str, Cell]) -> bool:
-        state = cells[reading.aggregate_id].state
-        if state.version and not isinstance(state, ParkedState):
+        if told_here(self.domain, cells[reading.aggregate_id].state, reading.tenant):
             return False
         asked = self.domain.refusal(
             reading.command, reading.command_id, Rejection(Code.STALE, "asked before")
