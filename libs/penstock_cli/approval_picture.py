@@ -11,11 +11,11 @@ from typing import Any, cast
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from penstock_cli.bound import short_digest, unbound_parts
+from penstock_cli.bound import unbound_parts
 from penstock_cli.client import Json
 from penstock_cli.diff_picture import DiffPicture
 from penstock_cli.findings_picture import counts_in, findings_in, findings_table
-from penstock_cli.terminal import counted, moment, out, short, span, styled, table
+from penstock_cli.terminal import counted, moment, out, short, short_digest, span, styled, table
 from penstock_cli.visible import json_text, one_line, visible
 
 LABEL_WIDTH = 11

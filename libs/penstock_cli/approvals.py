@@ -10,7 +10,7 @@ from rich.text import Text
 from penstock_cli.access import access_of
 from penstock_cli.answers import answers_from, asked_for
 from penstock_cli.approval_picture import PENDING, show_approval
-from penstock_cli.bound import chosen_digest, require_bound, short_digest
+from penstock_cli.bound import chosen_digest, require_bound
 from penstock_cli.client import Api, Json, with_api
 from penstock_cli.faults import CliFault, ExitCode
 from penstock_cli.terminal import (
@@ -19,6 +19,7 @@ from penstock_cli.terminal import (
     print_json,
     say,
     short,
+    short_digest,
     somebody_is_there,
     span,
     styled,

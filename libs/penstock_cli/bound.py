@@ -8,20 +8,14 @@ from pydantic import ValidationError
 
 from penstock_cli.client import Json
 from penstock_cli.faults import CliFault, ExitCode
-from penstock_cli.terminal import short
+from penstock_cli.terminal import short, short_digest
 from penstock_contracts.approval.v1 import Proposal
 from penstock_contracts.grant.v1 import Binding
 from penstock_core.binding import bind, differences
 
 DIGEST_MIN = 8  # hex digits that may stand for the whole
 DIGEST_HEX = 64
-SHORT_DIGEST = 12  # hex digits: enough for people to tell two digests apart
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
-
-
-def short_digest(digest: object) -> str:
-    """Give the beginning of a digest, enough to tell two apart."""
-    return str(digest).removeprefix("sha256:")[:SHORT_DIGEST]
 
 
 def unbound_parts(item: Json) -> str:

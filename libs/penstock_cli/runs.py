@@ -10,7 +10,6 @@ import typer
 from rich.text import Text
 
 from penstock_cli.access import access_of
-from penstock_cli.bound import short_digest
 from penstock_cli.client import Api, Json, with_api
 from penstock_cli.faults import CliFault, ExitCode
 from penstock_cli.run_picture import cause_of, picture_of
@@ -22,6 +21,7 @@ from penstock_cli.terminal import (
     print_json,
     say,
     short,
+    short_digest,
     styled,
     symbol,
     table,

@@ -56,6 +56,7 @@ SYMBOLS = {
     "waiting": "·",
 }
 
+SHORT_DIGEST = 12  # hex digits
 PIPE_COLUMNS = 200  # where no terminal says how wide it is
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
@@ -144,3 +145,8 @@ def counted(number: int, what: str) -> str:
 def short(identifier: object) -> str:
     """Give the beginning of an id, enough to name it."""
     return str(identifier)[:8]
+
+
+def short_digest(digest: object) -> str:
+    """Give the beginning of a digest, enough for people to tell two apart."""
+    return str(digest).removeprefix("sha256:")[:SHORT_DIGEST]

@@ -11,9 +11,10 @@ from rich.console import Console
 
 from penstock_cli.answers import answers_from, asked_for
 from penstock_cli.approval_picture import show_approval
-from penstock_cli.bound import chosen_digest, require_bound, short_digest
+from penstock_cli.bound import chosen_digest, require_bound
 from penstock_cli.diff_picture import DiffPicture
 from penstock_cli.faults import CliFault, ExitCode
+from penstock_cli.terminal import short_digest
 from penstock_cli.visible import one_line, visible
 from penstock_contracts.approval.v1 import Proposal
 from penstock_core.binding import bind
