@@ -19,11 +19,15 @@ from penstock_adapters.embedded.faults import (
     EmbeddedError,
     StartFailedError,
 )
+from penstock_adapters.embedded.home import StateFolder
 from penstock_adapters.embedded.processes import Identity
 from penstock_adapters.embedded.stack import EmbeddedStack
 from penstock_adapters.embedded.status import StackState, read_status
 from penstock_adapters.embedded.supervisor import ChildEvent, ChildState
+from penstock_adapters.signing import open_signer
 from penstock_contracts.permissions import BusUser
+from penstock_runtime.grants import read_keys
+from penstock_runtime.ports.signing import GrantKey
 from penstock_testkit.servers import RealServers
 from tests.integration.embedded_supervisor import NAMES, service_argv
 
@@ -31,6 +35,10 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 
 WITHIN_S = 30.0
 CHILDREN = ("nats", "postgres", *NAMES)
+
+
+def key_of(home: Path) -> GrantKey:
+    return open_signer(StateFolder.at(home).grant_key.read_text()).key
 
 
 class Watcher:
@@ -139,6 +147,10 @@ async def test_each_service_is_given_its_own_access_and_no_more(home: Path) -> N
     assert len(bytes.fromhex(scheduler["PENSTOCK_TASK_SECRET"])) == 32
     assert "PENSTOCK_POSTGRES_URL" not in executor
     assert [n for n in NAMES if "PENSTOCK_TASK_SECRET" in told[n]] == ["scheduler"]
+    assert [n for n in NAMES if "PENSTOCK_GRANT_KEY_FILE" in told[n]] == ["approval"]
+    assert [n for n in NAMES if "PENSTOCK_GRANT_KEYS" in told[n]] == ["executor"]
+    assert told["approval"]["PENSTOCK_GRANT_KEY_FILE"] == str(stack.folder.grant_key)
+    assert read_keys(executor["PENSTOCK_GRANT_KEYS"]) == (key_of(home),)
     assert [n for n in NAMES if "PENSTOCK_ADMIN_TOKEN_FILE" in told[n]] == ["webhook-gateway"]
     assert len({told[name]["PENSTOCK_NATS_PASSWORD"] for name in NAMES}) == len(NAMES)
     for name in NAMES:
