@@ -36,9 +36,9 @@ def make_repository(folder: Path) -> Path:
         for key, value in values.items():
             filled = filled.replace(f"%({key})s", value)
         path.write_text(filled, encoding="utf-8")
-    _git(folder, "init", "--quiet", "--template=")
-    _git(folder, "add", "--all")
-    _git(folder, "commit", "--quiet", "--message", "Open the shop")
+    git(folder, "init", "--quiet", "--template=")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "Open the shop")
     for path in (folder, *folder.rglob("*")):  # a sandboxed agent may be another user
         path.chmod(0o755 if path.is_dir() else 0o644)
     return folder
@@ -48,9 +48,14 @@ def _drawn(alphabet: str, length: int) -> str:
     return "".join(secrets.choice(alphabet) for _ in range(length))
 
 
-def _git(folder: Path, *arguments: str) -> None:
-    git = shutil.which("git")
-    if git is None:
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in a folder as somebody without settings; give what it printed.
+
+    Raises:
+        CliFault: git is missing, or refuses.
+    """
+    program = shutil.which("git")
+    if program is None:
         raise CliFault("git is not on PATH", "install git: the demo makes a repository with it")
     who = {"NAME": "Penstock demo", "EMAIL": "demo@localhost"}
     environ = {
@@ -60,7 +65,7 @@ def _git(folder: Path, *arguments: str) -> None:
         **{f"GIT_{role}_{k}": v for role in ("AUTHOR", "COMMITTER") for k, v in who.items()},
     }
     done = subprocess.run(
-        [git, "-C", str(folder), *arguments],
+        [program, "-C", str(folder), *arguments],
         env=environ,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -70,3 +75,4 @@ def _git(folder: Path, *arguments: str) -> None:
     )
     if done.returncode:
         raise CliFault(f"git {arguments[0]}: {done.stderr.strip()}")
+    return done.stdout

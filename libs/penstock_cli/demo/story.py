@@ -15,6 +15,7 @@ from penstock_cli.agents import manifests_in, register_all
 from penstock_cli.apply import store
 from penstock_cli.client import Api, HttpApi, Json, ServerEvent
 from penstock_cli.demo.gate import decide
+from penstock_cli.demo.proof import show_proof
 from penstock_cli.demo.receiver import Receiver
 from penstock_cli.documents import read_definitions
 from penstock_cli.faults import CliFault, ExitCode
@@ -77,6 +78,10 @@ class Story:
             await self._publish()
             document = await self._first_sight(api)
             approved, picture = await self._watch(api, document)
+            if picture.status == "succeeded":
+                self._step("The patch as a commit, and a second scan that proves it")
+                document = await api.get("runs", picture.run_id)
+                await asyncio.to_thread(show_proof, document, self.planted)
             await self._show_notice(notified=approved)
             self._check_end(picture, approved=approved)
             await self._replay(picture.run_id)
@@ -115,7 +120,7 @@ class Story:
         )  # fmt: skip
 
     async def _watch(self, api: Api, document: Json) -> tuple[bool, RunPicture]:
-        self._step("The run, live: two sandboxed scans, one gate, one notification")
+        self._step("The run, live: two scans, a patch behind a gate, a scan again, a notification")
         approved = False
 
         async def on_event(_picture: RunPicture, event: ServerEvent) -> None:
