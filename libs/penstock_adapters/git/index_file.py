@@ -35,14 +35,17 @@ def refuse_sparse(index: bytes) -> None:
 
 
 def with_stats(index: bytes, files: Mapping[str, os.stat_result], *, sha256: bool) -> bytes:
-    """Give the same index with the look of some files filled in."""
+    """Give the same index with the look of some files filled in; one that is unknown stays."""
     size = 32 if sha256 else 20
     wanted = {path.encode(): found for path, found in files.items()}
     changed = bytearray(index)
-    for place, name in _entries(index, size):
-        found = wanted.get(name)
-        if found is not None:
-            _fill(changed, place, found)
+    try:
+        for place, name in _entries(index, size):
+            found = wanted.get(name)
+            if found is not None:
+                _fill(changed, place, found)
+    except (struct.error, ValueError, IndexError):
+        return index
     body = memoryview(changed)[:-size]
     if any(index[-size:]):  # all zero: no checksum is kept (index.skipHash)
         digest = hashlib.sha256(body) if sha256 else hashlib.sha1(body, usedforsecurity=False)

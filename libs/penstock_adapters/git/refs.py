@@ -20,6 +20,10 @@ class BranchMissing(RepositoryRefused):
     """There is no such branch, or it has no commit yet."""
 
 
+class OutcomeUnknown(Exception):
+    """A branch was being moved when something broke, and it cannot be seen whether it was."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tip:
     """A branch by its full name and the commit it is at."""
@@ -115,6 +119,7 @@ async def move(target: Target, old: Tip, commit: str, key: str) -> bool:
 
     Raises:
         CommandFailed: for another reason it cannot be moved.
+        OutcomeUnknown: whether it was moved cannot be seen.
     """
     orders = (
         "start",
@@ -126,8 +131,11 @@ async def move(target: Target, old: Tip, commit: str, key: str) -> bool:
     command = target.command("update-ref", "-m", f"penstock: land {key}", "--stdin")
     try:
         await run(command, stdin="".join(f"{line}\n" for line in orders).encode())
-    except CommandFailed:
-        now = await commit_at(target, old.ref)
+    except CommandFailed as failure:
+        try:
+            now = await commit_at(target, old.ref)
+        except RepositoryRefused:
+            raise OutcomeUnknown(str(failure)) from failure
         if now == old.commit:
             raise
         return now == commit

@@ -38,6 +38,7 @@ _LOCK_LOOK_S = 0.05
 _INDEX_BYTES_MAX = 1024 * 1024 * 1024
 _EXECUTABLE = "100755"
 _NO_FILES = "no-files"
+_PREFIX = "penstock-"
 
 
 @dataclass(slots=True)
@@ -295,7 +296,7 @@ async def staged(
     Raises:
         RepositoryRefused: it is locked by somebody else, or is not as the plan needs it.
     """
-    name = f"penstock-{key}"
+    name = f"{_PREFIX}{key}"
     with ExitStack() as stack:
         root = stack.enter_context(folders.opened(checkout.worktree))
         admin = stack.enter_context(folders.opened(checkout.git_dir))
@@ -350,8 +351,7 @@ async def _lock_index(admin: int, place: int, lock: int, checkout: Checkout, wai
                 break  # a landing with this key died here
         if loop.time() > ends:
             raise RepositoryRefused(
-                f"the index of {checkout.worktree} is locked: another git command is at work, "
-                "or one died (index.lock)"
+                f"the index of {checkout.worktree} is locked: {_who_holds(admin)}"
             )
         await asyncio.sleep(_LOCK_LOOK_S)
     folders.empty(place, but="lock")
@@ -361,6 +361,20 @@ def _holds(admin: int, lock: int) -> bool:
     found = folders.look(admin, "index.lock")
     ours = os.fstat(lock)
     return found is not None and (found.st_ino, found.st_dev) == (ours.st_ino, ours.st_dev)
+
+
+def _who_holds(admin: int) -> str:
+    """Say whose the lock is, if it is a landing's."""
+    found = folders.look(admin, "index.lock")
+    with os.scandir(admin) as entries:
+        names = [entry.name for entry in entries if entry.name.startswith(_PREFIX)]
+    for name in names:
+        with folders.parent_of(admin, f"{name}/lock") as place:
+            lock = None if place is None else folders.look(place, "lock")
+        if lock is not None and found is not None and lock.st_ino == found.st_ino:
+            key = name.removeprefix(_PREFIX)
+            return f"landing {key} died there, or is at work; it alone can go on"
+    return "another git command is at work, or one died (index.lock)"
 
 
 def _clear(admin: int, place: int, lock: int, name: str) -> None:

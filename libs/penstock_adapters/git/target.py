@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock_adapters.git.command import Actor, Command, run
+from penstock_adapters.git.command import Actor, Command, CommandFailed, run
 from penstock_adapters.git.environment import environment
 from penstock_runtime.ports.repositories import RepositoryRefused
 
@@ -189,7 +189,12 @@ def _owner(common: Path) -> Actor:
 
 async def _config(git_dir: Path, actor: Actor) -> dict[str, str]:
     command = Command(("config", "-z", "--list"), environment(git_dir), actor)
-    answer = await run(command, limit=_CONFIG_BYTES_MAX)
+    try:
+        answer = await run(command, limit=_CONFIG_BYTES_MAX)
+    except CommandFailed as failure:
+        if actor.uid is None:
+            raise
+        raise RepositoryRefused(f"{failure} (as uid {actor.uid}, to whom it belongs)") from failure
     config: dict[str, str] = {}
     for entry in answer.out.decode("utf-8", "replace").split("\0"):
         name, equals, value = entry.partition("\n")

@@ -175,7 +175,8 @@ class Landed:
 class Repositories(Protocol):
     """Opens, reads and changes git repositories of the host.
 
-    Every call may raise `RepositoryRefused`; then nothing of the repository was changed.
+    Every call may raise `RepositoryRefused`; then nothing of the repository was changed. Any other
+    exception out of `land` but `BaseChanged` leaves open whether the plan was landed.
     """
 
     async def open(self, path: Path, ref: str | None, scratch: Path) -> Opened:

@@ -81,7 +81,7 @@ _TRAPS = """\
 [trace2]
 \tnormalTarget = {marker}
 [remote "origin"]
-\turl = ext::{trap}
+\turl = ext::{trap} remote
 \tuploadpack = {trap}
 \tpromisor = true
 \tpartialCloneFilter = blob:none
@@ -280,7 +280,10 @@ def snapshot(folder: Path, *, without: tuple[str, ...] = ()) -> dict[str, tuple[
 def furnish_with_traps(git_dir: Path, marker: Path) -> None:
     """Give a repository hooks and configuration that write `marker` when anything runs them."""
     trap = git_dir / "trap"
-    trap.write_text(f"#!/bin/sh\necho \"$0 $*\" >> '{marker}'\ncat\n")
+    trap.write_text(
+        f"#!/bin/sh\necho \"$0 $*\" >> '{marker}'\n"
+        'if [ "$1" = remote ]; then exit 1; fi\ncat\n'  # a remote that echoes is waited for
+    )
     trap.chmod(0o755)
     hooks = git_dir / "hooks"
     hooks.mkdir(exist_ok=True)
