@@ -9,7 +9,7 @@ from penstock_contracts.grant.v1 import SignedGrant
 from penstock_contracts.ids import idempotency_key, run_id, task_id
 from penstock_contracts.run.v1 import ClaimTask
 from penstock_contracts.task.v1 import PlannedChange, TaskMessage
-from penstock_contracts.values import JsonObject, Phase
+from penstock_contracts.values import MICROSECONDS, JsonObject, Phase
 from penstock_core.binding import bind
 from penstock_core.workflow.plan import manifest_digest
 from penstock_runtime.bundles import Bundle
@@ -153,6 +153,23 @@ async def test_a_grant_that_has_ended() -> None:
 
     assert "the grant ended at " in said
     assert "the gate's `grant_for`" in said
+
+
+async def test_a_grant_that_ends_while_the_claim_is_awaited() -> None:
+    async with ExecutorWorld(PLANNER) as world:
+        task = world.task(phase=Phase.APPLY, input=INPUT, plan=PLAN)
+        task = world.granted(task, expires_us=START_US + 5 * MICROSECONDS)
+        item = world.deliver(task)
+        await world.until(lambda: world.data_of(ClaimTask.TYPE))
+        await world.clock.advance(5.0)
+        nonce = ClaimTask.model_validate(world.data_of(ClaimTask.TYPE)[0]).nonce
+        await world.answer_claim(task, nonce, granted=True)
+        assert await world.settled(item) == "ack"
+
+    (result,) = world.results()
+    assert result.error is not None
+    assert (result.error.code, result.nonce) == (Code.GRANT_REFUSED, nonce)
+    assert world.sandbox.ran == []
 
 
 # --- a good grant for something else ------------------------------------------------------------

@@ -153,7 +153,8 @@ class Attempts:
         if answer is Claim.SILENT:
             return GiveBack(DELAY_SILENT_S, "no answer to the claim")
         running.nonce = nonce
-        return None
+        late = self._preparer.late(prepared)
+        return None if late is None else Ending(None, late)
 
     async def _work_on(
         self, running: Running, prepared: Prepared, source: Source, opened: Opened

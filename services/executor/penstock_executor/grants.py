@@ -69,7 +69,7 @@ class Grants:
             return grant
         return (
             self._of_another(delivery, grant)
-            or self._expired(grant)
+            or self.ended(grant)
             or _of_another_thing(task, bundle, grant)
             or grant
         )
@@ -109,7 +109,8 @@ class Grants:
             f"approval: {_ASK_AGAIN}"
         )
 
-    def _expired(self, grant: Grant) -> Failure | None:
+    def ended(self, grant: Grant) -> Failure | None:
+        """Say that a grant has ended; None: what it allows may begin now."""
         now_us = self._clock.now_us()
         if now_us < grant.expires_us:
             return None

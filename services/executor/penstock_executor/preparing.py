@@ -145,6 +145,10 @@ class Preparer:
             grant=grant,
         )
 
+    def late(self, prepared: Prepared) -> Failure | None:
+        """Say why a task that was in order may not begin any more, after its claim was awaited."""
+        return None if prepared.grant is None else self._grants.ended(prepared.grant)
+
     def _allowed(self, delivery: Delivery, bundle: Bundle) -> Grant | Failure | None:
         task = delivery.task
         phases = bundle.manifest.phases
