@@ -85,7 +85,10 @@ class SigningSuite:
         with pytest.raises(GrantRefused, match="signature"):
             verifier.verify(forged)
 
-    @pytest.mark.parametrize("spoil", [lambda text: " " + text, lambda text: text + "\n"])
+    @pytest.mark.parametrize(
+        "spoil",
+        [lambda text: " " + text, lambda text: text + "\n", lambda text: text + "\ud800"],
+    )
     def test_it_counts_to_the_letter(self, keys: Keys, spoil: Callable[[str], str]) -> None:
         signed = keys.signers[0].sign(grant())
         spoilt = signed.model_copy(update={"payload": spoil(signed.payload)})
