@@ -252,6 +252,8 @@ def test_toml_shapes(text: str, key: object, value: object, after: str):
         ("a = \n", "a", 1, "not TOML"),
         ("a = 1\n", "b", ABSENT, "not there"),
         ("a = 1\n", "a.b", 1, "single value"),
+        ("[[a]]\nb = 1\n[a.c]\nd = 1\n[[a]]\n", "a.0", 1, "a.0"),
+        ("[[a]]\nb = 1\n", "a.1", [1], "a.1"),
     ],
 )
 def test_toml_that_cannot_be_changed(text: str, key: object, value: object, reason: str):

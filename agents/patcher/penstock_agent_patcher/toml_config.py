@@ -73,9 +73,10 @@ def _by_library(
             holder[step] = alike(holder[step], value)
         else:
             holder[step] = tomlkit.item(value)
-    except (TOMLKitError, TypeError, ValueError, LookupError) as error:
+        yield tomlkit.dumps(document)
+    except (TOMLKitError, TypeError, ValueError, LookupError, AttributeError) as error:
+        # An array of tables takes nothing else; tomlkit finds out in several ways.
         raise Unfit(f"{task.label}: {' '.join(str(error).split())[:200]}") from error
-    yield tomlkit.dumps(document)
 
 
 def _inserted(text: str, task: ConfigChange, there: Steps) -> Iterator[str]:
