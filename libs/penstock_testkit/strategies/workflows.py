@@ -40,9 +40,10 @@ def _node(draw: st.DrawFn, needs: list[str]) -> dict[str, Any]:
         if queued is not None:
             node["timeout"]["queued"] = queued
     if kind == "gate" or draw(st.integers(0, 5)) == 0:
-        node["approval"] = {"expires": 300}
+        approval: dict[str, Any] = {"expires": 300}
         if needs and draw(st.integers(0, 3)):
-            node["approval"]["push_back"] = [draw(st.sampled_from(needs))]
+            approval["push_back"] = [draw(st.sampled_from(needs))]
+        node["approval"] = approval
     if draw(st.booleans()):
         node["on_failure"] = "continue"
     if needs and draw(st.integers(0, 2)) == 0:
