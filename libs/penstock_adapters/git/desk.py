@@ -31,6 +31,7 @@ _CONFIG = """\
 \tcommitGraph = false
 \tmultiPackIndex = false
 \tlogAllRefUpdates = false
+\tfsync = none
 """
 _SHA256 = "[extensions]\n\tobjectFormat = sha256\n"
 

@@ -37,6 +37,8 @@ _CONFIG = (
     ("safe.directory", "*"),
 )
 
+_DURABLE = ("core.fsync", "committed")
+
 _FIXED = {
     "HOME": _NOWHERE,
     "XDG_CONFIG_HOME": _NOWHERE,
@@ -68,6 +70,7 @@ def environment(
     worktree: Path | None = None,
     index: Path | None = None,
     borrowed: Path | None = None,
+    durable: bool = False,
 ) -> dict[str, str]:
     """Make the whole environment of one git command.
 
@@ -76,6 +79,8 @@ def environment(
         worktree: its files, for a command that looks at them.
         index: another index than the repository's own.
         borrowed: another object folder, read where the repository lacks an object.
+        durable: objects are on the disk before anything names them; git's own default leaves
+            the loose ones to the kernel.
     """
     env = dict(_FIXED)
     env["PATH"] = os.environ.get("PATH", os.defpath)
@@ -86,8 +91,9 @@ def environment(
         env["GIT_INDEX_FILE"] = str(index)
     if borrowed is not None:
         env["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(borrowed)
-    env["GIT_CONFIG_COUNT"] = str(len(_CONFIG))
-    for number, (name, value) in enumerate(_CONFIG):
+    config = (*_CONFIG, _DURABLE) if durable else _CONFIG
+    env["GIT_CONFIG_COUNT"] = str(len(config))
+    for number, (name, value) in enumerate(config):
         env[f"GIT_CONFIG_KEY_{number}"] = name
         env[f"GIT_CONFIG_VALUE_{number}"] = value
     return env

@@ -58,7 +58,7 @@ class Target:
         index: Path | None = None,
     ) -> Command:
         """A command on the repository, as its owner."""
-        env = environment(git_dir or self.common, worktree=worktree, index=index)
+        env = environment(git_dir or self.common, worktree=worktree, index=index, durable=True)
         return Command(args, env, self.actor)
 
 
