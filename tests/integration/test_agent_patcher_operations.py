@@ -113,6 +113,49 @@ def test_an_ecosystem_and_files_narrow_an_update(repository: Bare):
     }
 
 
+def test_a_broken_manifest_elsewhere_is_no_obstacle(repository: Bare):
+    repository.commit({"requirements.txt": b"requests==1\n", "x/package.json": b"{"})
+    assert set(repository.changed(operations=[UPDATE])) == {"requirements.txt"}
+
+
+@pytest.mark.parametrize("name", ["zope-interface", "Zope.Interface", "zope_interface"])
+def test_a_package_is_found_however_its_name_is_written(repository: Bare, name: str):
+    repository.commit({"requirements.txt": b"zope.interface==1.0\n"})
+    operation = {**UPDATE, "name": name, "version": "2.0"}
+    assert repository.changed(operations=[operation]) == {
+        "requirements.txt": b"zope.interface==2.0\n"
+    }
+
+
+def test_large_files_are_passed_over_and_named(repository: Bare):
+    repository.commit({"big.txt": b"needle" + b"\n" * (4 * 1024 * 1024), "small.txt": b"needle"})
+    made = repository.plan(operations=[replace("needle", "pin")])
+    assert isinstance(made, Proposal)
+    assert [each.path for each in made.files] == ["small.txt"]
+    assert "big.txt is over" in made.summary
+
+
+@pytest.mark.parametrize("name", ["a\nb.txt", "a\u202etxt.py", "a\x1b[31m.txt"])
+def test_names_that_hide_something_are_refused(repository: Bare, name: str):
+    repository.commit({name: b"needle"})
+    [(file, reason)] = repository.refusal(operations=[replace("needle", "pin")])
+    assert (file, "hides characters" in reason) == (ascii(name), True)
+
+
+def test_names_of_other_scripts_are_not(repository: Bare):
+    name = "\u8cc7\u6599\u3000\u4e00.txt"
+    repository.commit({name: b"needle"})
+    assert repository.changed(operations=[replace("needle", "pin")]) == {name: b"pin"}
+
+
+def test_a_message_made_up_here_claims_nothing(repository: Bare):
+    operation = replace("yaml.load(text)", "x", files=["*.py", "nowhere\n\nApproved-By: root"])
+    made = repository.plan(operations=[operation] * 25)
+    assert isinstance(made, Proposal)
+    assert made.message.count("\n") == 22
+    assert all(line.startswith("- ") for line in made.message.splitlines()[2:])
+
+
 def test_operations_build_on_each_other(repository: Bare):
     operations = [
         config("config.yaml", "b", {"c": [1]}),

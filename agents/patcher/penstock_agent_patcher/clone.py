@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from penstock_agent_patcher.text import MAX_FILE_BYTES
 from penstock_agent_sdk import AgentError
 
 GIT = "git"
 GIT_TIMEOUT_S = 60.0
 REGULAR_MODES = frozenset({"100644", "100755"})
 GITLINK_MODE = "160000"
-NULL_BLOB = "0" * 40
+BATCH_BYTES = 32 * 1024 * 1024
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 _CONFIG = {
     "core.hooksPath": os.devnull,
@@ -86,19 +87,37 @@ class Clone:
         """The content of a blob."""
         return self._git("cat-file", "blob", blob)
 
-    def read_all(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """The contents of many files through one process."""
+    def read_all(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
+        """The contents of many files; None for one over `MAX_FILE_BYTES`.
+
+        About `BATCH_BYTES` are held at a time.
+        """
         wanted = list(paths)
-        if not wanted:
-            return
-        asked = "".join(f"{self.files[path].blob}\n" for path in wanted).encode()
-        answer = self._git("cat-file", "--batch", given=asked)
+        said = self._git("cat-file", "--batch-check=%(objectsize)", given=self._asked(wanted))
+        batch: list[str] = []
+        held = 0
+        for path, size in zip(wanted, map(int, said.split()), strict=True):
+            if size > MAX_FILE_BYTES:
+                yield path, None
+                continue
+            batch.append(path)
+            held += size
+            if held > BATCH_BYTES:
+                yield from self._batch(batch)
+                batch, held = [], 0
+        yield from self._batch(batch)
+
+    def _batch(self, paths: list[str]) -> Iterator[tuple[str, bytes]]:
+        answer = self._git("cat-file", "--batch", given=self._asked(paths))
         at = 0
-        for path in wanted:
+        for path in paths:
             end = answer.index(b"\n", at)
             size = int(answer[at:end].split()[2])
             yield path, answer[end + 1 : end + 1 + size]
             at = end + 2 + size
+
+    def _asked(self, paths: list[str]) -> bytes:
+        return "".join(f"{self.files[path].blob}\n" for path in paths).encode()
 
     def write(self, path: str, content: bytes, mode: str | None = None) -> None:
         """Put a file in place; `mode` defaults to what it has, or 100644 for a new one."""

@@ -48,12 +48,16 @@ def update_dependency(clone: Clone, task: DependencyUpdate) -> list[str]:
         AgentError: `invalid_operation`: a pattern of `files` is malformed.
         Refused: Declared nowhere, or a declaration that cannot be updated.
     """
+    parts = re.split(r"[-_.]+", task.name)
+    mentioned = re.compile("[-_.]+".join(map(re.escape, parts)), re.IGNORECASE)
     found = 0
     changed: dict[str, bytes] = {}
     obstacles: list[Obstacle] = []
     for path, before in clone.read_all(_manifests(clone, task)):
         try:
-            text, form = decoded(before)
+            text, form = decoded(before or b"")
+            if not mentioned.search(text):
+                continue  # A broken manifest elsewhere is no obstacle.
             edited = _edited(path, text, task)
         except Unfit as error:
             obstacles.append(Obstacle(path, str(error)))

@@ -24,11 +24,15 @@ from penstock_agent_patcher.patching import apply_patch
 from penstock_agent_patcher.renaming import rename_symbol
 from penstock_agent_patcher.replacing import replace_all
 from penstock_agent_patcher.syntax import broken_by
+from penstock_agent_patcher.text import showable
 from penstock_agent_sdk import AgentError, progress
 
 MAX_SHOWN_DIFF_CHARS = 32 * 1024
 MAX_NOTES = 100
 MAX_SUMMARY_CHARS = 2_000
+# Of a message that is made up here: git logs and the executor's bound on messages.
+MAX_LISTED = 20
+MAX_LINE_CHARS = 120
 
 
 def propose(task: PatcherInput) -> Proposal | PatcherOutput:
@@ -140,8 +144,8 @@ def _unfit(
     for path, (before, after) in changes.items():
         if any(entry is not None and not entry.storable for entry in (before, after)):
             found.append(Obstacle(path, "submodules cannot be changed"))
-        elif not path.isprintable():
-            found.append(Obstacle(ascii(path), "the name is not UTF-8 or has control characters"))
+        elif not showable(path):
+            found.append(Obstacle(ascii(path), "the name is not UTF-8 or hides characters"))
         elif after is not None and after.regular:
             old = clone.blob(before.blob) if before is not None and before.regular else None
             broken = broken_by(path, old, clone.blob(after.blob))
@@ -181,10 +185,15 @@ def _message(task: PatcherInput) -> str:
     """What was asked for, in one line or a few."""
     if task.operations is None:
         return "Apply a patch"
-    lines = [_DESCRIPTIONS[operation.type](operation) for operation in task.operations]
+    lines = [
+        " ".join(_DESCRIPTIONS[operation.type](operation).split())[:MAX_LINE_CHARS]
+        for operation in task.operations
+    ]
     if len(lines) == 1:
         return lines[0]
-    return "\n".join([f"Apply {len(lines)} changes", "", *(f"- {line}" for line in lines)])
+    listed = [f"- {line}" for line in lines[:MAX_LISTED]]
+    listed += [f"- and {len(lines) - MAX_LISTED} more"] if len(lines) > MAX_LISTED else []
+    return "\n".join([f"Apply {len(lines)} changes", "", *listed])
 
 
 _DESCRIPTIONS: dict[str, Callable[[Any], str]] = {

@@ -15,7 +15,7 @@ from penstock_agent_patcher.definitions import Definition, definition_of
 from penstock_agent_patcher.models import Rename
 from penstock_agent_patcher.references import Uses, find_uses, replaced_words, words_of
 from penstock_agent_patcher.scopes import scope_fault
-from penstock_agent_patcher.text import Form, decoded, encoded
+from penstock_agent_patcher.text import Form, decoded, encoded, showable
 
 MAX_FILES = 5_000
 MAX_SHOWN_PLACES = 20
@@ -64,7 +64,7 @@ def _sources(clone: Clone, task: Rename) -> tuple[dict[str, tuple[str, Form]], l
     paths = [
         path
         for path, each in clone.files.items()
-        if each.regular and path.endswith(SUFFIXES) and path.isprintable()
+        if each.regular and path.endswith(SUFFIXES) and showable(path)
     ]
     if len(paths) > MAX_FILES:
         raise Refused(Obstacle("", f"more than {MAX_FILES} Python files"))
@@ -73,13 +73,13 @@ def _sources(clone: Clone, task: Rename) -> tuple[dict[str, tuple[str, Form]], l
     old = task.symbol.rpartition(".")[2].encode()
     for path, content in clone.read_all(paths):
         try:
-            text, form = decoded(content)
+            text, form = decoded(content or b"\0")
             text.encode("utf-8")
         except ValueError:
             if path == task.file:
-                raise Refused(Obstacle(path, "the file is not UTF-8")) from None
-            if old in content:
-                notes.append(f"{path} is not UTF-8 and was left alone")
+                raise Refused(Obstacle(path, "the file is too large or not UTF-8")) from None
+            if content is None or old in content:
+                notes.append(f"{path} is too large or not UTF-8 and was left alone")
             continue
         found[path] = (text, form)
     return found, notes

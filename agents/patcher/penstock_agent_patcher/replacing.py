@@ -10,7 +10,7 @@ from penstock_agent_patcher.clone import Clone
 from penstock_agent_patcher.conflicts import Obstacle, Refused, Unfit
 from penstock_agent_patcher.globs import matcher
 from penstock_agent_patcher.models import FindReplace
-from penstock_agent_patcher.text import decoded, encoded
+from penstock_agent_patcher.text import MAX_FILE_BYTES, decoded, encoded
 from penstock_agent_sdk import AgentError
 
 SEARCH_CPU_S = 10.0
@@ -38,7 +38,11 @@ def replace_all(clone: Clone, task: FindReplace) -> list[str]:
         raise Refused(Obstacle("", f"no file matches {', '.join(task.files)}"))
     counts: dict[str, int] = {}
     changed: dict[str, bytes] = {}
-    for path, before in list(clone.read_all(paths)):
+    passed_over: list[str] = []
+    for path, before in clone.read_all(paths):
+        if before is None:
+            passed_over.append(f"{path} is over {MAX_FILE_BYTES} bytes and was passed over")
+            continue
         try:
             after, count = replaced(before, task, pattern)
         except Unfit as error:
@@ -53,7 +57,7 @@ def replace_all(clone: Clone, task: FindReplace) -> list[str]:
         raise Refused(*(Obstacle(path, found[:500]) for path in counts or [""]))
     for path, after in changed.items():
         clone.write(path, after)
-    return [f"{total} replacements in {len(counts)} files"]
+    return [f"{total} replacements in {len(counts)} files", *passed_over]
 
 
 def replaced(

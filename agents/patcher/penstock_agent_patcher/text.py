@@ -1,5 +1,6 @@
 """File content as text and back, byte for byte where nothing was changed."""
 
+import unicodedata
 from dataclasses import dataclass
 
 from penstock_agent_patcher.conflicts import Unfit
@@ -7,6 +8,12 @@ from penstock_agent_patcher.conflicts import Unfit
 BOM = b"\xef\xbb\xbf"
 MAX_FILE_BYTES = 4 * 1024 * 1024
 _WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_HIDDEN = frozenset({"Cc", "Cf", "Cs"})
+
+
+def showable(name: str) -> bool:
+    """Whether a person sees all of a name: no control, formatting or undecodable characters."""
+    return not any(unicodedata.category(char) in _HIDDEN for char in name)
 
 
 @dataclass(frozen=True, slots=True)
