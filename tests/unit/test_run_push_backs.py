@@ -200,6 +200,18 @@ def test_a_push_back_to_anything_else_is_a_defect():
         run.push_back("ok", to="send")
 
 
+def test_a_history_that_resets_what_was_not_done_is_damaged():
+    run = reviewed()
+    event = GatePushedBack(
+        node="ok", attempt=1, approval_id=approval_id(run.run_id, "ok", 1), to="draft",
+        by="user:bob", feedback="no", reset=("draft", "check", "ok"),
+    )  # fmt: skip
+    with pytest.raises(BrokenInvariant, match="send cannot be sent back"):
+        run.given(event.model_copy(update={"reset": ("draft", "check", "ok", "send")}))
+    with pytest.raises(BrokenInvariant, match="check has no open gate"):
+        run.given(event.model_copy(update={"node": "check"}))
+
+
 def test_the_count_of_one_gate_outlasts_the_push_backs_of_another():
     nodes = {
         "draft": node(),

@@ -2,15 +2,19 @@
 
 from typing import Any
 
+from penstock_contracts import subjects
 from penstock_contracts.approval.v1 import ApprovalWithdrawn, Choice
-from penstock_contracts.run.v1 import GateOpened, GatePassed, GatePushedBack, NodeFailed
+from penstock_contracts.codes import Code
+from penstock_contracts.ids import task_id
+from penstock_contracts.run.v1 import ClaimTask, GateOpened, GatePassed, GatePushedBack, NodeFailed
 from penstock_contracts.subjects import APPROVAL_PARTITION
 from penstock_contracts.task.v1 import PlannedChange
 from penstock_contracts.values import Failure, Phase
+from penstock_runtime.telemetry.metrics import REJECTED
 from penstock_testkit.builders.workflows import gate, node, workflow
 from penstock_testkit.virtual_time import in_virtual_time
 from penstock_testkit.world import Act, World
-from penstock_testkit.world.world import RUN_PARTITION
+from penstock_testkit.world.world import RUN_PARTITION, TENANT
 
 RETRY = {"attempts": 2, "delay": "1s", "jitter": 0}
 
@@ -157,6 +161,31 @@ async def test_a_run_that_ends_withdraws_what_it_asked():
         world.cancel(run)
         await world.until(lambda: len(world.facts(APPROVAL_PARTITION, ApprovalWithdrawn.TYPE)) == 2)
         await shown_as_stored(world, run)
+
+
+@in_virtual_time
+async def test_a_claim_is_believed_with_its_own_tasks_code_only():
+    async with World() as world:
+        world.script.acts[("fix", 1)] = Act(after_s=20)
+        run = await started(world, fix=node(agent="patch"))
+        await gated(world, run)
+        plan = world.script.tasks[0]
+        apply_id = task_id(run, "fix", 1, Phase.APPLY)
+        forged = ClaimTask(
+            task_id=apply_id, node="fix", attempt=1, executor="x", nonce="n", token=plan.token
+        )  # fmt: skip
+        path = subjects.run(TENANT, RUN_PARTITION, run, "claim_task")
+        world.send(path, forged)
+        world.send(path, forged.model_copy(update={"task_id": plan.task_id, "attempt": 2}))
+        await world.pass_time(1)
+        assert world.metrics.of(REJECTED, RUN_PARTITION, Code.FORGED) == 2
+        # The code of the plan is that of its own task, which has no effect to claim.
+        world.vote(run, "fix", Choice.APPROVE)
+        await world.until(lambda: world.count(run, "task_started") == 1)
+        world.send(path, forged.model_copy(update={"task_id": plan.task_id}))
+        await world.until(lambda: world.metrics.of(REJECTED, RUN_PARTITION, Code.CLAIMED) == 1)
+        await world.until(lambda: world.ended(run))
+        assert world.count(run, "task_started") == 1
 
 
 # --- outcomes ------------------------------------------------------------------------------------
