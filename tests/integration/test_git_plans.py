@@ -94,6 +94,9 @@ async def test_too_many_files_are_refused(bare: GitWorld):
         " \n",
         "nul\0byte",
         "lone \udc80",
+        "a\x1b[2Jb",
+        "a\u202eb",
+        "a\rb",
         "long " * 2000,
     ],
 )

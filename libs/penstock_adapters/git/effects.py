@@ -27,6 +27,10 @@ KIND = "git"
 _ID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _OURS = re.compile(r"^\s*(penstock-[a-z0-9-]+|approved-by)\s*:", re.IGNORECASE | re.MULTILINE)
 
+# What a terminal would act on instead of showing it, line ends and tabs apart; so do the marks
+# that turn the direction of writing round.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
 # Characters that some file systems leave out of names, so that `.g<U+200C>it` is `.git` there.
 _IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 _FORBIDDEN = frozenset({"", ".", "..", ".git", "git~1"})
@@ -209,6 +213,8 @@ def checked_message(message: str) -> str:
         raise RepositoryRefused(
             f"a commit message has 1 to {MESSAGE_BYTES_MAX} bytes and no zero byte"
         )
+    if _CONTROL.search(message):
+        raise RepositoryRefused("the commit message holds control characters")
     claim = _OURS.search(message)
     if claim is not None:
         raise RepositoryRefused(f"the commit message claims {claim.group().strip()!r}")

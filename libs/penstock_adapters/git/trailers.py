@@ -67,6 +67,6 @@ async def landed_since(target: Target, previous: str, tip: Tip, key: str) -> str
     for line in answer.out.decode("utf-8", "replace").splitlines():
         if line.startswith("commit "):
             commit = line.removeprefix("commit ")
-        elif line.lstrip("\0") == key:
+        elif key in line.lstrip("\0").split(","):
             found = commit
     return found
