@@ -192,6 +192,19 @@ CASES = [
         },
     ),
     Case(
+        "packages below several folders",
+        "Agent.plans",
+        "proposes",
+        {
+            "libs/kinds/agent.py": "class Agent:\n    @property\n    def @plans@(self): return 1\n",
+            "libs/kinds/__init__.py": "",
+            "services/one/service/__init__.py": "",
+            "services/one/service/main.py": (
+                "from kinds.agent import Agent\ndef f(a: Agent) -> int: return a.@plans@\n"
+            ),
+        },
+    ),
+    Case(
         "redefined",
         "load",
         "fetch",

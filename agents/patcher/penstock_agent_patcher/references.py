@@ -15,6 +15,7 @@ from pathlib import Path
 from penstock_agent_patcher.conflicts import Unfit
 
 MAX_DEFINITIONS = 40
+MAX_IMPORT_ROOTS = 50
 _WORD = re.compile(r"\w+")
 _DEFINES = re.compile(r"(?:def|class)\s+\Z")
 Finder = Callable[[Path, str, int, str], dict[str, str]]
@@ -170,8 +171,7 @@ def _ask_jedi(root: Path, file: str, offset: int, new: str) -> dict[str, str]:
     text = (root / file).read_text(encoding="utf-8")
     line = text.count("\n", 0, offset) + 1
     column = offset - (text.rfind("\n", 0, offset) + 1)
-    roots = [str(root), *(str(root / name) for name in ("src", "lib") if (root / name).is_dir())]
-    project = jedi.Project(str(root), sys_path=roots, load_unsafe_extensions=False)
+    project = jedi.Project(str(root), sys_path=_import_roots(root), load_unsafe_extensions=False)
     script = jedi.Script(
         text, path=root / file, project=project, environment=InterpreterEnvironment()
     )
@@ -180,3 +180,15 @@ def _ask_jedi(root: Path, file: str, offset: int, new: str) -> dict[str, str]:
         path.resolve().relative_to(root).as_posix(): change.get_new_code()
         for path, change in changed.items()
     }
+
+
+def _import_roots(root: Path) -> list[str]:
+    """Folders that imports start from: those that hold packages, and the top."""
+    found = {root, root / "src"}
+    for file in root.rglob("__init__.py"):
+        folder = file.parent
+        while folder != root and (folder / "__init__.py").is_file():
+            folder = folder.parent
+        found.add(folder)
+    ordered = sorted(found, key=lambda folder: (len(folder.parts), folder))
+    return [str(folder) for folder in ordered[:MAX_IMPORT_ROOTS]]
