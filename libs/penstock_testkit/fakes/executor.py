@@ -50,7 +50,7 @@ RUN = run_id(TENANT, "hello", "trigger-1")
 NOWHERE = Path("/nowhere")
 _SECRET = b"of the approval service in tests"
 SIGNER, VERIFIER = MemorySigner(_SECRET), MemoryVerifier(_SECRET)
-MAX_TURNS = 2_000  # of the event loop until a condition must hold
+PATIENCE_S = 20.0  # until a condition must hold
 PROBE = AgentManifest(
     name="probe",
     effect=Effect.REPEATABLE,
@@ -248,12 +248,14 @@ class ExecutorWorld:
         return item
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Let the event loop turn until `condition` holds; the clock stands still."""
-        for _ in range(MAX_TURNS):
-            if condition():
-                return
-            await asyncio.sleep(0)
-        raise AssertionError("the condition never held")
+        """Let the event loop turn until `condition` holds; the world's clock stands still.
+
+        Bounded by real time and not by turns: folders are measured in threads, which end when
+        they end.
+        """
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():
+                await asyncio.sleep(0)
 
     async def settled(self, item: KeptItem) -> str:
         """Give what was done to the item in the end."""
