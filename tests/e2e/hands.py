@@ -52,6 +52,7 @@ class Hands:
             "PENSTOCK_NAME": self._name,
             "PENSTOCK_INSTANCE": self._name,
             "PENSTOCK_POOL": POOL,
+            "PENSTOCK_CAPACITY": "1",  # while it has a task, the next one goes to others
             "PENSTOCK_OPS_PORT": "0",
         }
         with self._log.open("ab") as log:
