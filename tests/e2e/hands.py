@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -69,6 +70,10 @@ class Hands:
     @property
     def _log(self) -> Path:
         return self._stack.home / "logs" / f"{self._name}.log"
+
+    def said(self, words: str) -> bool:
+        """Tell whether words stand in its log."""
+        return words in self._log.read_text()
 
     async def stop(self) -> None:
         """End it and wait until it has given back what it had."""
@@ -219,6 +224,20 @@ async def refused(stack: RunningStack, run: str) -> tuple[str, str]:
     assert ended["run"]["status"] == "failed", ended
     (failed,) = of_topic(stack, run, "node_failed")
     return failed["error"]["code"], failed["error"]["message"]
+
+
+async def settled(stack: RunningStack, *words: str) -> None:
+    """Settle an unknown outcome at the terminal."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "penstock_cli", "runs", "settle", *words),
+        env={**os.environ, "PENSTOCK_HOME": str(stack.home)},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(STOP_WITHIN_S):
+        said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
 
 
 # --- the bus ------------------------------------------------------------------------------------

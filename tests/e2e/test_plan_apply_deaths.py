@@ -1,0 +1,245 @@
+"""Executors that die or stand still with an approved plan in hand: it lands once, or a person says.
+
+The windows are held open by real means: a file that git waits for, a lock of the index, a bus
+that stands still. What has happened is read from the repository, never from the executor.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from penstock_contracts.ids import idempotency_key
+from penstock_contracts.subjects import Stream
+from penstock_runtime.ports.bus import Published
+from penstock_testkit.stack import Json, RunningStack
+from tests.e2e.bundles import open_place
+from tests.e2e.hands import (
+    INPUTS,
+    Hands,
+    asked,
+    asked_again,
+    git,
+    landings,
+    make_repository,
+    of_topic,
+    patch_node,
+    patching_stack,
+    queued,
+    settled,
+    until_event,
+)
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.real,
+    pytest.mark.slow,
+    pytest.mark.timeout(180),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    with open_place() as name:
+        yield Path(name)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def both(place: Path) -> AsyncGenerator[tuple[RunningStack, Hands]]:
+    """The stack and our executor; what is claimed and says nothing is unknown after seconds."""
+    async with patching_stack(place) as (stack, hands):
+        timeout = {"running": "8s"}
+        await stack.apply("patch", {"patch": patch_node(timeout=timeout)}, inputs=INPUTS)
+        again = patch_node(timeout=timeout, retry={"attempts": 2, "delay": "50ms"})
+        await stack.apply("again", {"patch": again}, inputs=INPUTS)
+        yield stack, hands
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def hands(both: tuple[RunningStack, Hands]) -> Hands:
+    """Our executor, running."""
+    await both[1].start()
+    return both[1]
+
+
+@pytest.fixture
+def stack(both: tuple[RunningStack, Hands]) -> RunningStack:
+    return both[0]
+
+
+@pytest.fixture
+def repository(place: Path) -> Path:
+    number = len(list((place / "work").iterdir()))
+    return make_repository(place / "work" / f"repository-{number}")
+
+
+def git_works_on(repository: Path) -> bool:
+    """Tell whether a git process looks at a repository just now."""
+    wanted = str(repository).encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            environ = (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if b"for-each-ref" in words and wanted in environ:
+            return True
+    return False
+
+
+def landing_begun(repository: Path) -> bool:
+    return any(repository.glob(".git/penstock-*/lock"))
+
+
+async def landing(stack: RunningStack, repository: Path) -> None:
+    """Wait until a landing waits for the index, which the test has locked."""
+
+    async def waits() -> bool:
+        return landing_begun(repository)
+
+    await stack.until(waits)
+
+
+async def unknown(stack: RunningStack, run: str) -> Json:
+    """Wait until nobody knows the outcome; the run waits for a person."""
+    _ = await until_event(stack, run, "outcome_unknown")
+    shown = await stack.get(f"/api/runs/{run}")
+    assert shown["nodes"]["patch"]["status"] == "unknown"
+    assert shown["run"]["status"] == "running"
+    return shown
+
+
+async def settle(stack: RunningStack, run: str, *, happened: bool) -> None:
+    """Say whether it happened, as an operator at the terminal."""
+    word = "--happened" if happened else "--did-not-happen"
+    await settled(stack, run, "patch", word, "-r", "looked for the commit")
+
+
+async def test_a_death_before_the_claim_costs_nothing(
+    stack: RunningStack, hands: Hands, repository: Path
+) -> None:
+    run, approval = await asked(stack, repository)
+    waits = repository / ".git" / "packed-refs"
+    os.mkfifo(waits)  # whoever reads the branches waits for ever
+    _ = await stack.respond(approval, "approve")
+
+    async def looks() -> bool:
+        return git_works_on(repository)
+
+    await stack.until(looks)
+    assert of_topic(stack, run, "task_started") == []
+    await hands.kill()
+    waits.unlink()
+    assert landings(repository) == 0
+    await hands.start()
+    ended = await stack.ended(run)
+
+    assert ended["run"]["status"] == "succeeded", ended
+    assert of_topic(stack, run, "outcome_unknown") == []
+    assert landings(repository) == 1
+
+
+@pytest.mark.parametrize("workflow", ["patch", "again"], ids=["one-attempt", "two-attempts"])
+async def test_a_death_between_claim_and_landing_is_for_a_person_to_settle(
+    stack: RunningStack, hands: Hands, repository: Path, workflow: str
+) -> None:
+    run, approval = await asked(stack, repository, workflow)
+    lock = repository / ".git" / "index.lock"
+    lock.touch(exist_ok=False)
+    _ = await stack.respond(approval, "approve")
+    await landing(stack, repository)
+    await hands.kill()
+    lock.unlink()
+    await hands.start()  # it is given the task again, and must not begin it
+    _ = await unknown(stack, run)
+    assert landings(repository) == 0
+    assert git(repository, "status", "--porcelain") == ""
+    assert len(of_topic(stack, run, "task_started")) == 1
+
+    await settle(stack, run, happened=False)
+    if workflow == "again":
+        second = await asked_again(stack, run, approval)
+        assert landings(repository) == 0
+        _ = await stack.respond(second, "approve")
+    ended = await stack.ended(run)
+
+    if workflow == "again":
+        assert ended["run"]["status"] == "succeeded", ended
+        assert landings(repository) == 1
+    else:
+        (failed,) = of_topic(stack, run, "node_failed")
+        assert failed["error"]["code"] == "did_not_happen"
+        assert "looked for the commit" in failed["error"]["message"]
+        assert landings(repository) == 0
+
+
+async def test_a_death_after_the_branch_moved_is_found_out_and_settled(
+    stack: RunningStack, hands: Hands, repository: Path
+) -> None:
+    before = git(repository, "rev-parse", "main")
+    run, approval = await asked(stack, repository, "again")
+    lock = repository / ".git" / "index.lock"
+    lock.touch(exist_ok=False)
+    _ = await stack.respond(approval, "approve")
+    await landing(stack, repository)
+    bus = stack.pid("nats")
+    os.kill(bus, signal.SIGSTOP)  # no result gets through from here
+    lock.unlink()
+
+    async def moved() -> bool:
+        return git(repository, "rev-parse", "main") != before
+
+    await stack.until(moved)
+    await hands.kill()
+    os.kill(bus, signal.SIGKILL)  # with it goes whatever it had not read yet
+    await hands.start()
+    _ = await unknown(stack, run)
+    assert landings(repository) == 1
+
+    await settle(stack, run, happened=True)
+    ended = await stack.ended(run)
+    assert ended["run"]["status"] == "succeeded", ended
+    assert landings(repository) == 1
+    kept = f"refs/penstock/backup/{idempotency_key(run, 'patch')}"
+    assert git(repository, "rev-parse", kept) == before
+    assert git(repository, "show", "main:greeting.txt") == "hallo"
+    assert len(of_topic(stack, run, "task_started")) == 1
+
+
+async def test_of_two_who_are_given_the_task_one_does_it(
+    stack: RunningStack, hands: Hands, repository: Path
+) -> None:
+    second = Hands(stack, "hands-2")
+    run, approval = await asked(stack, repository)
+    lock = repository / ".git" / "index.lock"
+    lock.touch(exist_ok=False)
+    _ = await stack.respond(approval, "approve")
+    await landing(stack, repository)
+    hands.pause()  # with its claim, before anything has happened
+    lock.unlink()
+    await second.start()
+    try:
+        # The queue gives the task to another when it hears nothing; and here is a copy as well.
+        message = await queued(stack, run)
+        copy = message.subject.replace(".patcher.", ".another.")  # one message a subject
+        assert await stack.publish(Stream.TASKS, copy, message.payload) is Published.DONE
+
+        async def was_refused() -> bool:
+            return second.said("claim refused")
+
+        await stack.until(was_refused)
+        assert landings(repository) == 0
+        hands.go_on()
+        ended = await stack.ended(run)
+    finally:
+        await second.stop()
+
+    assert ended["run"]["status"] == "succeeded", ended
+    assert landings(repository) == 1
+    assert len(of_topic(stack, run, "task_started")) == 1
