@@ -1,6 +1,6 @@
-"""Benchmark of the whole stack: five-step no-op workflows, and trigger to first instruction.
+"""Benchmark of the whole stack: no-op workflows, and how soon triggers and decisions act.
 
-    python load-tests/bench.py [--runs 1500] [--in-flight 100] [--probes 100]
+    python load-tests/bench.py [--runs 1500] [--in-flight 100] [--probes 100] [--decisions 100]
 
 All four services, nats-server and PostgreSQL (fsync on) run as in `penstock up`; triggers go in by
 a plain publish on NATS and completion is read from EVENTS. Steps run in the inline adapter, so
@@ -13,14 +13,15 @@ import argparse
 import asyncio
 import contextlib
 import os
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
+
+from decisions import decisions
+from probes import make_probe
 
 from penstock_adapters.inline import builtin_manifests
 from penstock_adapters.nats.tail import NatsStreamTail
@@ -38,48 +39,6 @@ LIMIT_S = 300.0
 TICKS = os.sysconf("SC_CLK_TCK")
 PROBE_WORKFLOW = "bench-probe"
 CHAIN_WORKFLOW = "bench-chain"
-PROBE_AGENT = """\
-apiVersion: penstock/v1
-kind: Agent
-name: bench-probe
-version: 1.0.0
-command: [/penstock/agent/probe]
-output: {type: object}
-"""
-PROBE_PROGRAM = r"""
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/time.h>
-#include <unistd.h>
-int main(void) {
-    struct timeval now;
-    char text[64];
-    gettimeofday(&now, 0);
-    int length = snprintf(text, sizeof text, "{\"at\": \"%lld%06ld\"}",
-                          (long long)now.tv_sec, (long)now.tv_usec);
-    int output = open("/penstock/output.json", O_WRONLY);
-    return write(output, text, length) != length;
-}
-"""
-# Without a compiler: the start of this shell is then part of the figure.
-PROBE_SCRIPT = """\
-#!/bin/bash
-printf '{"at": "%s"}' "${EPOCHREALTIME/./}" > /penstock/output.json
-"""
-
-
-def make_probe(folder: Path) -> str:
-    """Write the probe agent and say what it is made of."""
-    folder.mkdir(parents=True)
-    (folder / "agent.yaml").write_text(PROBE_AGENT)
-    program, compiler = folder / "probe", shutil.which("cc")
-    if compiler is None:
-        program.write_text(PROBE_SCRIPT)
-        program.chmod(0o755)
-        return "bash script (no C compiler here)"
-    command = [compiler, "-O2", "-static", "-x", "c", "-o", str(program), "-"]
-    subprocess.run(command, input=PROBE_PROGRAM.encode(), check=True, timeout=60)
-    return "native program"
 
 
 def cpu_seconds(pid: int, *, whole: bool) -> float:
@@ -210,10 +169,10 @@ async def keep_in_flight(stack: RunningStack, endings: Endings, runs: int, in_fl
 async def latency(home: Path, probes: int) -> None:
     """Measure from the publish of a trigger to the probe's first instruction."""
     agents = home / "agents"
-    kind = make_probe(agents / "bench-probe")
+    kind = make_probe(agents / PROBE_WORKFLOW)
     async with RunningStack.started(home / "state", PENSTOCK_AGENT_ROOTS=str(agents)) as stack:
-        await stack.register_bundle(agents / "bench-probe")
-        await stack.apply(PROBE_WORKFLOW, {"probe": {"agent": "bench-probe"}})
+        await stack.register_bundle(agents / PROBE_WORKFLOW)
+        await stack.apply(PROBE_WORKFLOW, {"probe": {"agent": PROBE_WORKFLOW}})
         samples = [await one_probe(stack, number) for number in range(probes + 5)][5:]
     cuts = statistics.quantiles(samples, n=100)
     print(
@@ -240,12 +199,14 @@ def probe_run(number: int) -> str:
 
 
 async def main(arguments: argparse.Namespace) -> None:
-    """Run both measurements, each on a stack of its own."""
+    """Run the measurements, each on a stack of its own."""
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
         if arguments.runs:
             await throughput(Path(folder) / "throughput", arguments.runs, arguments.in_flight)
         if arguments.probes:
             await latency(Path(folder) / "latency", arguments.probes)
+        if arguments.decisions:
+            await decisions(Path(folder) / "decisions", arguments.decisions)
 
 
 def parsed() -> argparse.Namespace:
@@ -254,6 +215,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=1500)
     parser.add_argument("--in-flight", type=int, default=100)
     parser.add_argument("--probes", type=int, default=100)
+    parser.add_argument("--decisions", type=int, default=100)
     return parser.parse_args()
 
 
