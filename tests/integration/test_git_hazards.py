@@ -15,6 +15,8 @@ from penstock_runtime.ports.repositories import (
 )
 from penstock_testkit.builders.repositories import (
     File,
+    add_commit,
+    check_out,
     furnish_with_traps,
     git,
     make_repository,
@@ -22,9 +24,10 @@ from penstock_testkit.builders.repositories import (
     put_object,
     tree,
 )
-from tests.integration.git_world import FILES, NEW, GitWorld
+from tests.integration.git_world import FILES, NEW, GitWorld, run_script
 
 PLAIN_GIT_TIMEOUT_S = 30
+YOUNG_S = 2**31 - 2  # later than any index is written
 
 
 @pytest.fixture
@@ -107,6 +110,31 @@ async def test_replaced_objects_do_not_stand_in_for_what_is_approved(bare: GitWo
     assert "-two\n+TWO" in str(bare.plan.effect["diff"])
     landed = await bare.land()
     assert tree(bare.git_dir, landed.commit)[b"a.txt"][1] == object_id(NEW.content)
+
+
+async def test_a_replaced_commit_does_not_stand_in_for_the_tip(bare: GitWorld):
+    await bare.propose()
+    other = add_commit(bare.git_dir, {b"a.txt": File(b"other\n")}, message="Stand in")
+    old = bare.opened.commit
+    git(bare.git_dir, "update-ref", "refs/heads/main", old)
+    git(bare.git_dir, "update-ref", f"refs/replace/{old}", other)
+    await bare.check()
+    assert (await bare.land()).previous == old
+
+
+async def test_a_file_as_young_as_the_index_is_not_looked_at_again(world: GitWorld):
+    more = {b".gitattributes": File(b"*.trap filter=trap\n"), b"x.trap": File(b"filtered\n")}
+    add_commit(world.git_dir, {**more})
+    check_out(world.git_dir, world.path)
+    os.utime(world.path / "x.trap", (YOUNG_S, YOUNG_S))
+    git(world.git_dir, "update-index", "--refresh", GIT_WORK_TREE=str(world.path))
+    marker = world.folder / "MARKER"
+    furnish_with_traps(world.git_dir, marker)
+    await world.propose()
+    landed = await world.land()
+    assert not marker.exists()
+    assert run_script(landed.rollback).returncode == 0
+    assert not marker.exists()
 
 
 def _outside(world: GitWorld) -> Path:
