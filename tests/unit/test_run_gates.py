@@ -118,6 +118,19 @@ def test_a_pure_gate_gives_the_decision_as_its_output():
     assert run.node("ok").output == {"approved": True, "by": "user:bob", "reason": "fine"}
 
 
+def test_the_answers_to_a_pure_gates_form_are_part_of_its_output():
+    form = {"type": "object", "properties": {"ticket": {"type": "string"}}}
+    nodes = {"ok": gate(form=form), "go": node("ok", with_={"t": "{{ok.output.answers.ticket}}"})}
+    run = RunStory(workflow(nodes=nodes)).start()
+    decision = run.verdict_of("ok", Verdict.APPROVED, "fine")
+    run.when(decision.model_copy(update={"answers": {"ticket": "OPS-1"}}))
+    assert run.node("ok").output is not None
+    assert run.node("ok").output["answers"] == {"ticket": "OPS-1"}
+    (item,) = run.decider.outstanding(run.state)
+    assert isinstance(item.effect, QueueTask)
+    assert item.effect.task.input == {"t": "OPS-1"}
+
+
 def test_a_denied_gate_that_may_be_passed_over_skips_what_needs_it():
     nodes = {"ok": gate(), "go": node("ok"), "else_": node("ok", when="ok.status == 'failed'")}
     nodes["ok"]["on_failure"] = "continue"

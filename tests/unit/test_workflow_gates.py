@@ -159,6 +159,9 @@ def test_the_decision_and_the_feedback_can_be_read(text: str):
 def test_the_answers_are_known_by_the_form():
     assert reading("ok.approval.answers.ticket", form=FORM) == []
     assert reading("ok.approval.answers.tickets", form=FORM) == ["unknown_output"]
+    assert reading("ok.output.answers.ticket", form=FORM) == []
+    assert reading("ok.output.answers.tickets", form=FORM) == ["unknown_output"]
+    assert reading("ok.output.answers") == ["unknown_output"]
     referring = {**FORM, "properties": {"ticket": {"$ref": "#/$defs/t"}}, "$defs": {"t": {}}}
     assert reading("ok.approval.answers.ticket", form=referring) == []
 

@@ -6,6 +6,7 @@ from penstock_contracts.codes import Code
 from penstock_contracts.grant.v1 import Binding
 from penstock_contracts.ids import approval_id
 from penstock_contracts.run.v1 import (
+    ApplyDecision,
     GateOpened,
     NodeFailed,
     NodeSkipped,
@@ -17,7 +18,7 @@ from penstock_contracts.run.v1 import (
     TaskScheduled,
 )
 from penstock_contracts.task.v1 import Usage
-from penstock_contracts.values import MICROSECONDS, Failure, Phase, Wire
+from penstock_contracts.values import MICROSECONDS, Failure, JsonObject, Phase, Wire
 from penstock_contracts.workflow.v1 import Gate, OnFailure
 from penstock_core.binding import bind
 from penstock_core.decision import BrokenInvariant, Context, Decision
@@ -170,7 +171,7 @@ class Draft:
             )
         )
 
-    def pass_gate(self, node: PlanNode, by: str, reason: str) -> None:
+    def pass_gate(self, node: PlanNode, decision: ApplyDecision) -> None:
         """Go on behind a passed gate; a pure gate is done and its output is the decision."""
         if node.plans:
             self._queue(node, self.state.nodes[node.name].attempt, Phase.APPLY)
@@ -178,8 +179,10 @@ class Draft:
         if node.agent is not None:
             self.schedule(node)
             return
-        output = {"approved": True, "by": by, "reason": reason}
-        self.add(NodeSucceeded(node=node.name, attempt=0, output=dict(output)))
+        output: JsonObject = {"approved": True, "by": decision.by, "reason": decision.reason}
+        if node.gate is not None and node.gate.form:
+            output["answers"] = decision.answers
+        self.add(NodeSucceeded(node=node.name, attempt=0, output=output))
 
     def _finish(self) -> None:
         outputs = self.plan.outputs

@@ -76,7 +76,7 @@ def apply_decision(state: RunState, command: ApplyDecision, context: Context) ->
                     grant=command.grant,
                 )
             )
-            draft.pass_gate(plan_node, command.by, command.reason)
+            draft.pass_gate(plan_node, command)
             draft.advance(plan_node.dependents)
         case Verdict.PUSHED_BACK:
             _push_back(draft, plan_node, node, command)

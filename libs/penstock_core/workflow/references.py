@@ -25,19 +25,27 @@ RUN_SHAPE = shape_of(
         },
     }
 )
-DECISION: JsonObject = {
-    "type": "object",
-    "properties": {
-        "approved": {"type": "boolean"},
-        "by": {},
-        "reason": {"type": "string"},
-    },
-}
-"""Output of a node without an agent: the decision that was taken."""
 _ERROR: JsonObject = {
     "type": "object",
     "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
 }
+
+
+def decision_schema(form: JsonObject) -> JsonObject:
+    """Give the schema of the output of a node without an agent: the decision that was taken.
+
+    Args:
+        form: schema of the answers; {}: there are none.
+    """
+    said: JsonObject = {"approved": {"type": "boolean"}, "by": {}, "reason": {"type": "string"}}
+    if form:
+        said["answers"] = _answers(form)
+    return {"type": "object", "properties": said}
+
+
+def _answers(form: JsonObject) -> JsonObject:
+    """Give the form; anything, if it has references: these would be looked for elsewhere."""
+    return {} if b"$ref" in to_json(form) else form
 
 
 def node_shape(output: JsonObject, form: JsonObject | None = None) -> Shape:
@@ -49,10 +57,9 @@ def node_shape(output: JsonObject, form: JsonObject | None = None) -> Shape:
     """
     fields: JsonObject = {"output": output, "status": {"type": "string"}, "error": _ERROR}
     if form is not None:
-        # References of the form would be looked for in the output's schema.
-        answers: JsonObject = {} if b"$ref" in to_json(form) else form
         said: JsonObject = {"by": {"type": "string"}, "reason": {"type": "string"}}
-        fields["approval"] = {"type": "object", "properties": {**said, "answers": answers}}
+        said["answers"] = _answers(form)
+        fields["approval"] = {"type": "object", "properties": said}
     return Shape(output, {"type": "object", "properties": fields})
 
 

@@ -28,7 +28,6 @@ from penstock_core.workflow.problems import (
     problem,
 )
 from penstock_core.workflow.references import (
-    DECISION,
     INPUTS,
     ROOTS,
     RUN,
@@ -36,6 +35,7 @@ from penstock_core.workflow.references import (
     TRIGGER,
     Sight,
     condition_problems,
+    decision_schema,
     node_shape,
 )
 from penstock_core.workflow.schema_check import check_schema
@@ -114,7 +114,7 @@ class _Validation:
             if is_gated(node, self.agents):
                 form = sound(node.approval.form) if node.approval is not None else {}
             if node.agent is None:
-                shapes[name] = node_shape(DECISION, form)
+                shapes[name] = node_shape(decision_schema(form or {}), form)
             elif node.agent in self.schemas:
                 shapes[name] = node_shape(self.schemas[node.agent].output, form)
             else:

@@ -254,7 +254,7 @@ class ExecutorWorld:
         they end.
         """
         async with asyncio.timeout(PATIENCE_S):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - whatever a test looks at, no event tells
                 await asyncio.sleep(0)
 
     async def settled(self, item: KeptItem) -> str:
