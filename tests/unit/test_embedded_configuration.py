@@ -12,6 +12,7 @@ import pytest
 from penstock_adapters.embedded.credentials import SecretBook, nats_secret
 from penstock_adapters.embedded.home import StateFolder
 from penstock_adapters.embedded.nats_server import BusLogin, NatsServer, render_config
+from penstock_adapters.embedded.outside_nats import outside_logins
 from penstock_adapters.embedded.postgres_roles import (
     ROLES_SQL,
     Database,
@@ -26,7 +27,6 @@ from penstock_adapters.embedded.service_environment import (
     instance_of,
     kind_of,
 )
-from penstock_adapters.embedded.stack import outside_logins
 from penstock_adapters.embedded.supervisor import LONGEST_BACKOFF_S, backoff_s, describe_exit
 from penstock_contracts import subjects
 from penstock_contracts.permissions import (
