@@ -1,0 +1,177 @@
+"""The stack on servers that it did not start: by the guide's commands, and by what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from penstock_adapters.embedded.home import StateFolder, read_object
+from penstock_adapters.embedded.processes import Identity
+from penstock_adapters.embedded.status import StackState
+from penstock_adapters.nats.connection import NatsConnection, NatsSettings, connect
+from penstock_adapters.nats.jetstream import JetStreamApi
+from penstock_adapters.nats.publisher import NatsPublisher
+from penstock_contracts import subjects
+from penstock_contracts.ids import run_id
+from penstock_runtime.ports.bus import Outgoing
+from penstock_testkit.detached import DetachedStack
+from penstock_testkit.stack import RunningStack
+from tests.e2e.outside import INCLUDE, Guide, OutsideServers
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.real,
+    pytest.mark.slow,
+    pytest.mark.timeout(180),
+]
+
+COMMAND_WITHIN_S = 90.0
+SERVICES = ("scheduler", "executor", "approval", "webhook-gateway")
+SETTINGS = {"PENSTOCK_SANDBOX": "inline"}
+CHAIN = {
+    "first": {"agent": "noop", "with": {"sleep_ms": 150}},
+    "second": {"agent": "noop", "needs": ["first"], "with": {"sleep_ms": 150}},
+}
+
+
+async def shell(guide: Guide, script: str) -> str:
+    """Run a script as a person would; gives what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-euc", script,
+        cwd=guide.home.parent, env=guide.environment(),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    async with asyncio.timeout(COMMAND_WITHIN_S):
+        told, _ = await process.communicate()
+    assert process.returncode == 0, told.decode()
+    return told.decode()
+
+
+class GuidedStack(DetachedStack):
+    """A stack that is started by a section of the guide, and stopped by `penstock down`."""
+
+    def __init__(self, guide: Guide, section: str) -> None:
+        super().__init__(guide.home, guide.settings)
+        self._guide = guide
+        self._section = section
+
+    async def start(self) -> None:
+        await shell(self._guide, self._guide.section(self._section))
+        await self._open(self.status().gateway_url)
+
+    async def stop(self) -> None:
+        await self._leave()
+        await shell(self._guide, "penstock down")
+
+
+@asynccontextmanager
+async def up(stack: RunningStack) -> AsyncGenerator[None]:
+    try:
+        await stack.start()
+        yield
+    finally:
+        await stack.stop()
+
+
+@asynccontextmanager
+async def connected(login: dict[str, str]) -> AsyncGenerator[NatsConnection]:
+    connection = await connect(NatsSettings(**login))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def publish_trigger(folder: StateFolder, workflow: str, message_id: str) -> str:
+    """Publish a trigger as any program with `trigger.creds` does; gives the id of its run."""
+    login = json.loads(folder.trigger_creds.read_text())
+    async with connected(login) as bus:
+        subject = subjects.trigger("default", f"workflow.{workflow}")
+        message = Outgoing("TRIGGERS", subject, b'{"inputs": {}}', message_id)
+        await NatsPublisher(bus).publish([message])
+    return run_id("default", workflow, f"msg:{message_id}")
+
+
+async def messages_in_events(servers: OutsideServers, folder: StateFolder) -> int:
+    secrets = read_object(folder.secrets) or {}
+    login = {
+        "url": servers.nats.url,
+        "user": "scheduler",
+        "password": str(secrets["nats.scheduler"]),
+        "inbox_prefix": "_INBOX_scheduler",
+    }
+    async with connected(login) as bus:
+        return (await JetStreamApi(bus).stream_info("EVENTS")).messages
+
+
+def stored_events(servers: OutsideServers) -> int:
+    with psycopg.connect(servers.postgres.admin_of("penstock_scheduler")) as connection:
+        row = connection.execute("SELECT count(*) FROM stored_events").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def assert_only_services_run(stack: DetachedStack, folder: StateFolder) -> None:
+    status = stack.status()
+    assert status.state is StackState.READY
+    assert [child.name for child in status.children] == list(SERVICES)
+    assert sorted(path.stem for path in folder.run.glob("*.pid")) == sorted(SERVICES)
+    assert not folder.postgres.exists()
+    assert list(folder.nats.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutsideServers]:
+    config = Guide.config().replace(INCLUDE, "")
+    with OutsideServers.started(tmp_path_factory.mktemp("theirs"), config) as started:
+        yield started
+
+
+async def test_the_guide_leads_to_runs_that_outlive_the_stack(
+    servers: OutsideServers, tmp_path: Path
+) -> None:
+    guide = Guide(servers, tmp_path / ".penstock", SETTINGS)
+    folder = StateFolder.at(guide.home)
+    before = servers.pids
+    stack = GuidedStack(guide, "4. Start")
+
+    await shell(guide, guide.section("1. Write the credentials"))
+    for path in (folder.nats_account, folder.postgres_roles):
+        assert path.stat().st_mode & 0o777 == 0o600
+    servers.nats.configure(Guide.config())
+    await shell(guide, guide.section("2. NATS"))
+    await shell(guide, guide.section("3. PostgreSQL"))
+
+    async with up(stack):
+        assert_only_services_run(stack, folder)
+        await stack.register_builtin()
+        await stack.apply("chain", CHAIN)
+        first = await publish_trigger(folder, "chain", "one")
+        shown = await stack.ended(first)
+        assert shown["run"]["status"] == "succeeded"
+        everyone = stack.everyone()
+    assert not any(one.alive() for one in everyone)
+    assert servers.pids == before
+    assert all(Identity.of(pid) for pid in before)
+    events, messages = stored_events(servers), await messages_in_events(servers, folder)
+    assert events > 10
+    assert messages >= events
+
+    async with up(stack):
+        assert_only_services_run(stack, folder)
+        again = await stack.ended(first)
+        assert again["state_hash"] == shown["state_hash"]
+        assert await publish_trigger(folder, "chain", "one") == first
+        second = await publish_trigger(folder, "chain", "two")
+        assert (await stack.ended(second))["run"]["status"] == "succeeded"
+        listed = await stack.get("/api/runs?workflow=chain")
+        assert {item["run_id"] for item in listed["items"]} == {first, second}
+        assert stack.chain_fault("run-0") is None
+    assert servers.pids == before
+    assert stored_events(servers) > events
