@@ -39,7 +39,7 @@ class OutsideNats(RealProcess):
         self.port = draw_free_port()
         self.pid_file = folder / "nats-server.pid"
         self._config = folder / "nats-server.conf"
-        folder.mkdir()
+        folder.mkdir(parents=True)
         self.configure(config)
 
     @property

@@ -175,3 +175,42 @@ async def test_the_guide_leads_to_runs_that_outlive_the_stack(
         assert stack.chain_fault("run-0") is None
     assert servers.pids == before
     assert stored_events(servers) > events
+
+
+ONE_LOGIN = """
+jetstream { store_dir: "STORE/js" }
+authorization { user: "penstock", password: "PASSWORD" }
+"""
+
+
+async def test_with_logins_in_the_urls_a_run_survives_the_death_of_both_servers(
+    tmp_path: Path,
+) -> None:
+    with OutsideServers.started(tmp_path / "theirs", ONE_LOGIN) as servers:
+        guide = Guide(servers, tmp_path / "a place" / ".penstock", SETTINGS)
+        guide.home.parent.mkdir()
+        folder = StateFolder.at(guide.home)
+        stack = GuidedStack(guide, "With a login in the URL")
+        async with up(stack):
+            assert_only_services_run(stack, folder)
+            assert not folder.nats_account.exists()
+            assert not folder.postgres_roles.exists()
+            services = stack.everyone()
+            await stack.register_builtin()
+            await stack.apply("chain", CHAIN)
+            for victim in (servers.nats, servers.postgres):
+                run = await publish_trigger(folder, "chain", f"{victim.pid}")
+
+                async def begun(run: str = run) -> bool:
+                    return len(stack.stored(run)) > 3
+
+                await stack.until(begun)
+                victim.kill()
+                victim.start()
+                assert (await stack.ended(run))["run"]["status"] == "succeeded"
+                assert stack.chain_fault("run-0") is None
+            assert services[0].alive()
+            assert_only_services_run(stack, folder)
+        async with up(stack):
+            listed = await stack.get("/api/runs?workflow=chain")
+            assert len(listed["items"]) == 2

@@ -7,7 +7,7 @@ users and their permissions is written for the operator to include in the server
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final, cast
 from urllib.parse import unquote, urlsplit
@@ -19,12 +19,20 @@ from penstock_adapters.embedded.nats_server import BusLogin, render_account
 from penstock_adapters.embedded.service_environment import NATS_URL_VARIABLE
 from penstock_adapters.nats.connection import NatsConnection, NatsSettings, connect
 from penstock_adapters.nats.jetstream import STREAM_NOT_FOUND, JetStreamApi, RefusedError
+from penstock_adapters.nats.streams import (
+    MAX_BYTES,
+    UNBOUNDED,
+    ensure_heartbeats,
+    ensure_streams,
+)
 from penstock_contracts.permissions import OWNED_STREAMS, BusUser, inbox_prefix, permission_table
 from penstock_contracts.subjects import ROOT, Stream
 from penstock_runtime.faults import TransientFault
 
 SCHEMES: Final = ("nats", "tls")
 OLDEST_VERSION: Final = (2, 12)  # the first whose streams take atomic batches
+STREAMS_WITHIN_S: Final = 3.0  # of one attempt to create what is absent
+GIB: Final = 1024**3
 # The administrator of a server that is not ours is no business of ours.
 USERS: Final = tuple(user for user in BusUser if user is not BusUser.ADMIN)
 
@@ -68,8 +76,11 @@ def write_account(folder: StateFolder, secrets: SecretBook, tenant: str) -> None
     write_private(folder.nats_account, _ACCOUNT_HEAD + render_account(_passwords(secrets), table))
 
 
-async def check_bus(logins: Mapping[BusUser, BusLogin], account: Path | None) -> None:
-    """Log in as every user, and see that JetStream answers and holds no stranger's streams.
+async def prepare_bus(logins: Mapping[BusUser, BusLogin], account: Path | None) -> None:
+    """Log in as every user, and have every stream's owner bring it about.
+
+    The owners do so themselves at their start. Here a server without room for the streams, or
+    with a stranger's stream under one of our names, is found before anything starts.
 
     Args:
         logins: how each user connects.
@@ -86,7 +97,7 @@ async def check_bus(logins: Mapping[BusUser, BusLogin], account: Path | None) ->
             raise OutsideServerError(f"{NATS_URL_VARIABLE}: {fault}{mend}") from fault
         try:
             _refuse_old(connection.server_version)
-            await _check_streams(connection, user)
+            await _prepare_streams(connection, user)
         except TransientFault as fault:
             text = f"{NATS_URL_VARIABLE}: as {logins[user].user}: {fault}"
             raise OutsideServerError(text) from fault
@@ -105,11 +116,11 @@ def _split(url: str) -> tuple[str, tuple[str, str] | None]:
     """The servers without any login, and the first login among them."""
     places: list[str] = []
     logins: list[tuple[str, str]] = []
-    for server in filter(None, map(str.strip, url.split(","))):
+    for server in [part.strip() for part in url.split(",") if part.strip()] or [""]:
         try:
             parts = urlsplit(server if "//" in server else f"{SCHEMES[0]}://{server}")
-        except ValueError as error:
-            raise OutsideServerError(f"{NATS_URL_VARIABLE} is no URL: {error}") from None
+        except ValueError:  # whose text may repeat a password
+            parts = urlsplit("")
         if parts.scheme not in SCHEMES or not parts.hostname:
             raise OutsideServerError(
                 f"{NATS_URL_VARIABLE} names no server of NATS: write nats://host:4222, "
@@ -146,10 +157,22 @@ def _refuse_old(version: tuple[int, int]) -> None:
         raise TransientFault(f"nats-server {wanted} or later is needed, this one is {found}")
 
 
-async def _check_streams(connection: NatsConnection, user: BusUser) -> None:
+async def _prepare_streams(connection: NatsConnection, user: BusUser) -> None:
+    owned = OWNED_STREAMS.get(user, ())
+    await _refuse_strangers(JetStreamApi(connection), owned)
+    try:
+        await ensure_streams(connection, owned, timeout_s=STREAMS_WITHIN_S)
+        if user is BusUser.SCHEDULER:
+            await ensure_heartbeats(connection, timeout_s=STREAMS_WITHIN_S)
+    except TransientFault as fault:
+        reserved = sum(bound for bound in MAX_BYTES.values() if bound != UNBOUNDED) / GIB
+        text = f"{fault}. Bounded streams reserve {reserved:.2f} GiB of file storage in all"
+        raise TransientFault(text) from fault
+
+
+async def _refuse_strangers(api: JetStreamApi, owned: Collection[Stream]) -> None:
     """What the owner of a stream finds under its name must be ours, or nothing."""
-    api = JetStreamApi(connection)
-    for stream in OWNED_STREAMS.get(user, ()):
+    for stream in owned:
         try:
             found = await api.stream_info(stream.value)
         except RefusedError as refused:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from penstock_adapters.embedded.credentials import SecretBook, postgres_secret
 from penstock_adapters.embedded.faults import (
@@ -34,6 +34,7 @@ from penstock_adapters.embedded.service_environment import POSTGRES_URL_VARIABLE
 from penstock_adapters.postgres.probe import probe
 from penstock_runtime.faults import PenstockFault, TransientFault
 
+FIRST_DATABASE: Final = "postgres"  # to connect to where the URL names none
 SCHEMES: Final = ("postgresql", "postgres")
 _GETENV: Final = re.compile(r"^\\getenv (\w+) (PENSTOCK_\w+)$", re.MULTILINE)
 
@@ -73,6 +74,7 @@ def prepare_outside(url: str, folder: StateFolder, secrets: SecretBook) -> None:
     """
     _refuse_other(url)
     if has_login(url):
+        url = _with_database(url)
         _ask(url, "Start PostgreSQL there, or correct the administrator's login.")
         _create_roles(url, secrets)
         mend = (
@@ -93,13 +95,18 @@ def prepare_outside(url: str, folder: StateFolder, secrets: SecretBook) -> None:
 def _refuse_other(url: str) -> None:
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise OutsideServerError(f"{POSTGRES_URL_VARIABLE} is no URL: {error}") from None
+    except ValueError:  # whose text may repeat a password
+        parts = urlsplit("")
     if parts.scheme not in SCHEMES or not (parts.netloc or "host=" in parts.query):
         raise OutsideServerError(
             f"{POSTGRES_URL_VARIABLE} names no PostgreSQL server: "
             "write postgresql://host:5432/postgres, with an administrator's user:password@ or none"
         )
+
+
+def _with_database(url: str) -> str:
+    parts = urlsplit(url)
+    return url if len(parts.path) > 1 else urlunsplit(parts._replace(path=f"/{FIRST_DATABASE}"))
 
 
 def _create_roles(url: str, secrets: SecretBook) -> None:

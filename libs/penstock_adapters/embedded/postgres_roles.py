@@ -22,7 +22,6 @@ AUDITOR: Final = "auditor"
 ROLES_SQL: Final = Path(__file__).with_name("roles.sql")
 SCRAM_ITERATIONS: Final = 4096
 SCRAM_SALT_BYTES: Final = 16
-FIRST_DATABASE: Final = "postgres"  # to connect to where the URL names none
 PSQL_TIMEOUT_S: Final = 60.0
 CONNECT_TIMEOUT_S: Final = 10
 
@@ -101,8 +100,7 @@ class Database:
         parts = urlsplit(self.admin_url)
         place = parts.netloc.rpartition("@")[2]
         user = quote(unquote(parts.username or ""), safe="")
-        path = parts.path if len(parts.path) > 1 else f"/{FIRST_DATABASE}"
-        bare = urlunsplit(parts._replace(netloc=f"{user}@{place}", path=path))
+        bare = urlunsplit(parts._replace(netloc=f"{user}@{place}"))
         environment = {
             "PATH": os.defpath,
             "PGPASSWORD": unquote(parts.password or ""),

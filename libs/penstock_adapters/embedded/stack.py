@@ -226,7 +226,7 @@ class EmbeddedStack:
         own_users = not outside_nats.has_login(url)
         if own_users:
             outside_nats.write_account(self.folder, secrets, self._tenant)
-        await outside_nats.check_bus(logins, self.folder.nats_account if own_users else None)
+        await outside_nats.prepare_bus(logins, self.folder.nats_account if own_users else None)
         return logins
 
     def _service_spec(
