@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import subprocess
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,12 +19,13 @@ from penstock_adapters.embedded.status import StackState
 from penstock_adapters.nats.connection import NatsConnection, NatsSettings, connect
 from penstock_adapters.nats.jetstream import JetStreamApi
 from penstock_adapters.nats.publisher import NatsPublisher
+from penstock_adapters.nats.replies import Frame
 from penstock_contracts import subjects
 from penstock_contracts.ids import run_id
 from penstock_runtime.ports.bus import Outgoing
 from penstock_testkit.detached import DetachedStack
 from penstock_testkit.stack import RunningStack
-from tests.e2e.outside import INCLUDE, Guide, OutsideServers
+from tests.e2e.outside import INCLUDE, Guide, OutsideNats, OutsideServers
 
 pytestmark = [
     pytest.mark.e2e,
@@ -32,6 +35,7 @@ pytestmark = [
 ]
 
 COMMAND_WITHIN_S = 90.0
+REFUSED_S = 0.5  # nobody answers a request that the server refuses
 SERVICES = ("scheduler", "executor", "approval", "webhook-gateway")
 SETTINGS = {"PENSTOCK_SANDBOX": "inline"}
 CHAIN = {
@@ -98,16 +102,28 @@ async def publish_trigger(folder: StateFolder, workflow: str, message_id: str) -
     return run_id("default", workflow, f"msg:{message_id}")
 
 
-async def messages_in_events(servers: OutsideServers, folder: StateFolder) -> int:
+def login_of(user: str, folder: StateFolder) -> dict[str, str]:
     secrets = read_object(folder.secrets) or {}
-    login = {
-        "url": servers.nats.url,
-        "user": "scheduler",
-        "password": str(secrets["nats.scheduler"]),
-        "inbox_prefix": "_INBOX_scheduler",
-    }
-    async with connected(login) as bus:
+    url = json.loads(folder.trigger_creds.read_text())["url"]
+    password = str(secrets[f"nats.{user}"])
+    return {"url": url, "user": user, "password": password, "inbox_prefix": f"_INBOX_{user}"}
+
+
+async def messages_in_events(folder: StateFolder) -> int:
+    async with connected(login_of("scheduler", folder)) as bus:
         return (await JetStreamApi(bus).stream_info("EVENTS")).messages
+
+
+async def assert_the_account_keeps_users_apart(folder: StateFolder) -> None:
+    """Who has `trigger.creds`, or an executor's login, can neither read nor write events."""
+    assert "nats.admin" not in (read_object(folder.secrets) or {})
+    forged = subjects.event("default", "run", "0", "run_succeeded")
+    for user in ("trigger", "executor"):
+        async with connected(login_of(user, folder)) as bus:
+            requests = [Frame("$JS.API.STREAM.INFO.EVENTS", b""), Frame(forged, b"{}")]
+            assert await bus.exchange(requests, REFUSED_S) == [None, None]
+    async with connected(login_of("scheduler", folder)) as bus:
+        assert await JetStreamApi(bus).last_message_on("EVENTS", forged) is None
 
 
 def stored_events(servers: OutsideServers) -> int:
@@ -155,11 +171,12 @@ async def test_the_guide_leads_to_runs_that_outlive_the_stack(
         first = await publish_trigger(folder, "chain", "one")
         shown = await stack.ended(first)
         assert shown["run"]["status"] == "succeeded"
+        await assert_the_account_keeps_users_apart(folder)
         everyone = stack.everyone()
     assert not any(one.alive() for one in everyone)
     assert servers.pids == before
     assert all(Identity.of(pid) for pid in before)
-    events, messages = stored_events(servers), await messages_in_events(servers, folder)
+    events, messages = stored_events(servers), await messages_in_events(folder)
     assert events > 10
     assert messages >= events
 
@@ -214,3 +231,45 @@ async def test_with_logins_in_the_urls_a_run_survives_the_death_of_both_servers(
         async with up(stack):
             listed = await stack.get("/api/runs?workflow=chain")
             assert len(listed["items"]) == 2
+
+
+ENCRYPTED = (
+    ONE_LOGIN
+    + """
+tls { cert_file: "STORE/certificate.pem", key_file: "STORE/key.pem" }
+"""
+)
+
+
+def certify(folder: Path) -> Path:
+    """Make a certificate of its own authority for the loopback address."""
+    certificate = folder / "certificate.pem"
+    options = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=theirs"
+    subprocess.run(
+        ["openssl", *options.split(), "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", str(folder / "key.pem"), "-out", str(certificate)],
+        check=True, capture_output=True, timeout=COMMAND_WITHIN_S,
+    )  # fmt: skip
+    return certificate
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+async def test_over_tls_beside_a_postgresql_of_our_own(tmp_path: Path) -> None:
+    nats = OutsideNats(tmp_path / "theirs", ENCRYPTED)
+    environ = {
+        **SETTINGS,
+        "SSL_CERT_FILE": str(certify(nats.folder)),
+        "PENSTOCK_NATS_URL": nats.login_url("penstock", "PASSWORD").replace("nats:", "tls:"),
+    }
+    stack = DetachedStack(tmp_path / "home", environ)
+    nats.start()
+    try:
+        async with up(stack):
+            assert [child.name for child in stack.status().children] == ["postgres", *SERVICES]
+            await stack.register_builtin()
+            await stack.apply("chain", CHAIN)
+            shown = await stack.ended(await stack.trigger("chain"))
+            assert shown["run"]["status"] == "succeeded"
+        assert nats.running
+    finally:
+        nats.kill()
