@@ -85,7 +85,9 @@ async def up(stack: RunningStack) -> AsyncGenerator[None]:
 
 @asynccontextmanager
 async def connected(login: dict[str, str]) -> AsyncGenerator[NatsConnection]:
-    connection = await connect(NatsSettings(**login))
+    """Log in with a document of credentials as `penstock up` writes it."""
+    settings = NatsSettings(login["url"], login["user"], login["password"], login["inbox_prefix"])
+    connection = await connect(settings)
     try:
         yield connection
     finally:
