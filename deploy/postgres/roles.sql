@@ -10,7 +10,11 @@
 
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
-SET log_min_error_statement = panic; -- a failing statement must not write a password to the log
+-- A failing statement must not write a password to the log. Only a superuser may set this by
+-- default: whoever is none gives verifiers, not passwords.
+SELECT 'SET log_min_error_statement = panic'
+WHERE has_parameter_privilege(current_user, 'log_min_error_statement', 'SET')
+\gexec
 
 \getenv auditor_password PENSTOCK_AUDITOR_PASSWORD
 \getenv scheduler_owner_password PENSTOCK_SCHEDULER_OWNER_PASSWORD

@@ -19,6 +19,7 @@ from penstock_cli.faults import CliFault, ExitCode
 VERBS: dict[str, str] = {
     "demo": "penstock_cli.demo.verb",
     "up": "penstock_cli.up",
+    "prepare": "penstock_cli.prepare",
     "down": "penstock_cli.down",
     "status": "penstock_cli.status",
     "doctor": "penstock_cli.doctor",

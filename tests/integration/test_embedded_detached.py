@@ -92,7 +92,7 @@ def test_a_failing_start_is_told_to_whoever_waits(folder: StateFolder) -> None:
     with pytest.raises(StartFailedError, match="no stack today"):
         up(folder, nothing)
     wrong = {**os.environ, "PENSTOCK_POSTGRES_URL": "postgresql://x:y@127.0.0.1:1/postgres"}
-    with pytest.raises(StartFailedError, match="PostgreSQL refused the set-up"):
+    with pytest.raises(StartFailedError, match=r"PENSTOCK_POSTGRES_URL: x at 127.0.0.1:1.*refused"):
         up(folder, supervisor_of(folder), wrong)
     assert read_status(folder).state is StackState.FAILED
     assert mentions(folder) == []

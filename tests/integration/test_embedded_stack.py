@@ -20,6 +20,7 @@ from penstock_adapters.embedded.faults import (
     StartFailedError,
 )
 from penstock_adapters.embedded.home import StateFolder
+from penstock_adapters.embedded.postgres_roles import all_roles
 from penstock_adapters.embedded.processes import Identity
 from penstock_adapters.embedded.stack import EmbeddedStack
 from penstock_adapters.embedded.status import StackState, read_status
@@ -263,14 +264,13 @@ async def test_servers_named_in_the_environment_are_used_instead_of_ours(home: P
         environ = {
             **os.environ,
             "PENSTOCK_NATS_URL": f"nats://admin:{login.password}@{address}",
-            "PENSTOCK_POSTGRES_URL": outside.postgres.fresh_database().admin,
+            "PENSTOCK_POSTGRES_URL": outside.postgres.admin_url,
         }
         # The outside server has these roles already, with passwords of its own: drop them.
         outside.postgres.database.run(
             "DROP DATABASE penstock_scheduler; DROP DATABASE penstock_approval;"
-            "DROP DATABASE penstock_gateway;"
+            f"DROP DATABASE penstock_gateway; DROP ROLE {', '.join(all_roles())};"
         )
-        outside.postgres.restart()
         async with running(home, environ) as stack:
             assert stack.pid("nats") is None
             assert stack.pid("postgres") is None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock_adapters.embedded.credentials import SecretBook, nats_secret
+from penstock_adapters.embedded.credentials import SecretBook
 from penstock_adapters.embedded.home import StateFolder
 from penstock_adapters.embedded.nats_server import BusLogin, NatsServer, render_config
 from penstock_adapters.embedded.postgres_roles import (
@@ -26,7 +26,6 @@ from penstock_adapters.embedded.service_environment import (
     instance_of,
     kind_of,
 )
-from penstock_adapters.embedded.stack import outside_logins
 from penstock_adapters.embedded.supervisor import LONGEST_BACKOFF_S, backoff_s, describe_exit
 from penstock_contracts import subjects
 from penstock_contracts.permissions import (
@@ -157,24 +156,6 @@ def test_urls_of_roles_keep_the_server_and_its_options() -> None:
     assert database.url("auditor", "a/b", "penstock_gateway") == (
         "postgresql://auditor:a%2Fb@db.example:6432/penstock_gateway?sslmode=require"
     )
-
-
-@pytest.fixture
-def secrets(tmp_path: Path) -> SecretBook:
-    return SecretBook(tmp_path / "secrets.json")
-
-
-def test_an_outside_bus_with_a_login_is_used_by_all_with_it(secrets: SecretBook) -> None:
-    logins = outside_logins("nats://me:p%40ss@bus.example:4222", secrets)
-    assert set(logins) == set(BusUser)
-    gateway = logins[BusUser.GATEWAY]
-    assert gateway == BusLogin("nats://bus.example:4222", "me", "p@ss", "_INBOX_gateway")
-
-
-def test_an_outside_bus_without_a_login_expects_our_users(secrets: SecretBook) -> None:
-    logins = outside_logins("nats://bus.example:4222", secrets)
-    assert logins[BusUser.TRIGGER].user == "trigger"
-    assert logins[BusUser.TRIGGER].password == secrets[nats_secret("trigger")]
 
 
 def test_a_login_is_written_as_a_document(tmp_path: Path) -> None:

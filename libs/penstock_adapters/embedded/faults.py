@@ -19,6 +19,10 @@ class StartFailedError(EmbeddedError):
     """A child process ended, or did not become ready, within its bound."""
 
 
+class OutsideServerError(EmbeddedError):
+    """A server that is not ours cannot be used; the message names the variable that names it."""
+
+
 class PlacementFailedError(EmbeddedError):
     """As root: no place was found where PostgreSQL may run unprivileged."""
 

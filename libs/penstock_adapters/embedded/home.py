@@ -78,6 +78,21 @@ class StateFolder:
         return self.credentials / "grant.key"
 
     @property
+    def secrets(self) -> Path:
+        """Every generated secret by name."""
+        return self.credentials / "secrets.json"
+
+    @property
+    def nats_account(self) -> Path:
+        """The account that a NATS server of the operator's own includes."""
+        return self.credentials / "nats-account.conf"
+
+    @property
+    def postgres_roles(self) -> Path:
+        """The script that creates databases and roles in a PostgreSQL of the operator's own."""
+        return self.credentials / "postgres-roles.sql"
+
+    @property
     def status(self) -> Path:
         """JSON document the supervisor keeps up to date."""
         return self.run / "status.json"

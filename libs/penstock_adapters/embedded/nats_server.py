@@ -78,7 +78,6 @@ def render_config(
     port: int, store: Path, passwords: Mapping[BusUser, str], table: Mapping[BusUser, Permissions]
 ) -> str:
     """Text of a nats-server.conf for loopback `port` with the users of `table` and no others."""
-    users = ",\n".join(_render_user(user, passwords[user], table[user]) for user in table)
     return f"""\
 # Generated at every start; edits are lost.
 server_name: penstock
@@ -91,13 +90,20 @@ jetstream {{
   max_file_store: {MAX_FILE_STORE_BYTES}
 }}
 accounts {{
+{render_account(passwords, table)}}}
+"""
+
+
+def render_account(passwords: Mapping[BusUser, str], table: Mapping[BusUser, Permissions]) -> str:
+    """Text of the account with the users of `table`, for the `accounts` of a configuration."""
+    users = ",\n".join(_render_user(user, passwords[user], table[user]) for user in table)
+    return f"""\
   PENSTOCK {{
     jetstream: enabled
     users: [
 {users}
     ]
   }}
-}}
 """
 
 

@@ -79,6 +79,26 @@ def find_programs(wheel: str = WHEEL, minimum_major: int = MINIMUM_MAJOR) -> Pro
     return Programs(folder, shown)
 
 
+def find_psql() -> Path:
+    """Find psql for a server that is not ours: on the PATH, else the wheel's.
+
+    The wheel's speaks no TLS, which such a server may demand.
+
+    Raises:
+        ServerMissingError: there is none.
+    """
+    found = shutil.which("psql")
+    if found is not None:
+        return Path(found).absolute()
+    try:
+        return find_programs().bin / "psql"
+    except ServerMissingError:
+        raise ServerMissingError(
+            "psql was not found: install PostgreSQL's client, or leave the login out of the URL "
+            "and let an administrator create the databases and roles"
+        ) from None
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
     """Where the cluster lives and who runs it.

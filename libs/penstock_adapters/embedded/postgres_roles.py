@@ -47,6 +47,22 @@ def password_variable(role: str) -> str:
     return f"PENSTOCK_{role.removeprefix('penstock_').upper()}_PASSWORD"
 
 
+def role_url(server_url: str, role: str, password: str, database: str) -> str:
+    """Connection URL of `role` to `database` on the server of `server_url`, its options kept."""
+    parts = urlsplit(server_url)
+    place = parts.netloc.rpartition("@")[2]
+    login = f"{quote(role, safe='')}:{quote(password, safe='')}"
+    return urlunsplit(parts._replace(netloc=f"{login}@{place}", path=f"/{database}"))
+
+
+def role_verifiers(book: SecretBook) -> dict[str, str]:
+    """Verifier of each role's password by variable of `roles.sql`; generates absent passwords."""
+    book.ensure(map(postgres_secret, all_roles()))
+    return {
+        password_variable(role): scram_verifier(book[postgres_secret(role)]) for role in all_roles()
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Database:
     """A database server as its administrator reaches it.
@@ -61,10 +77,7 @@ class Database:
 
     def url(self, role: str, password: str, database: str) -> str:
         """Connection URL of `role` to `database` on the same server, options kept."""
-        parts = urlsplit(self.admin_url)
-        place = parts.netloc.rpartition("@")[2]
-        login = f"{quote(role, safe='')}:{quote(password, safe='')}"
-        return urlunsplit(parts._replace(netloc=f"{login}@{place}", path=f"/{database}"))
+        return role_url(self.admin_url, role, password, database)
 
     def create_roles(self, book: SecretBook) -> None:
         """Create the roles and databases that are absent; existing roles keep their password.
@@ -72,12 +85,7 @@ class Database:
         Raises:
             StartFailedError: psql failed; the message is its own.
         """
-        book.ensure(map(postgres_secret, all_roles()))
-        verifiers = {
-            password_variable(role): scram_verifier(book[postgres_secret(role)])
-            for role in all_roles()
-        }
-        _ = self.run(ROLES_SQL.read_text(encoding="utf-8"), verifiers)
+        _ = self.run(ROLES_SQL.read_text(encoding="utf-8"), role_verifiers(book))
 
     def run(self, script: str, variables: Mapping[str, str] | None = None) -> str:
         r"""Run a psql script as the administrator and return what it printed.
@@ -91,7 +99,8 @@ class Database:
         """
         parts = urlsplit(self.admin_url)
         place = parts.netloc.rpartition("@")[2]
-        bare = urlunsplit(parts._replace(netloc=f"{quote(parts.username or '', safe='')}@{place}"))
+        user = quote(unquote(parts.username or ""), safe="")
+        bare = urlunsplit(parts._replace(netloc=f"{user}@{place}"))
         environment = {
             "PATH": os.defpath,
             "PGPASSWORD": unquote(parts.password or ""),

@@ -12,6 +12,8 @@ from penstock_adapters.embedded.nats_server import BusLogin
 from penstock_adapters.embedded.ports import LOOPBACK
 from penstock_contracts.permissions import BusUser
 
+NATS_URL_VARIABLE: Final = "PENSTOCK_NATS_URL"
+POSTGRES_URL_VARIABLE: Final = "PENSTOCK_POSTGRES_URL"
 PROBE_TIMEOUT_S: Final = 1.0
 READY_PATH: Final = "/health/ready"
 GRACE_S: Final = "8"  # below the supervisor's own bound; a caller's PENSTOCK_GRACE_S wins
@@ -97,11 +99,11 @@ class ServiceAccess:
 def environment(access: ServiceAccess, inherited: Mapping[str, str]) -> dict[str, str]:
     """Environment of one service: the caller's, with its own access and nobody else's."""
     given = {
-        "PENSTOCK_NATS_URL": access.login.url,
+        NATS_URL_VARIABLE: access.login.url,
         "PENSTOCK_NATS_USER": access.login.user,
         "PENSTOCK_NATS_PASSWORD": access.login.password,
         "PENSTOCK_NATS_INBOX_PREFIX": access.login.inbox_prefix,
-        "PENSTOCK_POSTGRES_URL": access.postgres_url,
+        POSTGRES_URL_VARIABLE: access.postgres_url,
         "PENSTOCK_POSTGRES_OWNER_URL": access.postgres_owner_url,
         "PENSTOCK_TASK_SECRET": access.task_secret,
         "PENSTOCK_GRANT_KEY": None,

@@ -1,10 +1,12 @@
 """The whole of Penstock on one machine: two servers and the services, in one state folder.
 
 Servers named in the caller's environment are used instead of our own: `PENSTOCK_NATS_URL` and
-`PENSTOCK_POSTGRES_URL`. The latter is an administrator's URL; databases and roles that are
-absent are created with this folder's passwords. A NATS URL that carries `user:password@` makes
-all services use that login; without it they use the users and passwords of this folder's
-`nats/nats-server.conf`, which the operator has loaded into that server.
+`PENSTOCK_POSTGRES_URL`. Either URL may carry `user:password@`. The one of PostgreSQL is then an
+administrator's, by which absent databases and roles are created; without it, an administrator has
+run this folder's `credentials/postgres-roles.sql`. The one of NATS is then used by all services;
+without it they use the users of this folder's `credentials/nats-account.conf`, which the operator
+has included in that server's configuration. Such servers are never started, stopped or changed
+otherwise.
 """
 
 from __future__ import annotations
@@ -16,11 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 from penstock_adapters.embedded.credentials import (
     SecretBook,
-    nats_secret,
     postgres_secret,
     write_once,
 )
@@ -30,18 +30,19 @@ from penstock_adapters.embedded.home import FolderLock, StateFolder
 from penstock_adapters.embedded.nats_server import NAME as NATS
 from penstock_adapters.embedded.nats_server import BusLogin, NatsServer
 from penstock_adapters.embedded.ports import LOOPBACK, PortBook, is_free
-from penstock_adapters.embedded.postgres_install import find_programs
 from penstock_adapters.embedded.postgres_roles import (
     AUDITOR,
     DATABASES,
-    Database,
     owner_of,
+    role_url,
     service_of,
 )
 from penstock_adapters.embedded.postgres_server import NAME as POSTGRES
 from penstock_adapters.embedded.postgres_server import PostgresServer
 from penstock_adapters.embedded.processes import ChildSpec
 from penstock_adapters.embedded.service_environment import (
+    NATS_URL_VARIABLE,
+    POSTGRES_URL_VARIABLE,
     READY_WITHIN_S,
     STOP_WITHIN_S,
     ServiceAccess,
@@ -52,12 +53,10 @@ from penstock_adapters.embedded.service_environment import (
 )
 from penstock_adapters.embedded.status import StatusBook
 from penstock_adapters.embedded.supervisor import ChildEvent, Supervisor, end_leftovers
-from penstock_contracts.permissions import BusUser, inbox_prefix
+from penstock_contracts.permissions import BusUser
 from penstock_contracts.values import DEFAULT_TENANT
 from penstock_runtime.grants import written
 
-NATS_URL_VARIABLE: Final = "PENSTOCK_NATS_URL"
-POSTGRES_URL_VARIABLE: Final = "PENSTOCK_POSTGRES_URL"
 TASK_SECRET: Final = "task"  # noqa: S105 - the name of a secret, not one
 ADMIN_TOKEN: Final = "admin_token"  # noqa: S105 - the name of a secret, not one
 LEFTOVERS_WITHIN_S: Final = 10.0
@@ -81,20 +80,6 @@ class Endpoints:
     postgres_urls: Mapping[str, str]
     auditor_urls: Mapping[str, str]
     ops_urls: Mapping[str, str]
-
-
-def outside_logins(url: str, secrets: SecretBook) -> dict[BusUser, BusLogin]:
-    """Logins to a NATS server that is not ours: the URL's own for all, else one per user."""
-    secrets.ensure(nats_secret(user.value) for user in BusUser)
-    parts = urlsplit(url)
-    if parts.username is None:
-        return {
-            user: BusLogin(url, user.value, secrets[nats_secret(user.value)], inbox_prefix(user))
-            for user in BusUser
-        }
-    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    name, password = unquote(parts.username), unquote(parts.password or "")
-    return {user: BusLogin(bare, name, password, inbox_prefix(user)) for user in BusUser}
 
 
 class EmbeddedStack:
@@ -175,13 +160,12 @@ class EmbeddedStack:
 
     async def _start_all(self) -> None:
         _ = await asyncio.to_thread(end_leftovers, self.folder.run, LEFTOVERS_WITHIN_S)
-        secrets = SecretBook(self.folder.credentials / "secrets.json")
+        secrets = SecretBook(self.folder.secrets)
         secrets.ensure([ADMIN_TOKEN])
         secrets.ensure_hex(TASK_SECRET)
         self._grant_keys = written(ensure_grant_key(self.folder.grant_key))
-        ports, database, logins = await self._start_on_free_ports(secrets)
-        await asyncio.to_thread(database.create_roles, secrets)
-        self._endpoints = self._describe(secrets, ports, database, logins)
+        ports, postgres_url, logins = await self._start_on_free_ports(secrets)
+        self._endpoints = self._describe(secrets, ports, postgres_url, logins)
         self._write_credentials(secrets, self._endpoints)
         await self._supervised.start(
             self._service_spec(name, argv, secrets, ports) for name, argv in self._services.items()
@@ -198,7 +182,7 @@ class EmbeddedStack:
 
     async def _start_on_free_ports(
         self, secrets: SecretBook
-    ) -> tuple[dict[str, int], Database, dict[BusUser, BusLogin]]:
+    ) -> tuple[dict[str, int], str, dict[BusUser, BusLogin]]:
         attempt = 1
         while True:
             ports = PortBook(self.folder.run / "ports.json").assign(self._purposes())
@@ -212,27 +196,42 @@ class EmbeddedStack:
 
     async def _start_servers(
         self, secrets: SecretBook, ports: Mapping[str, int]
-    ) -> tuple[Database, dict[BusUser, BusLogin]]:
-        nats = NatsServer(self.folder, secrets, ports[NATS], self._tenant)
+    ) -> tuple[str, dict[BusUser, BusLogin]]:
+        """Start our servers, or look at those that are not ours; with databases and roles."""
         specs: list[ChildSpec] = []
         nats_url = self._environ.get(NATS_URL_VARIABLE, "")
+        postgres_url = self._environ.get(POSTGRES_URL_VARIABLE, "")
         if nats_url:
-            nats.write_config()  # for the operator to load there
-            logins = outside_logins(nats_url, secrets)
+            logins = await self._look_at_bus(nats_url, secrets)
         else:
+            nats = NatsServer(self.folder, secrets, ports[NATS], self._tenant)
             specs.append(nats.spec())
             logins = {user: nats.login(user) for user in BusUser}
-        postgres_url = self._environ.get(POSTGRES_URL_VARIABLE, "")
         if postgres_url:
-            database = Database(postgres_url, find_programs().bin / "psql")
-        else:
-            postgres = await asyncio.to_thread(
-                PostgresServer, self.folder, secrets, ports[POSTGRES]
+            # Loaded here, as the driver is of no use to a stack that starts its own server.
+            from penstock_adapters.embedded.outside_postgres import (  # noqa: PLC0415
+                prepare_outside,
             )
-            specs.append(await asyncio.to_thread(postgres.spec))
-            database = postgres.database
+
+            await asyncio.to_thread(prepare_outside, postgres_url, self.folder, secrets)
+            await self._supervised.start(specs)
+            return postgres_url, logins
+        postgres = await asyncio.to_thread(PostgresServer, self.folder, secrets, ports[POSTGRES])
+        specs.append(await asyncio.to_thread(postgres.spec))
         await self._supervised.start(specs)
-        return database, logins
+        await asyncio.to_thread(postgres.database.create_roles, secrets)
+        return postgres.admin_url, logins
+
+    async def _look_at_bus(self, url: str, secrets: SecretBook) -> dict[BusUser, BusLogin]:
+        # Loaded here, as the client is of no use to a stack that starts its own server.
+        from penstock_adapters.embedded import outside_nats  # noqa: PLC0415
+
+        logins = outside_nats.outside_logins(url, secrets)
+        own_users = not outside_nats.has_login(url)
+        if own_users:
+            outside_nats.write_account(self.folder, secrets, self._tenant)
+        await outside_nats.prepare_bus(logins, self.folder.nats_account if own_users else None)
+        return logins
 
     def _service_spec(
         self, name: str, argv: tuple[str, ...], secrets: SecretBook, ports: Mapping[str, int]
@@ -269,11 +268,11 @@ class EmbeddedStack:
         self,
         secrets: SecretBook,
         ports: Mapping[str, int],
-        database: Database,
+        postgres_url: str,
         logins: Mapping[BusUser, BusLogin],
     ) -> Endpoints:
         def url(role: str, name: str) -> str:
-            return database.url(role, secrets[postgres_secret(role)], name)
+            return role_url(postgres_url, role, secrets[postgres_secret(role)], name)
 
         roles = ((role(name), name) for name in DATABASES for role in (owner_of, service_of))
         gateways = [ports[f"{name}.http"] for name in self._services if kind_of(name).api]

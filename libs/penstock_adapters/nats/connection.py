@@ -137,6 +137,12 @@ class NatsConnection:
         """Largest size of headers and payload together, in bytes."""
         return self._client.max_payload
 
+    @property
+    def server_version(self) -> tuple[int, int]:
+        """Major and minor version of the server that answers."""
+        version = self._client.connected_server_version
+        return version.major, version.minor
+
     def report(self, error: Exception) -> None:
         """Hand an error that has no caller to the injected callback."""
         if self._on_error is not None:
