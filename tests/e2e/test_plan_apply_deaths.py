@@ -79,8 +79,8 @@ def repository(place: Path) -> Path:
     return make_repository(place / "work" / f"repository-{number}")
 
 
-def git_works_on(repository: Path) -> bool:
-    """Tell whether a git process looks at a repository just now."""
+def git_works_on(repository: Path, command: str) -> bool:
+    """Tell whether a git command is at work on a repository just now."""
     wanted = str(repository).encode()
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -88,13 +88,17 @@ def git_works_on(repository: Path) -> bool:
             environ = (process / "environ").read_bytes()
         except OSError:
             continue
-        if b"for-each-ref" in words and wanted in environ:
+        if command.encode() in words and wanted in environ:
             return True
     return False
 
 
 def landing_begun(repository: Path) -> bool:
     return any(repository.glob(".git/penstock-*/lock"))
+
+
+def left_over(repository: Path) -> list[Path]:
+    return [*repository.glob(".git/**/*.lock"), *repository.glob(".git/penstock-*")]
 
 
 async def landing(stack: RunningStack, repository: Path) -> None:
@@ -130,11 +134,12 @@ async def test_a_death_before_the_claim_costs_nothing(
     _ = await stack.respond(approval, "approve")
 
     async def looks() -> bool:
-        return git_works_on(repository)
+        return git_works_on(repository, "for-each-ref")
 
     await stack.until(looks)
     assert of_topic(stack, run, "task_started") == []
     await hands.kill()
+    os.close(os.open(waits, os.O_WRONLY | os.O_NONBLOCK))  # lets go the git that still waits
     waits.unlink()
     assert landings(repository) == 0
     await hands.start()
@@ -177,6 +182,41 @@ async def test_a_death_between_claim_and_landing_is_for_a_person_to_settle(
         assert failed["error"]["code"] == "did_not_happen"
         assert "looked for the commit" in failed["error"]["message"]
         assert landings(repository) == 0
+
+
+async def test_a_death_while_git_waits_to_move_the_branch_leaves_nothing_that_goes_on(
+    stack: RunningStack, hands: Hands, repository: Path
+) -> None:
+    before = git(repository, "rev-parse", "main")
+    run, approval = await asked(stack, repository, "again")
+    git(repository, "config", "core.filesRefLockTimeout", "60000")  # ms; it is not listened to
+    lock = repository / ".git" / "refs" / "heads" / "main.lock"
+    lock.touch(exist_ok=False)
+    _ = await stack.respond(approval, "approve")
+
+    async def moves() -> bool:
+        return git_works_on(repository, "update-ref")
+
+    await stack.until(moves)
+    await hands.kill()
+
+    async def is_over() -> bool:
+        return not git_works_on(repository, "update-ref")
+
+    await stack.until(is_over, 5)
+    lock.unlink()
+    assert git(repository, "rev-parse", "main") == before
+    await hands.start()
+    _ = await unknown(stack, run)
+    assert git(repository, "rev-parse", "main") == before
+
+    await settle(stack, run, happened=False)
+    _ = await stack.respond(await asked_again(stack, run, approval), "approve")
+    ended = await stack.ended(run)
+    assert ended["run"]["status"] == "succeeded", ended
+    assert landings(repository) == 1
+    assert git(repository, "status", "--porcelain") == ""
+    assert left_over(repository) == []
 
 
 async def test_a_death_after_the_branch_moved_is_found_out_and_settled(

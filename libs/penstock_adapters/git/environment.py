@@ -3,8 +3,8 @@
 Three facts carry the safety of this package:
 
 - the environment is made from nothing, so neither the host's nor a user's configuration counts;
-- what a repository's own configuration could have executed is set here, and what is set by
-  `GIT_CONFIG_COUNT` outranks it;
+- what a repository's own configuration could have executed or prolonged is set here, and what is
+  set by `GIT_CONFIG_COUNT` outranks it;
 - only commands that run no driver of an attribute (filter, diff, merge) are ever used on it.
 """
 
@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 
 _NOWHERE = "/nonexistent"
+_LOCK_WAIT_MS = "1000"  # for another git that has a branch or all of them locked
 
 _CONFIG = (
     ("core.hooksPath", "/dev/null"),
@@ -32,6 +33,11 @@ _CONFIG = (
     ("commit.gpgSign", "false"),
     ("gpg.program", "false"),
     ("submodule.recurse", "false"),
+    # A git outlives an executor that is killed, but never long enough to move a branch after
+    # somebody has looked where it is.
+    ("core.filesRefLockTimeout", _LOCK_WAIT_MS),
+    ("core.packedRefsTimeout", _LOCK_WAIT_MS),
+    ("reftable.lockTimeout", _LOCK_WAIT_MS),
     ("uploadpack.packObjectsHook", "false"),
     # A repository is named by an explicit GIT_DIR, after its owner and its place were looked at.
     ("safe.directory", "*"),
