@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from penstock_scheduler.settings import SchedulerSettings
 from penstock_testkit.servers import DatabaseUrls, RealServers
 
 SECRET = "a secret of the schedulers of this test"
+GRANT_SEED = base64.b64encode(bytes(range(32))).decode()
 WAIT_S = 30.0
 LOOK_S = 0.02
 TRIAL_LEASE_S = 0.01  # of a lease taken only to see whether it can be
@@ -77,7 +79,8 @@ def composed(
         for_tasks = {"task_secret": SecretStr(SECRET), **given}
         scheduler = SchedulerSettings.model_validate(for_tasks)
         return Composed(partial(run_scheduler, scheduler), scheduler.ops_port, urls)
-    approval = ApprovalSettings.model_validate(given)
+    signing = {"grant_key": SecretStr(GRANT_SEED), **given}
+    approval = ApprovalSettings.model_validate(signing)
     return Composed(partial(run_approval, approval), approval.ops_port, urls)
 
 

@@ -24,7 +24,13 @@ from penstock_adapters.postgres.faults import SchemaOutdated
 from penstock_adapters.postgres.ledger import PostgresLedger
 from penstock_contracts import subjects
 from penstock_contracts.agent.v1 import AgentRegistered, RegisterAgent
-from penstock_contracts.approval.v1 import CastVote, Choice, CommandRejected, RequestApproval
+from penstock_contracts.approval.v1 import (
+    CastVote,
+    Choice,
+    CommandRejected,
+    Proposal,
+    RequestApproval,
+)
 from penstock_contracts.codes import Code
 from penstock_contracts.envelope import Envelope
 from penstock_contracts.ids import agent_id, approval_id, run_id, workflow_id
@@ -36,8 +42,10 @@ from penstock_contracts.subjects import APPROVAL_PARTITION, CATALOG_PARTITION, S
 from penstock_contracts.task.v1 import Outcome, TaskMessage
 from penstock_contracts.values import DEFAULT_TENANT, Wire
 from penstock_contracts.workflow.v1 import ApplyWorkflow, WorkflowApplied
+from penstock_core.binding import bind
 from penstock_runtime.codes import TaskCodeBook
 from penstock_runtime.faults import TransientFault
+from penstock_runtime.grants import read_payload
 from penstock_runtime.ports.bus import Outgoing, Published
 from penstock_testkit.builders.workflows import WORK, linear, workflow
 from penstock_testkit.servers import RealServers
@@ -198,6 +206,7 @@ async def test_a_request_and_a_vote_become_a_decision(servers: RealServers):
     request = RequestApproval(
         approval_id=APPROVAL, tenant=TENANT, run_id=RUN, partition=FIRST_RUNS, workflow="flow",
         node="ok", attempt=1, title="Go on?", requested_by="user:ann", expires_us=FAR_US,
+        binding=bind(Proposal()),
     )  # fmt: skip
     stranger = CastVote(approval_id=APPROVAL, choice=Choice.REJECT, user="user:eve")
     vote = CastVote(
@@ -229,6 +238,9 @@ async def test_a_request_and_a_vote_become_a_decision(servers: RealServers):
     assert (envelope.type, envelope.actor) == (ApplyDecision.TYPE, "service:approval")
     assert (decision.approval_id, decision.node) == (APPROVAL, "ok")
     assert (decision.verdict, decision.by) == (Verdict.APPROVED, "user:bob")
+    assert decision.grant is not None
+    grant = read_payload(decision.grant.payload, decision.grant.key_id)
+    assert (grant.principals, grant.binding) == (("user:bob",), bind(Proposal()))
     rejection = CommandRejected.model_validate(told[-1].data)
     assert (rejection.command_id, rejection.code) == (refused, Code.NOT_ALLOWED)
     assert names == ["approval_requested", "command_rejected", "vote_cast", "approval_granted"]
