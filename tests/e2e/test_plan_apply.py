@@ -17,6 +17,7 @@ from penstock_adapters.bundles import read_bundle
 from penstock_testkit.stack import Json, RunningStack
 from tests.e2e.bundles import open_place
 from tests.e2e.hands import (
+    GREET_OTHERWISE,
     INPUTS,
     Hands,
     asked,
@@ -212,6 +213,20 @@ async def test_a_branch_that_is_gone_voids_the_plan(
 
     assert code == "base_changed"
     assert f"{gone} is no longer there" in message
+
+
+async def test_a_workflow_applied_anew_does_not_change_what_was_shown(
+    stack: RunningStack, hands: Hands, repository: Path
+) -> None:
+    assert hands.running
+    await stack.apply("changing", {"patch": patch_node()}, inputs=INPUTS)
+    run, approval = await asked(stack, repository, "changing")
+    evil = patch_node()
+    evil["with"]["operations"] = [GREET_OTHERWISE | {"replace": "evil"}]
+    await stack.apply("changing", {"patch": evil}, inputs=INPUTS)
+    _ = await stack.respond(approval, "approve")
+    assert (await stack.ended(run))["run"]["status"] == "succeeded"
+    assert (repository / "greeting.txt").read_text() == "hallo\n"
 
 
 # --- the agent ----------------------------------------------------------------------------------

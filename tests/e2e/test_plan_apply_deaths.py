@@ -24,13 +24,16 @@ from tests.e2e.hands import (
     Hands,
     asked,
     asked_again,
+    commit,
     git,
     landings,
+    look,
     make_repository,
     of_topic,
     patch_node,
     patching_stack,
     queued,
+    refused,
     settled,
     until_event,
 )
@@ -58,6 +61,9 @@ async def both(place: Path) -> AsyncGenerator[tuple[RunningStack, Hands]]:
         await stack.apply("patch", {"patch": patch_node(timeout=timeout)}, inputs=INPUTS)
         again = patch_node(timeout=timeout, retry={"attempts": 2, "delay": "50ms"})
         await stack.apply("again", {"patch": again}, inputs=INPUTS)
+        side = patch_node(timeout=timeout)
+        side["with"]["target_branch"] = "side"
+        await stack.apply("side", {"patch": side}, inputs=INPUTS)
         yield stack, hands
 
 
@@ -250,6 +256,58 @@ async def test_a_death_after_the_branch_moved_is_found_out_and_settled(
     assert git(repository, "rev-parse", kept) == before
     assert git(repository, "show", "main:greeting.txt") == "hallo"
     assert len(of_topic(stack, run, "task_started")) == 1
+
+
+@pytest.mark.parametrize(("file", "lands"), [("other.md", True), ("greeting.txt", False)])
+async def test_a_branch_that_another_git_moves_at_that_moment(
+    stack: RunningStack, hands: Hands, repository: Path, file: str, lands: bool
+) -> None:
+    assert hands.running
+    git(repository, "branch", "side")
+    git(repository, "checkout", "-q", "-b", "next")
+    commit(repository, file, "hello from another\n")
+    git(repository, "checkout", "-q", "main")
+    run, approval = await asked(stack, repository, "side")
+    branch = repository / ".git" / "refs" / "heads" / "side"
+    lock = branch.with_suffix(".lock")
+    lock.write_text(git(repository, "rev-parse", "next") + "\n")  # as git itself does it
+    _ = await stack.respond(approval, "approve")
+
+    async def moves() -> bool:
+        return git_works_on(repository, "update-ref")
+
+    await stack.until(moves)
+    lock.replace(branch)
+    ended = await stack.ended(run)
+
+    if lands:
+        assert ended["run"]["status"] == "succeeded", ended
+        assert git(repository, "rev-parse", "side~1") == git(repository, "rev-parse", "next")
+        assert git(repository, "diff", "--name-only", "next", "side") == "greeting.txt"
+    else:
+        (failed,) = of_topic(stack, run, "node_failed")
+        assert failed["error"]["code"] == "base_changed"
+        assert "greeting.txt was " in failed["error"]["message"]
+        assert git(repository, "rev-parse", "side") == git(repository, "rev-parse", "next")
+        assert landings(repository) == 0
+    assert left_over(repository) == []
+
+
+async def test_a_branch_that_another_git_has_locked_stays_where_it_is(
+    stack: RunningStack, hands: Hands, repository: Path
+) -> None:
+    assert hands.running
+    run, approval = await asked(stack, repository)
+    lock = repository / ".git" / "refs" / "heads" / "main.lock"
+    lock.touch(exist_ok=False)
+    before = look(repository)
+    _ = await stack.respond(approval, "approve")
+    code, message = await refused(stack, run)
+
+    assert code == "workspace_refused"
+    assert "main.lock" in message
+    assert "nothing was landed" in message
+    assert look(repository) == before
 
 
 async def test_of_two_who_are_given_the_task_one_does_it(
