@@ -258,6 +258,32 @@ async def test_a_death_after_the_branch_moved_is_found_out_and_settled(
     assert len(of_topic(stack, run, "task_started")) == 1
 
 
+async def test_what_stood_still_past_its_time_does_not_land_after_a_person_has_settled_it(
+    stack: RunningStack, hands: Hands, repository: Path
+) -> None:
+    run, approval = await asked(stack, repository)
+    lock = repository / ".git" / "index.lock"
+    lock.touch(exist_ok=False)
+    before = look(repository)
+    _ = await stack.respond(approval, "approve")
+    await landing(stack, repository)
+    hands.pause()
+    _ = await unknown(stack, run)
+    await settle(stack, run, happened=False)
+    (failed,) = of_topic(stack, run, "node_failed")
+    assert failed["error"]["code"] == "did_not_happen"
+    lock.unlink()
+    hands.go_on()
+
+    async def gave_up() -> bool:
+        return not left_over(repository)
+
+    await stack.until(gave_up)
+    del before[".git/index.lock"]
+    assert look(repository) == before
+    assert hands.said("the attempt's time was over")
+
+
 @pytest.mark.parametrize(("file", "lands"), [("other.md", True), ("greeting.txt", False)])
 async def test_a_branch_that_another_git_moves_at_that_moment(
     stack: RunningStack, hands: Hands, repository: Path, file: str, lands: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,9 +84,10 @@ class GitWorld:
     async def check(self) -> None:
         await self.repositories.check(self.path, self.plan.effect, self.plan.base)
 
-    async def land(self, key: str = KEY) -> Landed:
+    async def land(self, key: str = KEY, in_time: Callable[[], bool] = lambda: True) -> Landed:
+        plan, trailers = self.plan, {"Penstock-Run": "r-1"}
         return await self.repositories.land(
-            self.path, self.opened, self.plan.effect, self.plan.base, key, {"Penstock-Run": "r-1"}
+            self.path, self.opened, plan.effect, plan.base, key, trailers, in_time
         )
 
     def tip(self, branch: str = "main") -> str:

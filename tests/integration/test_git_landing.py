@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from penstock_adapters.git import GitRepositories
-from penstock_runtime.ports.repositories import BaseChanged, EffectDiffers, RepositoryRefused
+from penstock_runtime.ports.repositories import (
+    BaseChanged,
+    EffectDiffers,
+    OutOfTime,
+    RepositoryRefused,
+)
 from penstock_testkit.builders.repositories import File, add_commit, git, tree
 from tests.integration.git_world import FILES, KEY, NEW, GitWorld, run_script
 
@@ -103,6 +108,15 @@ async def test_each_file_that_is_no_longer_as_planned_is_named(
     assert [sentence.startswith(word) for sentence in checked.value.differences] == [True]
     assert checked.value.differences == landed.value.differences
     assert bare.everything() == before
+
+
+async def test_what_comes_too_late_to_the_last_step_changes_nothing(world: GitWorld):
+    await world.propose()
+    before = world.everything()
+    with pytest.raises(OutOfTime):
+        await world.land(in_time=lambda: False)
+    assert world.everything() == before
+    assert (await world.land()).before is False
 
 
 async def test_a_deleted_branch_is_named(bare: GitWorld):

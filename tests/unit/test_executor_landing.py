@@ -370,6 +370,24 @@ async def test_a_stop_while_the_agent_works_says_that_nothing_was_landed(tmp_pat
     patching.nothing_is_left()
 
 
+async def test_what_comes_too_late_to_its_landing_has_not_happened(tmp_path: Path) -> None:
+    patching = Patching(tmp_path)
+    patching.world.repositories.hold.clear()
+    async with patching.world as world:
+        task = patching.task(Phase.APPLY)
+        _ = await patching.claimed(task)
+        await world.until(lambda: "land" in world.repositories.calls)
+        await world.clock.advance(task.running_s)  # by now a person may have settled it
+        world.repositories.hold.set()
+        await world.until(lambda: world.results())
+        (result,) = world.results()
+
+    assert result.error is not None
+    assert (result.error.code, result.error.retryable) == (Code.TIMEOUT_RUNNING, False)
+    assert "nothing was landed" in result.error.message
+    assert world.repositories.landed == []
+
+
 async def test_a_landing_is_seen_to_its_end_by_a_stop(tmp_path: Path) -> None:
     patching = Patching(tmp_path, grace_s=1.0)
     patching.world.repositories.hold.clear()

@@ -80,6 +80,7 @@ class GitRepositories:
         base: JsonObject,
         key: str,
         trailers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        in_time: Callable[[], bool] = lambda: True,
     ) -> Landed:
         """Make an approved plan a commit; see the port."""
         with _refusing():
@@ -94,6 +95,7 @@ class GitRepositories:
                 lock_wait_s=self._lock_wait_s,
                 now_s=self._now_s,
                 step=self._on_step,
+                in_time=in_time,
             )
             return await landing.land()
 

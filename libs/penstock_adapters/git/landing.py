@@ -27,6 +27,7 @@ from penstock_runtime.ports.repositories import (
     EffectDiffers,
     Landed,
     Opened,
+    OutOfTime,
     RepositoryRefused,
 )
 
@@ -50,6 +51,7 @@ class Landing:
     lock_wait_s: float
     now_s: Callable[[], float]
     step: Step
+    in_time: Callable[[], bool]
     unfinished: list[str] = field(default_factory=list[str])
 
     async def land(self) -> Landed:
@@ -146,6 +148,8 @@ class _Moving:
         """Do it."""
         landing = self._landing
         landing.step("branch")
+        if not landing.in_time():
+            raise OutOfTime("the attempt's time was over before the branch could be moved")
         self.moved = await move(landing.target, self._tip, self._commit, landing.key)
         if not self.moved:
             return

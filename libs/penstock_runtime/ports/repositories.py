@@ -16,7 +16,7 @@ Shapes, all JSON:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -58,6 +58,10 @@ class BaseChanged(Exception):
     def __init__(self, differences: Sequence[str]) -> None:
         super().__init__("; ".join(differences))
         self.differences = tuple(differences)
+
+
+class OutOfTime(RepositoryRefused):
+    """The landing came to its last step too late; nothing was changed."""
 
 
 class EffectDiffers(RepositoryRefused):
@@ -215,6 +219,7 @@ class Repositories(Protocol):
         base: JsonObject,
         key: str,
         trailers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        in_time: Callable[[], bool] = lambda: True,
     ) -> Landed:
         """Make an approved plan a commit at the tip of its branch, all or nothing.
 
@@ -225,9 +230,11 @@ class Repositories(Protocol):
             base: of the approved plan.
             key: names the backup and recognizes a repetition: the task's idempotency key.
             trailers: lines for the end of the commit message, name and value.
+            in_time: asked right before the branch moves; if it says no, nothing happens.
 
         Raises:
             BaseChanged: what the plan was made against is no longer so.
             EffectDiffers: the clone lacks a content that was approved.
+            OutOfTime: it was too late to begin.
         """
         ...

@@ -1,7 +1,7 @@
 """Repositories and temporaries that keep what they are asked for; no git is involved."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from penstock_contracts.values import JsonObject
@@ -10,6 +10,7 @@ from penstock_runtime.ports.repositories import (
     GitPlan,
     Landed,
     Opened,
+    OutOfTime,
     ProposedFiles,
 )
 
@@ -65,10 +66,13 @@ class KeptRepositories:
         base: JsonObject,
         key: str,
         trailers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        in_time: Callable[[], bool] = lambda: True,
     ) -> Landed:
         """Say that it was landed."""
         self._called("land")
         _ = await self.hold.wait()
+        if not in_time():
+            raise OutOfTime("too late")
         lines = trailers.items() if isinstance(trailers, Mapping) else trailers
         self.landed.append((key, list(lines)))
         return Landed(COMMIT, TIP, f"{BACKUP_REFS}{key}", self.rollback)

@@ -146,13 +146,14 @@ class Attempts:
         """Take the right to begin, once everything that could be checked has been."""
         if prepared.repeats:
             return None
-        nonce = self._draw()
+        nonce, task = self._draw(), prepared.task
+        until_us = self._clock.now_us() + int(task.running_s * MICROSECONDS)
         answer = await self._claims.ask(nonce, self._messages.claim(running.delivery, nonce))
         if answer is Claim.REFUSED:
             return Drop("claim refused")
         if answer is Claim.SILENT:
             return GiveBack(DELAY_SILENT_S, "no answer to the claim")
-        running.nonce = nonce
+        running.nonce, running.until_us = nonce, min(until_us, task.ends_by_us)
         late = self._preparer.late(prepared)
         return None if late is None else Ending(None, late)
 
@@ -173,7 +174,11 @@ class Attempts:
                 return await self._landings.plan(prepared, source, opened, ending)
             case Phase.APPLY:
                 running.seal()
-                return await self._landings.land(prepared, source, opened, ending)
+
+                def in_time() -> bool:
+                    return self._clock.now_us() < running.until_us
+
+                return await self._landings.land(prepared, source, opened, ending, in_time)
             case Phase.RUN:
                 return ending
 

@@ -6,7 +6,7 @@ ends a task before `land` is called, has changed nothing.
 """
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from penstock_runtime.ports.repositories import (
     EffectDiffers,
     Landed,
     Opened,
+    OutOfTime,
     ProposedFiles,
     Repositories,
     RepositoryRefused,
@@ -108,9 +109,16 @@ class Landings:
         return replace(said, plan=change)
 
     async def land(
-        self, prepared: Prepared, source: Source, opened: Opened, said: Ending
+        self,
+        prepared: Prepared,
+        source: Source,
+        opened: Opened,
+        said: Ending,
+        in_time: Callable[[], bool],
     ) -> Ending:
         """Land the approved plan, which the agent has made again in the clone.
+
+        Once it is not `in_time` any more, nobody awaits it, and a person may have settled it.
 
         A failure that is returned says that nothing was landed; any other end of this call
         (an error, a cancellation) leaves open whether it was.
@@ -127,7 +135,7 @@ class Landings:
         try:
             landed = await self._repositories.land(
                 source.path, opened, plan.effect, plan.base,
-                key=prepared.task.idempotency_key, trailers=_trailers(prepared),
+                key=prepared.task.idempotency_key, trailers=_trailers(prepared), in_time=in_time,
             )  # fmt: skip
         except (BaseChanged, RepositoryRefused) as refusal:
             return _unlanded(replace(said, output=None, error=_failure(refusal)))
@@ -164,6 +172,8 @@ def _failure(refusal: BaseChanged | RepositoryRefused) -> Failure:
     if isinstance(refusal, EffectDiffers):
         message = f"apply made something else than what was approved: {refusal}"
         return failed(Code.EFFECT_DIFFERS, message, retryable=True)
+    if isinstance(refusal, OutOfTime):
+        return failed(Code.TIMEOUT_RUNNING, str(refusal))
     return failed(Code.WORKSPACE_REFUSED, str(refusal))
 
 

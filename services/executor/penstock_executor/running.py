@@ -38,6 +38,7 @@ class Running:
         work: the same while it may be interrupted; None once the outcome stands.
         repeats: None until the agent is known.
         nonce: of a granted claim.
+        until_us: after which nobody waits for what was claimed, and it is unknown.
         begun_us: when the sandbox was started.
         lands_in: the repository in which the executor will land what was approved.
     """
@@ -50,6 +51,7 @@ class Running:
     interruption: Interruption | None = None
     repeats: bool | None = None
     nonce: str | None = None
+    until_us: int = 0
     begun_us: int | None = None
     lands_in: Path | None = None
     start_reported: bool = False
