@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.guides import Reader, save_files
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
-GUIDES = ("approvals", "patching")
+GUIDES = ("agent-development", "approvals", "patching")
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield place
     finally:
         assert reader.shell("penstock down").returncode == 0
+
+
+def test_an_agent_is_written_as_the_guide_says(folder: Path):
+    Reader(folder).follow("agent-development")
 
 
 def test_patching_is_as_the_guide_says(folder: Path):
