@@ -6,6 +6,8 @@ the test's own, so that a decided task can be made to wait in its queue while so
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +33,7 @@ from tests.e2e.hands import (
     queued,
     refused,
     tamper,
+    until_event,
 )
 
 pytestmark = [
@@ -335,6 +338,29 @@ async def test_a_task_changed_in_the_queue_is_refused_and_the_part_named(
 
     assert code == "grant_refused"
     assert named in message
+
+
+async def test_a_grant_that_ended_while_the_task_waited_allows_nothing(
+    stack: RunningStack, hands: Hands, repository: Path
+) -> None:
+    node = patch_node(approval={"grant_for": "1s"})
+    await stack.apply("short", {"patch": node}, inputs=INPUTS)
+    run, approval = await asked(stack, repository, "short")
+    before = look(repository)
+    await hands.stop()
+    _ = await stack.respond(approval, "approve")
+    passed = await until_event(stack, run, "gate_passed")
+    ends_us = json.loads(passed["grant"]["payload"])["expires_us"]
+
+    async def ended() -> bool:
+        return time.time_ns() // 1000 >= ends_us
+
+    await stack.until(ended)
+    await hands.start()
+    code, message = await assert_refused(stack, run, repository, before)
+
+    assert code == "grant_refused"
+    assert "the grant ended at" in message
 
 
 async def test_two_gates_that_look_alike_are_told_apart_by_their_inputs(
