@@ -250,7 +250,8 @@ def _foot(item: Json) -> Iterator[Text]:
     if item["status"] != PENDING:
         return
     digest = short_digest(item.get("digest"))
-    yield Text(
-        f"\npenstock approvals approve {short(item['approval_id'])} --digest {digest}\n"
-        f"penstock approvals reject {short(item['approval_id'])} --reason ...", "dim",
-    )  # fmt: skip
+    verbs = [f"approve {{}} --digest {digest}", "reject {} --reason ..."]
+    if (item.get("policy") or {}).get("push_back"):
+        verbs.append("push-back {} --reason ...")
+    said = (f"penstock approvals {verb.format(short(item['approval_id']))}" for verb in verbs)
+    yield Text("\n" + "\n".join(said), "dim")

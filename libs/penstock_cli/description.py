@@ -73,6 +73,8 @@ def _parameter(parameter: Any) -> Parameter:  # noqa: ANN401 - see above
     if parameter.param_type_name == "argument":
         return Parameter(_in_usage(parameter), text)
     names = ", ".join(sorted(cast("list[str]", parameter.opts), key=len))
+    if parameter.secondary_opts:  # the other word of a choice of two
+        names += f" / {', '.join(parameter.secondary_opts)}"
     value = "" if parameter.is_flag else f" {str(parameter.metavar or parameter.name).upper()}"
     default = parameter.default
     if not parameter.is_flag and default not in (None, "", (), []):

@@ -90,7 +90,8 @@ def program() -> str:
 
 def _workspaces(environ: Mapping[str, str]) -> str:
     roots = environ.get(WORKSPACES_VARIABLE)
-    return f"Agents see   {roots}  (read-only; change with --workspace)\n" if roots else ""
+    told = "what agents may be given; another with --workspace"
+    return f"Workspaces   {roots}  ({told})\n" if roots else ""
 
 
 def relative(path: Path) -> str:

@@ -32,7 +32,7 @@ def up(
     ] = False,
     workspace: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder in which agents may read (repeatable) [this folder]."),
+        typer.Option(help="Folder that agents may be given (repeatable) [this folder]."),
     ] = None,
     egress: Annotated[
         list[str] | None,
