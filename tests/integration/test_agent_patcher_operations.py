@@ -174,6 +174,15 @@ def test_what_is_undone_again_is_no_change(repository: Bare):
     assert (made.applied, made.files_modified, made.conflicts) == (False, (), ())
 
 
+def test_notes_are_not_pushed_out_by_the_list_of_operations(repository: Bare):
+    idle = [replace("absent", f"a text that is {n}", files=["config.yaml"]) for n in range(49)]
+    made = repository.plan(operations=[{**UPDATE, "version": "2.32.1"}, *idle])
+    assert isinstance(made, Proposal)
+    assert "poetry.lock is not updated" in made.summary
+    assert made.summary.endswith("(more is left out)")
+    assert len(made.summary) <= 1_024
+
+
 def test_nothing_to_do_says_so(repository: Bare):
     operations = [
         config("config.yaml", "a", 1),

@@ -29,7 +29,8 @@ from penstock_agent_sdk import AgentError, progress
 
 MAX_SHOWN_DIFF_CHARS = 32 * 1024
 MAX_NOTES = 100
-MAX_SUMMARY_CHARS = 2_000
+MAX_SUMMARY_CHARS = 1_024  # a plan keeps no more
+_CUT = " ... (more is left out)"
 # Of a message that is made up here: git logs and the executor's bound on messages.
 MAX_LISTED = 20
 MAX_LINE_CHARS = 120
@@ -65,7 +66,7 @@ def propose(task: PatcherInput) -> Proposal | PatcherOutput:
             files=tuple(_file_change(path, *pair) for path, pair in changes.items()),
             message=task.message or _message(task),
             ref=None if task.target_branch is None else f"refs/heads/{task.target_branch}",
-            summary="\n".join([_message(task), *notes])[:MAX_SUMMARY_CHARS],
+            summary=_summary(task, notes),
         )
 
 
@@ -179,6 +180,12 @@ def _shown(clone: Clone) -> str:
     if len(text) <= MAX_SHOWN_DIFF_CHARS:
         return text
     return text[:MAX_SHOWN_DIFF_CHARS] + "\n[the rest of the diff is not shown]\n"
+
+
+def _summary(task: PatcherInput, notes: list[str]) -> str:
+    """What people read beside message and diff: above all the notes, which neither can tell."""
+    told = "; ".join([_message(task).partition("\n")[0], *notes])
+    return told if len(told) <= MAX_SUMMARY_CHARS else told[: MAX_SUMMARY_CHARS - len(_CUT)] + _CUT
 
 
 def _message(task: PatcherInput) -> str:

@@ -57,7 +57,8 @@ def replace_all(clone: Clone, task: FindReplace) -> list[str]:
         raise Refused(*(Obstacle(path, found[:500]) for path in counts or [""]))
     for path, after in changed.items():
         clone.write(path, after)
-    return [f"{total} replacements in {len(counts)} files", *passed_over]
+    files = "1 file" if len(counts) == 1 else f"{len(counts)} files"
+    return [f"{total} replacement{'' if total == 1 else 's'} in {files}", *passed_over]
 
 
 def replaced(
