@@ -227,6 +227,21 @@ def test_a_schema_that_is_none_is_refused() -> None:
         Shape({"type": "nonsense"})
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"type": "mvoe"}, "$.type: is none of move, copy"),
+        ({"type": "move"}, "$: 'to' is a required property"),
+        ({"type": "copy", "times": "SECRET"}, "$.times: is not of type integer"),
+    ],
+)
+def test_a_fault_is_told_of_the_alternative_that_is_meant(value: dict[str, JsonValue], said: str):
+    move = {"properties": {"type": {"const": "move"}}, "required": ["type", "to"]}
+    times = {"type": {"const": "copy"}, "times": {"type": "integer"}}
+    copy = {"properties": times, "required": ["type", "times"]}
+    assert Shape({"oneOf": [move, copy]}).fault(value) == said
+
+
 def test_a_fault_names_rule_and_place_and_no_value() -> None:
     shape = Shape({"properties": {"level": {"enum": ["low", "high"]}}})
 

@@ -66,7 +66,8 @@ def test_plain_json_is_known_by_the_id_it_was_sent_with():
     assert aggregate == trigger_id(TENANT, "msg:push-7")
     assert command.path == "nats.push.main"
     assert command.event == {
-        "id": "msg:push-7", "data": {"ref": "main"}, "path": "nats.push.main"
+        "id": "msg:push-7", "data": {"ref": "main"}, "path": "nats.push.main",
+        "actor": "trigger:nats",
     }  # fmt: skip
 
 
@@ -86,10 +87,11 @@ def test_a_structured_cloud_event_is_known_by_its_source_and_id(headers: Mapping
     addressed = CatalogDomain().read(trigger(to_json(event), {**headers, "Nats-Msg-Id": "x"}))
 
     assert addressed.command_id == "ce:git/main#7"
-    assert addressed.actor == "user:ann"
+    assert addressed.actor == "trigger:nats"  # whatever a publisher says of itself
     assert addressed.traceparent == "00-a-b-01"
     assert isinstance(addressed.command, ReceiveTrigger)
-    assert addressed.command.event == {**event, "path": "nats.push.main"}
+    told = {"path": "nats.push.main", "actor": "trigger:nats"}
+    assert addressed.command.event == {**event, **told}
 
 
 def test_a_binary_cloud_event_has_its_attributes_in_headers():
@@ -98,11 +100,12 @@ def test_a_binary_cloud_event_has_its_attributes_in_headers():
 
     assert command.trigger_id == "ce:git/main#7"
     assert command.event == {
-        **STRUCTURED, "subject": "repo", "data": {"ref": "main"}, "path": "nats.push.main"
+        **STRUCTURED, "subject": "repo", "data": {"ref": "main"}, "path": "nats.push.main",
+        "actor": "trigger:nats",
     }  # fmt: skip
 
 
-def test_without_an_actor_and_a_trace_the_source_and_the_header_speak():
+def test_without_a_trace_the_source_and_the_header_speak():
     addressed = CatalogDomain().read(trigger(b"{}", {"traceparent": "00-c-d-01"}))
 
     assert addressed.actor == "trigger:nats"

@@ -88,7 +88,7 @@ def test_the_approval_service_names_every_fault_and_no_value(
 
     assert set(said) == {
         "PENSTOCK_NATS_URL", "PENSTOCK_NATS_PASSWORD_FILE", "PENSTOCK_NAME", "PENSTOCK_OPS_PORT",
-        "PENSTOCK_GRACE_S",
+        "PENSTOCK_GRACE_S", "PENSTOCK_GRANT_KEY",
     }  # fmt: skip
     assert said["PENSTOCK_NATS_PASSWORD_FILE"].startswith("/nowhere cannot be read")
     assert SHORT not in str(said)
