@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from pydantic import JsonValue
 
 from penstock_adapters.signing import make_key, open_signer
 from penstock_adapters.system.clock import SystemClock

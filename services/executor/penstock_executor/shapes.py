@@ -10,6 +10,7 @@ from referencing import Registry
 
 _ANNOTATIONS = frozenset({"$schema", "$id", "$comment", "title", "description"})
 _MAX_TEXT = 300
+_ALTERNATIVES = frozenset({"oneOf", "anyOf"})
 # These messages speak of the schema or of names only.
 _SAFE = frozenset({"required", "additionalProperties", "minProperties", "dependentRequired"})
 
@@ -41,7 +42,34 @@ class Shape:
         if self._any_object:
             return None if isinstance(value, dict) else "$: is not an object"
         found: ValidationError | None = best_match(self._validator.iter_errors(value))
-        return None if found is None else f"{found.json_path}: {_what(found)}"
+        while found is not None and isinstance(found.parent, ValidationError):
+            found = found.parent  # which alternative is meant is told by their constants
+        return None if found is None else _told(found)
+
+
+def _told(error: ValidationError) -> str:
+    if error.validator in _ALTERNATIVES and error.context:
+        return _of_alternatives(error)
+    return f"{error.json_path}: {_what(error)}"
+
+
+def _of_alternatives(error: ValidationError) -> str:
+    """Tell what is wrong with the alternative that a constant field says is meant."""
+    alternatives: dict[object, list[ValidationError]] = {}
+    for each in error.context or ():
+        alternatives.setdefault(each.relative_schema_path[0], []).append(each)
+    meant = [
+        faults for faults in alternatives.values() if all(f.validator != "const" for f in faults)
+    ]
+    if len(meant) == 1:
+        error = best_match(meant[0]) or error
+        return _told(error) if error in meant[0] else f"{error.json_path}: {_what(error)}"
+    constants = [f for faults in alternatives.values() for f in faults if f.validator == "const"]
+    if not meant and len({fault.json_path for fault in constants}) == 1:
+        known = ", ".join(str(fault.validator_value) for fault in constants)
+        return f"{constants[0].json_path}: is none of {known}"[:_MAX_TEXT]
+    deepest = best_match([error]) or error
+    return f"{deepest.json_path}: {_what(deepest)}"
 
 
 def _what(error: ValidationError) -> str:
