@@ -14,7 +14,7 @@ from penstock_contracts.subjects import Stream
 from penstock_contracts.task.v1 import LOG_TYPE, LogLines
 from penstock_executor.workspaces import Workspaces
 from penstock_runtime.ports.bus import Published
-from penstock_runtime.ports.sandbox import EgressRule, LogLine, SandboxHealth
+from penstock_runtime.ports.sandbox import EgressRule, ExitReason, LogLine, SandboxHealth
 from penstock_runtime.telemetry import metrics as m
 from penstock_testkit.fakes.bus import KeptItem
 from penstock_testkit.fakes.clock import START_US
@@ -288,6 +288,22 @@ async def test_a_once_task_begins_when_its_claim_is_granted() -> None:
     claim = ClaimTask.model_validate(world.data_of(ClaimTask.TYPE)[0])
     assert (claim.token, claim.executor) == ("code-of-the-task", "executor.one")
     assert world.metrics.of(m.CLAIMS, "granted") == 1
+
+
+async def test_a_claimed_task_whose_agent_was_ended_in_its_middle_is_unknown() -> None:
+    async with ExecutorWorld(once()) as world:
+        world.sandbox.ends(ExitReason.TIMEOUT, detail="ran longer than 60 s")
+        task = world.task()
+        item = world.deliver(task)
+        await world.until(lambda: world.data_of(ClaimTask.TYPE))
+        await world.answer_claim(task, nonce_of(world), granted=True)
+        assert await world.settled(item) == "ack"
+    (result,) = world.results()
+    assert result.error is not None
+    assert (result.error.code, result.error.retryable) == (Code.UNKNOWN_OUTCOME, False)
+    assert result.error.message == (
+        "the agent ran longer than 60 s and was ended; the effect may have happened"
+    )
 
 
 async def test_a_refused_claim_is_acknowledged_and_nothing_has_happened() -> None:

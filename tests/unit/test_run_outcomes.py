@@ -23,6 +23,7 @@ from penstock_contracts.run.v1 import (
 from penstock_contracts.values import Failure, JsonObject, Phase, Wire
 from penstock_core.decision import Context, Rejection, Stale
 from penstock_core.effects import QueueTask, StopTask
+from penstock_core.run.attempts import LAST_WORD_S
 from penstock_testkit.builders.runs import RunStory
 from penstock_testkit.builders.workflows import node, workflow
 
@@ -36,7 +37,7 @@ def paying(**fields: Any) -> RunStory:
 
 
 def lost(**fields: Any) -> RunStory:
-    return paying(**fields).timers(10).then(OutcomeUnknown)
+    return paying(**fields).timers(10 + LAST_WORD_S).then(OutcomeUnknown)
 
 
 def test_silence_after_the_claim_is_an_unknown_outcome_and_the_run_waits():
@@ -92,7 +93,7 @@ def test_what_did_not_happen_fails_the_node_where_none_are_left():
 def test_an_apply_that_did_not_happen_is_planned_anew():
     nodes = {"fix": node(agent="patch", retry={"attempts": 2, "delay": "1s"}, **SILENT)}
     run = RunStory(workflow(nodes=nodes)).start().plans("fix").approve("fix")
-    run.claim("fix", phase=Phase.APPLY).timers(10).then(OutcomeUnknown)
+    run.claim("fix", phase=Phase.APPLY).timers(10 + LAST_WORD_S).then(OutcomeUnknown)
     run.settle("fix", happened=False).then(OutcomeSettled, AttemptFailed)
     run.timers(2).then(TaskScheduled)
     assert run.last(TaskScheduled).phase is Phase.PLAN

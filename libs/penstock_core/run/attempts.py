@@ -33,6 +33,10 @@ _DID_NOT_HAPPEN = frozenset(
 )
 """Failures of a claimed attempt of which it is known that nothing happened: again is safe."""
 
+LAST_WORD_S = 4.0
+"""Seconds beyond a claimed attempt's running time in which its executor, which ends the program
+(with 2 s of grace), may still say how it ended; silence longer than that is an unknown outcome."""
+
 
 def _current(
     state: RunState,
@@ -71,7 +75,7 @@ def claim(state: RunState, command: ClaimTask, context: Context) -> Outcome:
     if node.ends_by_us is not None and context.now_us >= node.ends_by_us:
         return refused
     plan_node = _plan_node(state, command.node)
-    running_until = context.now_us + int(plan_node.running_s * MICROSECONDS)
+    running_until = context.now_us + int((plan_node.running_s + LAST_WORD_S) * MICROSECONDS)
     started = TaskStarted(
         node=command.node,
         attempt=command.attempt,

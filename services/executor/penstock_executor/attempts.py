@@ -10,7 +10,7 @@ from penstock_contracts.codes import Code
 from penstock_contracts.envelope import MalformedMessage
 from penstock_contracts.values import MICROSECONDS, Failure, Phase
 from penstock_executor.claims import Claim, Claims
-from penstock_executor.fates import Drop, Fate, GiveBack, broken, interrupted
+from penstock_executor.fates import Drop, Fate, GiveBack, broken, cut_short, interrupted
 from penstock_executor.growth import Overgrown, within
 from penstock_executor.intake import Delivery, buried, read_task
 from penstock_executor.landing import Landings, Refused
@@ -102,7 +102,7 @@ class Attempts:
     async def _fate(self, running: Running) -> Fate:
         fate: Fate | None = None
         try:
-            fate = await self._work(running)
+            fate = cut_short(running, await self._work(running))
         except asyncio.CancelledError:
             if running.interruption is None:
                 raise  # the process itself ends at once

@@ -1,6 +1,6 @@
 """What becomes of a delivery, and of one that did not come to its own end."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock_contracts.codes import Code
 from penstock_executor.landing import NOTHING_LANDED, where_to_look
@@ -37,6 +37,19 @@ def interrupted(running: Running) -> Fate:
         # Landing is never interrupted; whether the agent did anything else, a person has to say.
         return _unknown(f"{what}; {NOTHING_LANDED} ({running.lands_in})")
     return _unknown(f"{what}; the effect may have happened")
+
+
+def cut_short(running: Running, fate: Fate) -> Fate:
+    """Give the fate of a task whose agent was ended because its time was over.
+
+    Where nobody but the agent itself could have had the effect, nobody else knows about it.
+    """
+    if not isinstance(fate, Ending) or running.nonce is None or running.lands_in is not None:
+        return fate
+    if fate.error is None or fate.error.code != Code.TIMEOUT_RUNNING:
+        return fate
+    what = f"the agent {fate.error.message} and was ended; the effect may have happened"
+    return replace(fate, error=_unknown(what).error)
 
 
 def broken(running: Running, error: Exception) -> Ending:
