@@ -56,6 +56,8 @@ def _head(item: Json) -> Iterator[Text]:
     yield _row("run", run + (f", attempt {item['attempt']}" if item["attempt"] > 1 else ""))
     asked = moment(item.get("requested_us"))
     yield _row("asked", f"{asked}, run asked for by {item.get('requested_by') or '-'}")
+    if item.get("because"):
+        yield _row("asked again", item["because"], "bold")
     if item["status"] == PENDING:
         left = span(float(item.get("seconds_left") or 0))
         reminded = f"; reminded {counted(n, 'time')}" if (n := item.get("reminders")) else ""

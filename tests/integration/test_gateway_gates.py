@@ -47,6 +47,7 @@ async def test_an_approval_shows_what_would_be_executed_and_how_it_is_decided():
         assert (shown["policy"]["quorum"], shown["missing"]) == (2, 2)
         assert 0 < shown["seconds_left"] <= 90
         assert (shown["requested_by"], shown["reminders"]) == ("token:rita", 0)
+        assert shown["because"] == ""
 
 
 async def test_a_list_tells_gates_apart_without_their_plans():
@@ -61,6 +62,7 @@ async def test_a_list_tells_gates_apart_without_their_plans():
         assert item["input_summary"].startswith("repository_path=/srv/shop, patch_content=xxx")
         assert len(item["input_summary"]) <= 300
         assert "proposal" not in item
+        assert "because" not in item
 
 
 async def test_reminders_are_counted():

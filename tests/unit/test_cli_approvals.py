@@ -145,6 +145,14 @@ def test_an_approver_is_shown(said: str):
     assert said in drawn(an_approval())
 
 
+def test_who_is_asked_again_is_told_why_on_one_line():
+    assert "asked again" not in drawn(an_approval())
+    said = "pushed back by bob: pin it,\nand \x1b[2Jtest it"
+    assert "asked again pushed back by bob: pin it,␊and ␛[2Jtest it\n" in drawn(
+        an_approval(because=said)
+    )
+
+
 def test_the_digest_ends_what_is_shown():
     digest = bound(an_approval())["digest"]
     text = drawn(an_approval())
@@ -289,6 +297,7 @@ def test_no_field_reaches_the_terminal_raw(place: str, trick: str):
         ("votes", 0, "reason"),
         ("votes", 0, "user"),
         ("policy", "approvers", "groups", 0),
+        ("because",),
         ("policy", "push_back", 0),
         ("policy", "form", "properties", "window", "description"),
     ],

@@ -25,6 +25,7 @@ from penstock_contracts.task.v1 import PlannedChange, TaskMessage
 from penstock_contracts.values import Failure, JsonObject, Phase
 from penstock_core.binding import bind
 from penstock_core.effects import QueueTask, SendCommand
+from penstock_core.run.snapshot import node_document
 from penstock_testkit.builders.runs import GRANT, PLAN, RunStory
 from penstock_testkit.builders.workflows import DIGESTS, node, workflow
 
@@ -158,6 +159,9 @@ def test_what_was_refused_before_the_claim_is_planned_and_asked_anew():
     assert (task.phase, task.attempt, task.plan, task.grant) == (Phase.PLAN, 2, None, None)
     other = PlannedChange(effect={"write": "v2"}, base={"etag": "v3"})
     run.plans("fix", 2, other).then(PlanMade, GateOpened)
+    (request,) = [effect.body for effect in run.effects if isinstance(effect, SendCommand)]
+    assert isinstance(request, RequestApproval)
+    assert request.because == "attempt 1 ended with base_changed: v1 is v3 now"
     run.approve("fix", 1).stale(Code.STALE)
     run.approve("fix", 2).then(GatePassed, TaskScheduled)
     assert tasks(run)[0].plan == other
@@ -181,6 +185,14 @@ def test_the_last_attempt_is_the_last_whichever_phase_failed():
     run.when(run.result("fix", phase=Phase.PLAN, error=error)).timers(1)
     run.plans("fix", 2).approve("fix", 2).claim("fix", 2, phase=Phase.APPLY)
     run.applies("fix", 2, error=error).then(NodeFailed, RunFailed)
+
+
+def test_a_plan_that_fails_before_anybody_was_asked_is_no_reason_to_ask_again():
+    run = patching(retry=RETRY)
+    error = Failure(code=Code.SANDBOX_FAILED, retryable=True)
+    run.when(run.result("fix", phase=Phase.PLAN, error=error)).timers(1).plans("fix", 2)
+    assert run.node("fix").reviewed.because == ""
+    assert "because" not in node_document(run.node("fix"))
 
 
 def test_an_apply_that_nobody_takes_is_planned_anew():

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from penstock_contracts.approval.v1 import RequestApproval
+from penstock_contracts.approval.v1 import BECAUSE_MAX, RequestApproval
 from penstock_contracts.codes import Code
 from penstock_contracts.ids import approval_id
 from penstock_contracts.run.v1 import (
@@ -22,6 +22,7 @@ from penstock_contracts.task.v1 import PlannedChange, TaskMessage
 from penstock_contracts.values import Failure, Phase
 from penstock_core.decision import BrokenInvariant
 from penstock_core.effects import QueueTask, SendCommand
+from penstock_core.run.snapshot import node_document, read_node
 from penstock_core.run.state import PUSH_BACKS_MAX
 from penstock_testkit.builders.runs import RunStory
 from penstock_testkit.builders.workflows import gate, node, workflow
@@ -57,6 +58,18 @@ def test_a_plan_sent_back_is_made_anew_with_the_feedback():
     assert (tasks(run)[0].plan, tasks(run)[0].feedback) == (smaller, "smaller")
 
 
+def test_who_is_asked_again_is_told_who_sent_it_back_and_why():
+    run = patching()
+    assert request(run).because == ""
+    run.push_back("fix").plans("fix", 2)
+    assert request(run).because == "pushed back by user:bob: smaller"
+    assert [item.effect for item in run.decider.outstanding(run.state)] == run.effects
+    assert read_node(node_document(run.node("fix"))) == run.node("fix")
+    run.push_back("fix", 2, feedback="x" * 4096).plans("fix", 3)
+    told = request(run).because
+    assert (len(told), told[-5:]) == (BECAUSE_MAX, "xx...")
+
+
 REVIEWED: dict[str, Any] = {
     "draft": node(),
     "check": node("draft", with_={"text": "{{draft.output.text}}"}),
@@ -86,6 +99,12 @@ def test_an_ancestor_sent_back_works_again_with_all_up_to_the_gate():
     run.approve("ok", 2).then(GatePassed, NodeSucceeded, TaskScheduled)
     assert tasks(run)[0].input == {"text": "short"}
     run.succeed("send").then(NodeSucceeded, RunSucceeded)
+
+
+def test_a_node_that_nobody_was_asked_about_keeps_no_reason():
+    run = reviewed().push_back("ok", to="draft")
+    assert "because" not in node_document(run.node("check"))
+    assert run.node("ok").reviewed.because == "pushed back by user:bob: smaller"
 
 
 def test_what_is_before_the_target_stays():
@@ -133,6 +152,7 @@ def test_a_gate_in_between_is_asked_again():
     run = RunStory(workflow(nodes=nodes)).start().succeed("draft").approve("legal")
     run.push_back("ok", to="draft").succeed("draft", 2).then(NodeSucceeded, GateOpened)
     assert request(run).approval_id == approval_id(run.run_id, "legal", 2)
+    assert request(run).because == "pushed back by user:bob: smaller"
     run.approve("legal").stale(Code.STALE)
     run.approve("legal", 2).then(GatePassed, NodeSucceeded, GateOpened)
     run.approve("ok", 2).then(GatePassed, TaskScheduled)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from penstock_contracts import subjects
-from penstock_contracts.approval.v1 import ApprovalWithdrawn, Choice
+from penstock_contracts.approval.v1 import ApprovalRequested, ApprovalWithdrawn, Choice
 from penstock_contracts.codes import Code
 from penstock_contracts.ids import task_id
 from penstock_contracts.run.v1 import ClaimTask, GateOpened, GatePassed, GatePushedBack, NodeFailed
@@ -121,6 +121,10 @@ async def test_a_changed_base_is_planned_and_decided_anew():
         world.vote(run, "fix", Choice.APPROVE)
         await gated(world, run, 2)
         assert not world.script.granted
+        asked = world.facts(APPROVAL_PARTITION, ApprovalRequested.TYPE)
+        assert [one.because for one in asked if isinstance(one, ApprovalRequested)] == [
+            "", "attempt 1 ended with base_changed: v1 is v3",
+        ]  # fmt: skip
         world.vote(run, "fix", Choice.APPROVE, attempt=2)
         await world.until(lambda: world.ended(run))
         assert world.story(run)[-1] == "run_succeeded"

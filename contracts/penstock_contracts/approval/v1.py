@@ -10,6 +10,7 @@ from penstock_contracts.task.v1 import PlannedChange
 from penstock_contracts.values import Digest, Id, JsonObject, TimeUs, Wire
 
 APPROVER_ROLE = "approver"
+BECAUSE_MAX = 2048  # characters of why people are asked again
 
 
 class Approvers(Wire):
@@ -77,6 +78,7 @@ class RequestApproval(Wire):
 
     Attributes:
         context: what the approvers are to see, rendered from the run's own values.
+        because: why they are asked again; "" the first time.
     """
 
     TYPE: ClassVar[str] = "approval.request_approval.v1"
@@ -93,6 +95,7 @@ class RequestApproval(Wire):
     binding: Binding
     policy: Policy = Policy()
     requested_by: str = ""
+    because: str = Field(default="", max_length=BECAUSE_MAX)
     expires_us: TimeUs
     traceparent: str | None = None
 
@@ -155,7 +158,11 @@ class FireTimers(Wire):
 
 
 class ApprovalRequested(Wire):
-    """People are asked."""
+    """People are asked.
+
+    Attributes:
+        because: why they are asked again; "" the first time.
+    """
 
     TYPE: ClassVar[str] = "approval.approval_requested.v1"
     tenant: str
@@ -170,6 +177,7 @@ class ApprovalRequested(Wire):
     binding: Binding
     policy: Policy = Policy()
     requested_by: str = ""
+    because: str = Field(default="", max_length=BECAUSE_MAX)
     requested_us: TimeUs
     expires_us: TimeUs
     traceparent: str | None = None

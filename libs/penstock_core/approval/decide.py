@@ -58,6 +58,7 @@ def _request(state: ApprovalState, command: RequestApproval, context: Context) -
         binding=command.binding,
         policy=command.policy,
         requested_by=command.requested_by,
+        because=command.because,
         requested_us=context.now_us,
         expires_us=command.expires_us,
         traceparent=command.traceparent,

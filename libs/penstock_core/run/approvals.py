@@ -70,6 +70,7 @@ def request_approval(state: RunState, node: PlanNode) -> SendCommand:
         binding=review.binding,
         policy=_policy(node, at),
         requested_by=state.requested_by,
+        because=review.because,
         expires_us=at.gate_expires_us,
         traceparent=state.traceparent,
     )

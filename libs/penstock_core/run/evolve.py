@@ -25,6 +25,7 @@ from penstock_contracts.run.v1 import (
 from penstock_contracts.values import Phase, Wire
 from penstock_core.decision import BrokenInvariant
 from penstock_core.parking import without
+from penstock_core.run.because import failed_because
 from penstock_core.run.resetting import push_back
 from penstock_core.run.state import (
     REJECTED_KEPT,
@@ -193,7 +194,11 @@ def _changed(node: NodeState, status: NodeStatus, event: NodeEvent, run_feedback
             executor = event.executor or node.executor
             return node._replace(status=status, output=event.output, executor=executor, error=None)
         case AttemptFailed():
-            return node._replace(status=status, error=event.error, retry_at_us=event.retry_at_us)
+            failed = node._replace(status=status, error=event.error, retry_at_us=event.retry_at_us)
+            if node.phase is not Phase.APPLY:  # nobody approved it: nobody is asked again
+                return failed
+            review = node.reviewed._replace(because=failed_because(event))
+            return failed._replace(review=review)
         case NodeFailed() | OutcomeUnknown():
             return node._replace(status=status, error=event.error)
         case NodeSkipped() | OutcomeSettled():

@@ -2,6 +2,7 @@
 
 from penstock_contracts.run.v1 import GatePushedBack
 from penstock_core.decision import BrokenInvariant
+from penstock_core.run.because import pushed_back_because
 from penstock_core.run.state import SETTLED, NodeState, NodeStatus, Review, RunState
 from penstock_core.run.transitions import NODE_TRANSITIONS
 
@@ -53,4 +54,5 @@ def _sent_back(node: NodeState, name: str, event: GatePushedBack) -> Review:
         feedback=event.feedback if name == event.to else before.feedback,
         push_backs=before.push_backs + (name == event.node),
         attempts_before=_last_attempt(node),
+        because=pushed_back_because(event) if before.gate_attempt or before.because else "",
     )

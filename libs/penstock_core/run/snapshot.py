@@ -42,6 +42,8 @@ def node_document(node: NodeState) -> JsonObject:
     document = {name: _plain(getattr(node, name)) for name in _NODE_FIELDS}
     if node.review is not None:
         document |= {name: _plain(getattr(node.review, name)) for name in _REVIEW_FIELDS}
+        if not node.review.because:  # as before it was kept: nobody was asked twice
+            del document["because"]
     return document
 
 

@@ -64,6 +64,7 @@ class Review(NamedTuple):
             as long as the attempts of that beginning last, whatever is pushed back meanwhile.
         push_backs: how often this gate has sent work back.
         attempts_before: attempts made before the last push back; retries count from there.
+        because: why people are asked again; "" until they have been asked once.
     """
 
     gate_attempt: int = 0
@@ -75,6 +76,7 @@ class Review(NamedTuple):
     run_feedback: str = ""
     push_backs: int = 0
     attempts_before: int = 0
+    because: str = ""
 
 
 NO_REVIEW = Review()

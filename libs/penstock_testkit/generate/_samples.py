@@ -116,6 +116,7 @@ BY_NAME: dict[str, Any] = {
     "at_us": AT_US + 900_000,
     "attempt": 2,
     "binding": BINDING,
+    "because": "pushed back by grace: pin the version",
     "by": "token:ada",
     "cause": {"node": "scan", "error": FAILURE},
     "chain_head": "c4" * 32,

@@ -32,6 +32,7 @@ def _asked(event: ReadEvent, body: approval.ApprovalRequested) -> ViewRow:
         "proposal": body.proposal.model_dump(mode="json", by_alias=True),
         "policy": body.policy.model_dump(mode="json", by_alias=True),
         "requested_by": body.requested_by,
+        "because": body.because,
         "expires_us": body.expires_us,
         "status": "pending",
         "votes": [],

@@ -87,6 +87,7 @@ class ApprovalDetail(ApprovalSummary):
     """An approval with all it is about.
 
     Attributes:
+        because: why people are asked again; "" the first time.
         context: what the definition wants approvers to see.
         proposal: exactly what will be executed once it is approved.
         binding: digests of it, part by part.
@@ -95,6 +96,7 @@ class ApprovalDetail(ApprovalSummary):
         granted_us: when leave was given, and until when it stands.
     """
 
+    because: str = ""
     context: JsonObject = Field(default={})
     proposal: Proposal
     binding: Binding
