@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Annotated, Any, cast
 
 import typer
@@ -31,6 +32,10 @@ from penstock_cli.watching import watch
 
 app = typer.Typer(no_args_is_help=True, help="List, show, follow, cancel and settle runs.")
 Run = Annotated[str, typer.Argument(help="Run id, or its beginning.", metavar="RUN")]
+LANDED = {"commit": "commit", "backup_path": "backup"}
+"""Fields of an output that say where an effect is, and how their lines begin."""
+
+LANDED_MAX = 255  # characters of one; what is longer is no commit and no ref
 NODE_COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 
 
@@ -95,9 +100,34 @@ def show_run(context: typer.Context, run: Run) -> None:
         plain(f"outputs    {_shortened(header['outputs'])}")
     for name, node in document["nodes"].items():
         if node.get("output"):
-            plain(f"{name:<10} {_shortened(node['output'])}")
+            for line in output_lines(name, node["output"], short(header["run_id"])):
+                out.print(line, soft_wrap=True)
     _say_gates(document)
     say(f"state hash {document['state_hash']}  [dim]at event {header.get('version')}[/]")
+
+
+def output_lines(name: str, output: Json, run: str) -> Iterator[Text]:
+    """Give what a node gave; what it landed, and how to take it back, on lines that are not cut.
+
+    Args:
+        name: of the node.
+        output: that it gave.
+        run: id, or its beginning, to ask for all of it with.
+    """
+    landed = {field: output[field] for field in LANDED if _is_told_whole(output.get(field))}
+    rest = {field: value for field, value in output.items() if field not in landed}
+    script = bool(landed and rest.pop("rollback", ""))
+    if rest:
+        yield one_line(f"{name:<10} {_shortened(rest)}")
+    for field, value in landed.items():
+        yield one_line(f"{LANDED[field]:<10} {name}: {value}")
+    if script:
+        place = f"nodes.{name}.output.rollback of `penstock runs show {run} --json`"
+        yield one_line(f"rollback   {name}: a script for sh, {place}")
+
+
+def _is_told_whole(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= LANDED_MAX
 
 
 def _say_gates(document: Json) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from penstock_cli.client import ServerEvent, path_of, read_events
 from penstock_cli.faults import CliFault, ExitCode
 from penstock_cli.history import changes_between
 from penstock_cli.run_picture import blank_picture_of, event_line, picture_of
+from penstock_cli.runs import output_lines
 from penstock_cli.terminal import duration, moment, span
 from penstock_cli.watching import watch
 
@@ -241,6 +243,48 @@ def test_a_picture_reads_what_people_have_to_do_with_a_node():
         "status": "running", "attempt": 1, "phase": "apply", "plan": {"summary": "two files"},
     }  # fmt: skip
     assert "▶ tell  notifier  applying" in drawn(picture_of(given))
+
+
+COMMIT = "bcf62c8c005beffdd7360983ea1dc3bcc65225a0"
+BACKUP = "refs/penstock/backup/799677f0-8376-8708-ad18-83d6d8bed06d"
+
+
+def told_of(output: dict[str, Any]) -> list[str]:
+    return [line.plain for line in output_lines("patch", output, "6413a103")]
+
+
+def test_what_landed_is_told_whole_and_how_to_take_it_back():
+    assert told_of(
+        {
+            "applied": True, "diff": "x" * 500, "commit": COMMIT, "backup_path": BACKUP,
+            "rollback": "#!/bin/sh\n",
+        }
+    ) == [
+        'patch      {"applied": true, "diff": "' + "x" * 133 + "... (all of it: --json)",
+        f"commit     patch: {COMMIT}",
+        f"backup     patch: {BACKUP}",
+        "rollback   patch: a script for sh, nodes.patch.output.rollback of "
+        "`penstock runs show 6413a103 --json`",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        {"applied": False, "backup_path": "", "commit": ""},
+        {"commit": 7, "rollback": "none"},
+        {"commit": "x" * 100_000},
+        {"rollback": "x"},
+    ],
+)
+def test_what_landed_nothing_is_one_line(output: dict[str, Any]):
+    (line,) = told_of(output)
+    assert line.startswith(f"patch      {json.dumps(output)[:100]}")
+    assert len(line) < 220
+
+
+def test_an_output_cannot_act_on_the_terminal():
+    assert told_of({"commit": "\x1b[2J\n"}) == ["commit     patch: ␛[2J␊"]
 
 
 def test_nodes_stand_below_what_they_need_whatever_their_order():
