@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import sys
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
 
 from penstock_cli.access import Access, access_of
-from penstock_cli.client import MAX_TRIGGER_BYTES, Api, Json, with_api
+from penstock_cli.client import MAX_TRIGGER_BYTES, Api, Json, Refused, with_api
 from penstock_cli.faults import CliFault, ExitCode
 from penstock_cli.terminal import err, print_json, say
 from penstock_cli.watching import watch
@@ -59,7 +62,11 @@ def trigger(  # noqa: PLR0913, PLR0917 - one parameter an option
     check_size(body)
 
     async def work(api: Api) -> bool:
-        status, answer = await api.send("POST", *path, body=body, key=key or str(uuid.uuid4()))
+        try:
+            status, answer = await api.send("POST", *path, body=body, key=key or str(uuid.uuid4()))
+        except Refused as refusal:
+            refusal.mend = refusal.mend or quoting_hint(refusal.message, inputs or [])
+            raise
         _told(access, status, answer, quiet=wait or show)
         if not (wait or show):
             return True
@@ -102,6 +109,22 @@ def value_of(text: str) -> Any:  # noqa: ANN401 - any JSON
         return cast("Any", json.loads(text))
     except ValueError:
         return text
+
+
+def quoting_hint(refusal: str, pairs: Sequence[str]) -> str:
+    """Say how to write an input as text that was read as another kind of JSON; "" if none was.
+
+    Args:
+        refusal: the gateway's, which names the place of the fault.
+        pairs: name=value, as they were given.
+    """
+    for pair in reversed(pairs):  # the last of a name is the one that was sent
+        name, _, text = pair.partition("=")
+        said = rf"(^|: ){re.escape(name)}: must be .*\bof type string\b"
+        if not isinstance(value_of(text), str) and re.search(said, refusal):
+            written = shlex.quote(json.dumps(text, ensure_ascii=False))
+            return f"quote it, as {text} is JSON: --input {name}={written}"
+    return ""
 
 
 def _object_in(file: Path) -> Json:

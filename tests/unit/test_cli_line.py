@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from penstock_cli.app import VERBS, hoist, run
 from penstock_cli.description import commands, exit_codes
 from penstock_cli.faults import CliFault, ExitCode
 from penstock_cli.services import known_services, service_command
+from penstock_cli.trigger import quoting_hint, value_of
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +104,36 @@ def test_a_trigger_too_large_is_refused_before_it_is_sent(
     assert run(["trigger", "--subject", "demo", "--data", f"@{file}"]) == ExitCode.REFUSED
     told = capsys.readouterr().err
     assert "the trigger is 20.0 MB, the limit is 10 MB; nothing was sent" in told
+
+
+NOT_TEXT = "release: version: must be of type string, not number [invalid_inputs]"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "pairs", "hint"),
+    [
+        (NOT_TEXT, ["version=1.4"], """--input version='"1.4"'"""),
+        (NOT_TEXT, ["other=1", "version=2", "version=1.4"], """--input version='"1.4"'"""),
+        (
+            NOT_TEXT.replace("string,", "string or of type null,"), ["version=true"],
+            """--input version='"true"'""",
+        ),
+        (NOT_TEXT, ["version={'"], ""),
+        (NOT_TEXT, ["sion=1"], ""),
+        (NOT_TEXT.replace("version:", "tags[0]:"), ["tags=[1]"], ""),
+        (NOT_TEXT.replace("of type string", "of type object"), ["version=1.4"], ""),
+        ("release: 'version' is required [invalid_inputs]", ["other=1"], ""),
+    ],
+)  # fmt: skip
+def test_a_text_that_was_read_as_a_number_is_to_be_quoted(
+    refusal: str, pairs: list[str], hint: str
+):
+    told = quoting_hint(refusal, pairs)
+    assert told.endswith(hint)
+    assert bool(told) is bool(hint)
+    if hint:
+        name, _, text = shlex.split(told.partition("--input ")[2])[0].partition("=")
+        assert (name, type(value_of(text))) == ("version", str)
 
 
 def test_status_of_nothing_says_how_to_start(capsys: pytest.CaptureFixture[str]):
