@@ -208,6 +208,11 @@ def of_topic(stack: RunningStack, run: str, topic: str) -> list[Json]:
     return [event.data for event in stack.stored(run) if event.topic == f"run.{topic}.v1"]
 
 
+def claims(stack: RunningStack, run: str) -> list[Json]:
+    """Give the claims of a run; a plan that takes over a second tells its start without one."""
+    return [started for started in of_topic(stack, run, "task_started") if started.get("nonce")]
+
+
 async def until_event(stack: RunningStack, run: str, topic: str, count: int = 1) -> Json:
     """Wait until a run has so many events of one kind; gives the last."""
 

@@ -24,6 +24,7 @@ from tests.e2e.hands import (
     Hands,
     asked,
     asked_again,
+    claims,
     commit,
     git,
     landings,
@@ -143,7 +144,7 @@ async def test_a_death_before_the_claim_costs_nothing(
         return git_works_on(repository, "for-each-ref")
 
     await stack.until(looks)
-    assert of_topic(stack, run, "task_started") == []
+    assert claims(stack, run) == []
     await hands.kill()
     os.close(os.open(waits, os.O_WRONLY | os.O_NONBLOCK))  # lets go the git that still waits
     waits.unlink()
@@ -171,7 +172,7 @@ async def test_a_death_between_claim_and_landing_is_for_a_person_to_settle(
     _ = await unknown(stack, run)
     assert landings(repository) == 0
     assert git(repository, "status", "--porcelain") == ""
-    assert len(of_topic(stack, run, "task_started")) == 1
+    assert len(claims(stack, run)) == 1
 
     await settle(stack, run, happened=False)
     if workflow == "again":
@@ -255,7 +256,7 @@ async def test_a_death_after_the_branch_moved_is_found_out_and_settled(
     kept = f"refs/penstock/backup/{idempotency_key(run, 'patch')}"
     assert git(repository, "rev-parse", kept) == before
     assert git(repository, "show", "main:greeting.txt") == "hallo"
-    assert len(of_topic(stack, run, "task_started")) == 1
+    assert len(claims(stack, run)) == 1
 
 
 async def test_what_stood_still_past_its_time_does_not_land_after_a_person_has_settled_it(
@@ -369,4 +370,4 @@ async def test_of_two_who_are_given_the_task_one_does_it(
 
     assert ended["run"]["status"] == "succeeded", ended
     assert landings(repository) == 1
-    assert len(of_topic(stack, run, "task_started")) == 1
+    assert len(claims(stack, run)) == 1
