@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from io import BytesIO
@@ -21,6 +22,7 @@ from penstock_contracts.trigger import v1 as trigger
 from penstock_contracts.values import DEFAULT_TENANT
 from penstock_contracts.workflow import v1 as workflow
 from penstock_core.workflow.plan import manifest_digest
+from penstock_testkit.fakes.clock import turns
 from tests.integration.gateway_world import (
     DIGEST,
     DOCUMENT,
@@ -97,6 +99,29 @@ async def test_a_decision_is_cast_as_the_caller(decision: str, status: str):
             "approval_id": GATE, "choice": decision, "reason": "read it", "user": "ada",
             "roles": ["approver"],
         }  # fmt: skip
+
+
+async def test_a_vote_is_answered_with_what_it_settles_even_if_that_is_shown_later():
+    world, headers = with_gate("approver")
+    late: list[asyncio.Task[None]] = []
+
+    async def settle(cause: str) -> None:
+        await world.settled()  # the vote is shown, and its request could be answered
+        await turns(50)
+        rejected = approval.ApprovalRejected(by=("ada",), reason="read it")
+        world.emit(APPROVAL_PARTITION, GATE, rejected, cause)
+
+    def decide(envelope: Envelope) -> list[Said]:
+        late.append(asyncio.create_task(settle(envelope.id)))
+        cast = approval.VoteCast(choice=approval.Choice.REJECT, user="ada", reason="read it")
+        return [(APPROVAL_PARTITION, GATE, cast)]
+
+    world.scripts[approval.CastVote.TYPE] = decide
+    async with serving(world) as client:
+        body = {"decision": "reject", "reason": "read it"}
+        reply = await client.post(f"/api/approvals/{GATE}/respond", json=body, headers=headers)
+        assert (await reply.json())["status"] == "rejected"
+        await asyncio.gather(*late)
 
 
 async def test_who_is_not_among_the_approvers_is_told_by_the_service():

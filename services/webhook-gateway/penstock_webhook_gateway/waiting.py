@@ -28,13 +28,16 @@ class Waiters:
         self._count = 0
 
     @contextmanager
-    def expect(self, cause: str, *, remember: bool = False) -> Generator["asyncio.Future[Applied]"]:
+    def expect(
+        self, cause: str, *, remember: bool = False, another: bool = False
+    ) -> Generator["asyncio.Future[Applied]"]:
         """Wait for the first event caused by `cause`; enter before the command is sent.
 
         Args:
             cause: id of the command or trigger.
             remember: keep the outcome, so that the same cause is answered again at once: what is
                 sent a second time leaves no second event.
+            another: wait for an event after those that are applied already.
 
         Raises:
             TooManyWaiters: try again later.
@@ -43,7 +46,7 @@ class Waiters:
             raise TooManyWaiters
         future: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
         told = self._remembered.get(cause)
-        if told is not None:
+        if told is not None and not another:
             future.set_result(told)
         elif remember:
             self._remember(cause)

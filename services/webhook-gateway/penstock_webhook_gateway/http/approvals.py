@@ -1,11 +1,15 @@
 """Routes of approvals: list, show, respond."""
 
+import asyncio
+from contextlib import suppress
+
 from aiohttp import web
 
 from penstock_contracts import subjects
-from penstock_contracts.approval.v1 import CastVote
+from penstock_contracts.approval.v1 import CastVote, Choice
 from penstock_contracts.codes import Code
 from penstock_contracts.subjects import Stream
+from penstock_core.approval.state import ApprovalStatus
 from penstock_runtime.ports.projection import ViewRow
 from penstock_webhook_gateway.http.access import DECIDE, READ, Principal
 from penstock_webhook_gateway.http.approval_shapes import (
@@ -29,6 +33,8 @@ from penstock_webhook_gateway.http.problems import Problem
 from penstock_webhook_gateway.http.runs import find
 from penstock_webhook_gateway.kinds import View
 from penstock_webhook_gateway.standing import approvers_among, holders, voters_of, votes_of
+
+SETTLED_WITHIN_S = 2.0  # of a vote that settles its approval, both being in one commit
 
 
 def routes() -> list[web.RouteDef]:
@@ -74,13 +80,33 @@ async def respond(request: web.Request) -> web.Response:
     vote = await _vote(request, who, row, said)
     subject = subjects.approval(who.tenant, row.id, "cast_vote")
     try:
-        await outcome_of(request, who, subject, Stream.APPROVALS, row.id, vote)
+        event, _ = await outcome_of(request, who, subject, Stream.APPROVALS, row.id, vote)
     except Problem as problem:
         if problem.code == Code.NOT_PROPOSED:
             problem.more = {"shown": said.digest, "proposed": digest_of(row)}
         raise
-    after = await doors(request).reader.get(View.APPROVAL, who.tenant, row.id)
-    return reply((await _detail(request, who, after or row)).shown())
+    after = await _settled(request, who, row, said, event.meta.causation_id)
+    return reply((await _detail(request, who, after)).shown())
+
+
+async def _settled(
+    request: web.Request, who: Principal, row: ViewRow, said: Decision, cause: str
+) -> ViewRow:
+    """Give the approval with all that the vote led to.
+
+    A vote and what it settles are two events, and the read model may hold the first for a moment
+    before the second.
+    """
+    door = doors(request)
+    with door.waiters.expect(cause, another=True) as another:
+        after = await door.reader.get(View.APPROVAL, who.tenant, row.id) or row
+        approvals = sum(vote.get("choice") == Choice.APPROVE for vote in votes_of(after))
+        settles = said.decision is not Choice.APPROVE or approvals >= policy_of(after).quorum
+        if settles and after.body.get("status") == ApprovalStatus.PENDING:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(another, SETTLED_WITHIN_S)
+            after = await door.reader.get(View.APPROVAL, who.tenant, row.id) or after
+    return after
 
 
 async def _vote(request: web.Request, who: Principal, row: ViewRow, said: Decision) -> CastVote:
