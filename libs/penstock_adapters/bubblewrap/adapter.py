@@ -244,8 +244,10 @@ class BubblewrapSandbox:
         on_log: Callable[[LogLine], None],
     ) -> SandboxResult:
         launcher = ready.launcher
-        if ready.reader is not None and not await asyncio.to_thread(files.readable_to_all):
-            launcher = ready.reader
+        plain = ready.reader is None or files.plainly_readable()
+        if ready.reader is not None and not plain:
+            everything = await asyncio.to_thread(files.readable_to_all)
+            launcher = launcher if everything else ready.reader
         slot = await launcher.take()
         own_namespace = ready.identity.host_uid is None
         tree = SandboxTree(slot, spec.limits, own_namespace=own_namespace)

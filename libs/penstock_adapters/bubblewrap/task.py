@@ -29,6 +29,9 @@ SHARED_MEMORY_BYTES = 64 * 1024 * 1024
 LOOK_BOUND = 2_000
 """Entries looked at to find out whether a tree is readable to all."""
 
+GLANCE_BOUND = 32
+"""Entries looked at on the event loop itself: a thread's turn costs more than they do."""
+
 _RESERVED = frozenset(
     {"work", "agent", "input.json", "output.json", "egress.sock", ".launch", ".bin"}
 )
@@ -119,6 +122,10 @@ class TaskFiles:
         if spec.egress:
             own[ENV_EGRESS_SOCKET] = f"{INSIDE_ROOT}/egress.sock"
         return {**own, **spec.env, **spec.secrets}
+
+    def plainly_readable(self) -> bool:
+        """Whether a look too short to need a thread tells that anybody may read all of it."""
+        return not self._spec.mounts and readable_to_all(self._spec.bundle, GLANCE_BOUND)
 
     def readable_to_all(self) -> bool:
         """Whether anybody may read what the agent is shown, as far as a short look can tell."""
