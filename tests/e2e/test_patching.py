@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,6 @@ import pytest_asyncio
 
 from penstock_adapters.bundles import default_roots
 from penstock_testkit.stack import Json, RunningStack
-from tests.e2e.bundles import open_place
 
 pytestmark = [
     pytest.mark.e2e,
@@ -23,12 +22,6 @@ pytestmark = [
 ]
 
 AS_AUTHOR = ("-c", "user.name=T", "-c", "user.email=t@localhost")
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    with open_place() as name:
-        yield Path(name)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

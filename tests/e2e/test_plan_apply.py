@@ -17,7 +17,6 @@ import pytest_asyncio
 
 from penstock_adapters.bundles import read_bundle
 from penstock_testkit.stack import Json, RunningStack
-from tests.e2e.bundles import open_place
 from tests.e2e.hands import (
     GREET_OTHERWISE,
     INPUTS,
@@ -49,12 +48,6 @@ when_changed = pytest.mark.parametrize("when", [SHOWN, DECIDED])
 Change = Callable[[], object]
 
 
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    with open_place() as name:
-        yield Path(name)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def both(place: Path) -> AsyncGenerator[tuple[RunningStack, Hands]]:
     """The stack and our executor, with a workflow that patches once and never again."""
@@ -67,22 +60,9 @@ async def both(place: Path) -> AsyncGenerator[tuple[RunningStack, Hands]]:
         yield stack, hands
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def hands(both: tuple[RunningStack, Hands]) -> Hands:
-    """Our executor, running."""
-    await both[1].start()
-    return both[1]
-
-
 @pytest.fixture
 def stack(both: tuple[RunningStack, Hands]) -> RunningStack:
     return both[0]
-
-
-@pytest.fixture
-def repository(place: Path) -> Path:
-    number = len(list((place / "work").iterdir()))
-    return make_repository(place / "work" / f"repository-{number}")
 
 
 async def approved(

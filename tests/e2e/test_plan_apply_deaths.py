@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,6 @@ from penstock_contracts.ids import idempotency_key
 from penstock_contracts.subjects import Stream
 from penstock_runtime.ports.bus import Published
 from penstock_testkit.stack import Json, RunningStack
-from tests.e2e.bundles import open_place
 from tests.e2e.hands import (
     INPUTS,
     Hands,
@@ -29,7 +28,6 @@ from tests.e2e.hands import (
     git,
     landings,
     look,
-    make_repository,
     of_topic,
     patch_node,
     patching_stack,
@@ -48,12 +46,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    with open_place() as name:
-        yield Path(name)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def both(place: Path) -> AsyncGenerator[tuple[RunningStack, Hands]]:
     """The stack and our executor; what is claimed and says nothing is unknown after seconds."""
@@ -68,22 +60,9 @@ async def both(place: Path) -> AsyncGenerator[tuple[RunningStack, Hands]]:
         yield stack, hands
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def hands(both: tuple[RunningStack, Hands]) -> Hands:
-    """Our executor, running."""
-    await both[1].start()
-    return both[1]
-
-
 @pytest.fixture
 def stack(both: tuple[RunningStack, Hands]) -> RunningStack:
     return both[0]
-
-
-@pytest.fixture
-def repository(place: Path) -> Path:
-    number = len(list((place / "work").iterdir()))
-    return make_repository(place / "work" / f"repository-{number}")
 
 
 def git_works_on(repository: Path, command: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,6 @@ from penstock_contracts.subjects import Stream
 from penstock_contracts.values import Wire
 from penstock_runtime.ports.bus import Outgoing, Published
 from penstock_testkit.stack import Json, RunningStack
-from tests.e2e.bundles import open_place
 from tests.e2e.hands import (
     INPUTS,
     asked,
@@ -51,12 +50,6 @@ pytestmark = [
 FOREVER_US = 2_000_000_000_000_000
 
 
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    with open_place() as name:
-        yield Path(name)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(place: Path) -> AsyncGenerator[RunningStack]:
     """The stack, one executor of our own, and workflows with gates of several kinds."""
@@ -72,12 +65,6 @@ async def stack(place: Path) -> AsyncGenerator[RunningStack]:
             await running.apply(name, {"patch": patch_node(**gate)}, inputs=INPUTS)
         await hands.start()
         yield running
-
-
-@pytest.fixture
-def repository(place: Path) -> Path:
-    number = len(list((place / "work").iterdir()))
-    return make_repository(place / "work" / f"repository-{number}")
 
 
 # --- people -------------------------------------------------------------------------------------

@@ -1,0 +1,184 @@
+"""Trace contexts, log lines and metrics."""
+
+import asyncio
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import NoReturn
+
+import pytest
+
+from penstock_adapters.system.clock import SystemClock
+from penstock_adapters.system.logs import configure_logging
+from penstock_adapters.system.prometheus import PrometheusMetrics
+from penstock_runtime.ports.heartbeat import NoHeartbeats
+from penstock_runtime.telemetry.fields import bind, bound, bound_fields
+from penstock_runtime.telemetry.metrics import (
+    ALL,
+    TASK_SECONDS,
+    TASKS_RUNNING,
+    TASKS_TAKEN,
+    Kind,
+    NoMetrics,
+)
+from penstock_runtime.telemetry.trace import (
+    TraceContext,
+    continue_trace,
+    parse_traceparent,
+    start_trace,
+)
+from penstock_testkit.fakes.clock import turns
+
+# --- trace context ------------------------------------------------------------------------------
+
+HEADER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_a_traceparent_is_read_and_written() -> None:
+    context = parse_traceparent(HEADER)
+
+    assert context is not None
+    assert context == TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", flags=1)
+    assert context.header() == HEADER
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "nonsense",
+        HEADER.upper(),
+        HEADER + "-more",
+        "ff" + HEADER[2:],
+        HEADER.replace("b7ad6b7169203331", "0" * 16),
+        HEADER.replace("0af7651916cd43dd8448eb211c80319c", "0" * 32),
+        "01" + HEADER[2:] + "-" + "x" * 600,
+    ],
+)
+def test_what_is_no_traceparent_is_none(text: str | None) -> None:
+    assert parse_traceparent(text) is None
+
+
+def test_a_later_version_may_say_more() -> None:
+    assert parse_traceparent("01" + HEADER[2:] + "-more") is not None
+
+
+def test_a_child_is_derived_from_names() -> None:
+    parent = parse_traceparent(HEADER)
+    assert parent is not None
+
+    assert parent.child("a", "b") == parent.child("a", "b")
+    assert parent.child("a", "b").span_id != parent.child("ab").span_id
+    assert continue_trace(HEADER, "a") == parent.child("a")
+    assert continue_trace(None).trace_id != parent.trace_id
+
+
+def test_a_trace_never_has_the_empty_id() -> None:
+    assert start_trace(lambda size: b"\0" * size).header() == (
+        "00-00000000000000000000000000000001-0000000000000001-01"
+    )
+
+
+# --- log lines ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def written() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    configure_logging("executor", "one", "info", stream)
+    yield stream
+    root.handlers[:] = before
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
+
+
+def test_a_line_carries_what_is_bound_and_what_is_given(written: io.StringIO) -> None:
+    log = logging.getLogger("penstock_executor.test")
+    with bound(run="r1", node="scan"):
+        with bound(task="t1"):
+            log.info("said\nthat", extra={"code": 7})
+        assert bound_fields() == {"run": "r1", "node": "scan"}
+    log.debug("not written")
+
+    line = json.loads(written.getvalue())
+    assert (line["level"], line["service"], line["instance"]) == ("info", "executor", "one")
+    assert (line["run"], line["node"], line["task"], line["code"]) == ("r1", "scan", "t1", 7)
+    assert line["message"] == "said\nthat"
+    assert line["time"].endswith("Z")
+    assert written.getvalue().count("\n") == 1
+
+
+def fail(text: str) -> NoReturn:
+    raise ValueError(text)
+
+
+def test_an_error_is_written_with_its_trace_and_a_bound(written: io.StringIO) -> None:
+    try:
+        fail("x" * 50_000)
+    except ValueError:
+        logging.getLogger("penstock_executor").exception("failed", extra={"odd": object()})
+
+    line = json.loads(written.getvalue())
+    assert line["error"].startswith("Traceback")
+    assert len(line["error"]) < 10_000
+    assert line["odd"].startswith("<object")
+
+
+async def test_what_a_task_binds_is_its_own() -> None:
+    async def work() -> None:
+        bind(task="mine")
+        await turns(1)
+        assert bound_fields() == {"task": "mine"}
+
+    await asyncio.gather(work(), work())
+    assert "task" not in bound_fields()
+
+
+# --- metrics ------------------------------------------------------------------------------------
+
+
+def test_metrics_have_units_and_a_sentence() -> None:
+    names = [metric.name for metric in ALL]
+
+    assert len(set(names)) == len(names)
+    for metric in ALL:
+        assert metric.help
+        assert metric.name.startswith("penstock_")
+        assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
+        assert bool(metric.buckets) == (metric.kind is Kind.HISTOGRAM)
+
+
+def test_measurements_are_exposed() -> None:
+    metrics = PrometheusMetrics()
+    metrics.add(TASKS_TAKEN, "default", amount=2)
+    metrics.add(TASKS_TAKEN, "default")
+    metrics.set(TASKS_RUNNING, 4, "default")
+    metrics.observe(TASK_SECONDS, 0.2, "default", "probe")
+
+    text = metrics.exposition().decode()
+
+    assert 'penstock_tasks_taken_total{pool="default"} 3.0' in text
+    assert 'penstock_tasks_running{pool="default"} 4.0' in text
+    assert 'penstock_task_seconds_bucket{agent="probe",le="0.5",pool="default"} 1.0' in text
+
+
+async def test_what_keeps_nothing_takes_everything() -> None:
+    nothing = NoMetrics()
+    nothing.add(TASKS_TAKEN, "default")
+    nothing.set(TASKS_RUNNING, 1, "default")
+    nothing.observe(TASK_SECONDS, 1, "default", "probe")
+    heartbeats = NoHeartbeats()
+    await heartbeats.put("one", {})
+    await heartbeats.put("one", {})
+    await heartbeats.remove("one")
+
+
+async def test_the_systems_clock_goes_on() -> None:
+    clock = SystemClock()
+    before = clock.now_us()
+    await clock.sleep(-1)
+    assert clock.now_us() >= before > 1_700_000_000_000_000
