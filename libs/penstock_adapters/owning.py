@@ -12,8 +12,10 @@ from penstock_adapters.nats.relay import NatsRelayLog
 from penstock_adapters.nats.streams import ensure_streams
 from penstock_adapters.postgres.ledger import PostgresLedger
 from penstock_adapters.postgres.migrate import Schema, migrate
+from penstock_adapters.sampling import connection_sample, open_sample, store_sample, stream_sample
 from penstock_adapters.system.clock import SystemClock
 from penstock_adapters.system.prometheus import PrometheusMetrics
+from penstock_adapters.system.vitals import Sample
 from penstock_contracts.subjects import Stream
 from penstock_runtime.dispatch import Renderer
 from penstock_runtime.owner import Parts
@@ -53,6 +55,15 @@ class OwnerAdapters:
     ledger: PostgresLedger
     streams: Collection[Stream]
     metrics: PrometheusMetrics
+
+    def samples(self) -> Sequence[Sample]:
+        """Give the gauges of what is owned here."""
+        return (
+            connection_sample(self.metrics, lambda: self.connection.is_connected),
+            stream_sample(self.metrics, self.connection, self.streams),
+            store_sample(self.metrics, self.ledger),
+            open_sample(self.metrics, self.ledger),
+        )
 
     async def prepare(self) -> None:
         """See to it that the owned streams exist.

@@ -23,6 +23,7 @@ from penstock_runtime.domain import Addressed, Aggregate, Domain, Labels
 from penstock_runtime.ports.inbox import Received
 from penstock_runtime.ports.ledger import Commit, OpenEntry, PartitionRow, Witness
 from penstock_runtime.telemetry.metrics import PARKED, REJECTED, Metrics
+from penstock_runtime.telemetry.tally import COUNTED, tally
 
 log = logging.getLogger(__name__)
 HEADERS_MAX_CHARS = 16_384  # of a parked message; beyond, it is kept without them
@@ -52,6 +53,7 @@ class Batch:
     positions: dict[str, Witness] = field(default_factory=dict[str, Witness])
     opened: dict[str, int] = field(default_factory=dict[str, int])
     closed: set[str] = field(default_factory=set[str])
+    counted: list[tuple[Wire, object, int]] = field(default_factory=list[tuple[Wire, object, int]])
 
     def __post_init__(self) -> None:
         """Start where the row stands."""
@@ -263,6 +265,8 @@ class Batch:
         is_open = cell.decider.is_open(states[-1])
         for event, after in zip(events, states[1:], strict=True):
             self._record(aggregate_id, cell, event, after, context)
+            if type(event) in COUNTED:
+                self.counted.append((event, after, context.now_us))
         self.effects.extend(effects)
         self.library = library
         cell.state = states[-1]
@@ -336,6 +340,11 @@ class Batch:
             opened=self.opened,
             closed=sorted(self.closed),
         )
+
+    def tell(self) -> None:
+        """Measure what was done, once it is committed."""
+        for event, after, now_us in self.counted:
+            tally(self.metrics, event, after, now_us)
 
     def row_after(self) -> PartitionRow:
         """Give the row as it stands once the commit has landed."""

@@ -9,7 +9,7 @@ from penstock_runtime.domain import Domain
 from penstock_runtime.faults import Fenced, StoreRolledBack, TransientFault
 from penstock_runtime.owner import NewIncarnation, Owner, Parts
 from penstock_runtime.takeover import Takeover
-from penstock_runtime.telemetry.metrics import EPOCH, FENCED, OWNED
+from penstock_runtime.telemetry.metrics import EPOCH, EPOCHS_ENDED, FENCED, OWNED
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,7 @@ class PartitionHost:
             except* (TransientFault, Fenced, NewIncarnation) as faults:
                 first = _first(faults)
                 self.fault = f"{type(first).__name__}: {first}"
+                parts.metrics.add(EPOCHS_ENDED, self._partition, type(first).__name__)
                 log.warning(
                     "an epoch has ended",
                     extra={"partition": self._partition, "reason": self.fault},

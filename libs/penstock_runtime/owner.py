@@ -32,11 +32,14 @@ from penstock_runtime.purge import PurgeMarks
 from penstock_runtime.relay import Relay
 from penstock_runtime.telemetry.metrics import (
     BATCH_MESSAGES,
+    COMMIT_EVENTS,
     COMMIT_SECONDS,
     COMMITTED,
     CONSUMED,
     DECIDE_SECONDS,
     EVENT_NUMBER,
+    INBOX_LAG,
+    INBOX_OLDEST,
     INCARNATIONS,
     REJECTED,
     TIMERS_FIRED,
@@ -94,6 +97,7 @@ class Owner:
         self._next_due: int | None = None
         self._presuming = True  # that founding commands found something new
         self._ends: Mapping[str, int] = {}
+        self._behind: dict[str, int] = {}  # stream -> messages behind the last one decided
         self._purge = PurgeMarks(parts.inbox, parts.sources)
         self.caught_up = asyncio.Event()  # the inbox was consumed to the end seen at attach
 
@@ -134,7 +138,9 @@ class Owner:
         while True:
             messages = await self.parts.inbox.take(BATCH_MAX, self._patience_s())
             if messages:
+                self._tell_lag(messages[0].time_us)
                 await self._consume(messages)
+                self._note_behind(messages)
                 self._purge.note(messages)
                 self._look_whether_caught_up()
                 await self._fire_behind()
@@ -154,6 +160,8 @@ class Owner:
         empty = await self.parts.inbox.confirm_empty()
         if empty:
             self.caught_up.set()
+            self._behind.clear()
+            self._tell_lag(0)
         await self._verify()
         if empty and self._next_due is not None and self._next_due <= moment:
             await self._fire(moment)
@@ -170,6 +178,16 @@ class Owner:
         if self._next_due is not None and self._next_due <= moment:
             await self._verify()
             await self._fire(moment)
+
+    def _note_behind(self, messages: Sequence[Received]) -> None:
+        self._behind.update((message.stream, message.pending) for message in messages)
+        # What comes next is not older than what was just decided.
+        self._tell_lag(messages[-1].time_us if any(self._behind.values()) else 0)
+
+    def _tell_lag(self, oldest_us: int) -> None:
+        metrics, partition = self.parts.metrics, self.row.partition
+        metrics.set(INBOX_LAG, sum(self._behind.values()), partition)
+        metrics.set(INBOX_OLDEST, oldest_us / MICROSECONDS, partition)
 
     def _look_whether_caught_up(self) -> None:
         positions = self.row.positions
@@ -353,6 +371,7 @@ class Owner:
         seconds = (self.parts.clock.now_us() - started) / MICROSECONDS
         metrics, partition = self.parts.metrics, self.row.partition
         metrics.observe(COMMIT_SECONDS, seconds, partition)
+        metrics.observe(COMMIT_EVENTS, len(batch.records), partition)
         metrics.add(COMMITTED, partition, amount=len(batch.records))
         metrics.set(EVENT_NUMBER, batch.n, partition)
         first = batch.n - len(batch.records) + 1
@@ -367,6 +386,7 @@ class Owner:
                 )
             ]
         )  # fmt: skip
+        batch.tell()
         self.row = batch.row_after()
         self._library = batch.library
         self.cells.keep(batch.cells)

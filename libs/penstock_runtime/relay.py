@@ -20,11 +20,12 @@ from penstock_runtime.faults import Fenced, StoreRolledBack, TransientFault
 from penstock_runtime.ports.bus import PlacedMarker, RelayLog
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.ledger import EventReader, PartitionRow
-from penstock_runtime.telemetry.metrics import RELAY_SECONDS, RELAYED_NUMBER, Metrics
+from penstock_runtime.telemetry.metrics import RELAY_OLDEST, RELAY_SECONDS, RELAYED_NUMBER, Metrics
 
 log = logging.getLogger(__name__)
 
 UNIT_MAX = 999  # events of one unit; with its marker an atomic batch's 1,000 messages
+OFFERS_MAX = 10_000  # commits whose time is kept to tell how long their events wait
 MEMORY_MAX = 20_000  # events kept in memory for the relay; beyond, it reads the store
 LOOK_S = 10.0  # how often the last marker is read
 IDLE_MARKER_S = 3_600.0
@@ -53,6 +54,7 @@ class Relay:
         self._fence = 0  # sequence of the last message on the marker subject
         self._allowed = 0  # effects up to this n are out
         self._memory: deque[StoredRecord] = deque()
+        self._offers: deque[tuple[int, int]] = deque()  # (last n, moment) of commits not relayed
         self._wake = asyncio.Event()
         self._released = asyncio.Event()
 
@@ -77,6 +79,8 @@ class Relay:
             if placed is not None and placed.marker.last > row.n:
                 raise Fenced(f"{self._partition}: another owner has gone on")
             self._allowed = self._done
+            self._offers.clear()
+            self._await_relay(row.n)
             try:
                 await self._publish_unit(())
             except Fenced:  # the owner before us was still writing; look again
@@ -117,10 +121,24 @@ class Relay:
 
     def offer(self, records: Sequence[StoredRecord]) -> None:
         """Give events just committed, so that they need not be read again."""
+        if records:
+            self._await_relay(records[-1].n)
         if len(self._memory) + len(records) <= MEMORY_MAX:
             self._memory.extend(records)
         else:
             self._memory.clear()
+
+    def _await_relay(self, last_n: int) -> None:
+        # Beyond the bound the oldest are kept: it is their age that counts.
+        if last_n > self._done and len(self._offers) < OFFERS_MAX:
+            self._offers.append((last_n, self._clock.now_us()))
+        self._tell_oldest()
+
+    def _tell_oldest(self) -> None:
+        while self._offers and self._offers[0][0] <= self._done:
+            self._offers.popleft()
+        oldest_us = self._offers[0][1] if self._offers else 0
+        self._metrics.set(RELAY_OLDEST, oldest_us / 1e6, self._partition)
 
     def allow(self, last_n: int) -> None:
         """Say that the effects of all events up to `last_n` are out."""
@@ -249,6 +267,7 @@ class Relay:
         fence = await self._log.publish_unit(self._partition, messages, marker, self._fence)
         self._fence, self._done, self._head = fence, last, head
         self._metrics.set(RELAYED_NUMBER, last, self._partition)
+        self._tell_oldest()
         self._metrics.observe(
             RELAY_SECONDS, (self._clock.now_us() - started) / 1e6, self._partition
         )

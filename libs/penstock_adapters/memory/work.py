@@ -27,6 +27,7 @@ class MemoryWorkItem:
         self._sequence = message.sequence
         self.subject = message.subject
         self.payload = message.payload
+        self.queued_us = message.time_us
 
     async def in_progress(self) -> None:
         """See the port."""

@@ -38,6 +38,7 @@ class StreamInfo:
         created_us: creation time of this incarnation.
         first_sequence: of the first message kept; last_sequence + 1 when none is.
         config: its settings as the server gives them.
+        stored_bytes: what its messages take on disk.
     """
 
     created_us: int
@@ -45,6 +46,7 @@ class StreamInfo:
     last_sequence: int
     messages: int
     config: Mapping[str, Any]
+    stored_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,4 +174,6 @@ def stream_info_of(answer: Mapping[str, Any]) -> StreamInfo:
     last = int(state["last_seq"])
     messages = int(state["messages"])
     first = int(state["first_seq"]) if messages else last + 1
-    return StreamInfo(time_us_of(answer["created"]), first, last, messages, answer["config"])
+    return StreamInfo(
+        time_us_of(answer["created"]), first, last, messages, answer["config"], int(state["bytes"])
+    )

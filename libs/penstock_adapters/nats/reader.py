@@ -205,6 +205,7 @@ class SourceReader:
                 place.time_us,
                 payload,
                 headers_of(headers),
+                place.pending,
             )
         )
         if self._credit <= LOW_CREDIT_MESSAGES:

@@ -12,7 +12,7 @@ import orjson
 from penstock_adapters.nats.connection import NatsConnection
 from penstock_adapters.nats.jetstream import JetStreamApi
 from penstock_adapters.nats.replies import NOBODY, Frame
-from penstock_adapters.nats.wire import ACK_PREFIX, NO_RESPONDERS, status_of
+from penstock_adapters.nats.wire import ACK_PREFIX, NO_RESPONDERS, place_of, status_of
 from penstock_contracts.subjects import Stream, tasks_of_pool, token
 from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.work import ControlHandler
@@ -81,6 +81,11 @@ class NatsWorkItem:
         self._reply = reply
         self.subject = subject
         self.payload = payload
+
+    @property
+    def queued_us(self) -> int:
+        """See the port."""
+        return place_of(self._reply.encode()).time_us
 
     async def in_progress(self) -> None:
         """See the port; dropped while disconnected."""

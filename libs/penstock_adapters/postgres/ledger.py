@@ -126,6 +126,20 @@ class PostgresLedger:
         params = {"partition": partition, "after_id": after_id or _NO_ID, "limit": limit}
         return [OpenEntry(*row) for row in await self._rows("open_after", params)]
 
+    async def open_counts(self) -> Mapping[str, int]:
+        """Count the open aggregates of each partition that has any."""
+        return dict(await self._rows("open_counts", {}))
+
+    async def size_bytes(self) -> int:
+        """Tell how much the database takes on its disk."""
+        ((size,),) = await self._rows("database_bytes", {})
+        return size
+
+    @property
+    def pools(self) -> Mapping[str, DatabaseThreads]:
+        """Its pools of connections, by name."""
+        return {"write": self._writer, "read": self._readers}
+
     async def _rows(self, statement: str, params: Mapping[str, object]) -> list[Row]:
         return await self._readers.read(fetch, _SQL[statement], params)
 

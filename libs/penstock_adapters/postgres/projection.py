@@ -140,6 +140,22 @@ class PostgresProjection:
         }
         return await self._views("find_prefix", params)
 
+    async def waiting(self, kind: str, state: str) -> tuple[int, int]:
+        """Count the rows of all tenants in `state`, and give their least sort key; 0: none."""
+        params = {"kind": kind, "state": state}
+        ((count, oldest),) = await self._readers.read(fetch, _SQL["waiting"], params)
+        return count, oldest
+
+    async def size_bytes(self) -> int:
+        """Tell how much the database takes on its disk."""
+        ((size,),) = await self._readers.read(fetch, _SQL["database_bytes"], {})
+        return size
+
+    @property
+    def pools(self) -> Mapping[str, DatabaseThreads]:
+        """Its pools of connections, by name."""
+        return {"write": self._writer, "read": self._readers}
+
     async def _views(self, statement: str, params: Mapping[str, object]) -> list[ViewRow]:
         return await self._readers.read(_fetch_views, _SQL[statement], params)
 

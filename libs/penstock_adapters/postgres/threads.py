@@ -34,6 +34,7 @@ class DatabaseThreads:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=label)
         self._limits = limits
         self._waiting = 0
+        self.threads = threads
 
     async def write(
         self,
@@ -83,6 +84,11 @@ class DatabaseThreads:
             raise TransientFault("the database does not answer") from None
         finally:
             self._waiting -= 1
+
+    @property
+    def calls(self) -> int:
+        """How many calls run or wait for a thread."""
+        return self._waiting
 
     async def close(self) -> None:
         """Let the calls made so far end, within `StoreLimits.call_s`, then close everything."""

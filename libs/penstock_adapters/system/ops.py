@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic_core import to_json
 
 from penstock_adapters.system.prometheus import CONTENT_TYPE, PrometheusMetrics
+from penstock_adapters.system.vitals import Sample, Vitals
 from penstock_runtime.ports.health import Check, ReadyProbe
 from penstock_runtime.telemetry.metrics import UP
 
@@ -27,12 +28,23 @@ class OpsServer:
     `{"status", "checks": [{"name", "ok", "detail", ...}]}`; `/metrics` Prometheus' text format.
     """
 
-    def __init__(self, host: str, port: int, ready: ReadyProbe, metrics: PrometheusMetrics) -> None:
-        """Prepare a server; `port` 0 chooses a free one."""
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        ready: ReadyProbe,
+        metrics: PrometheusMetrics,
+        samples: Sequence[Sample] = (),
+    ) -> None:
+        """Prepare a server; `port` 0 chooses a free one.
+
+        `samples` are taken now and then while it serves: gauges of what has no moment of its own.
+        """
         self._host = host
         self._wanted_port = port
         self._ready = ready
         self._metrics = metrics
+        self._vitals = Vitals(metrics, [self._sample_ready, *samples])
         self._runner: web.AppRunner | None = None
         self.port: int = port
 
@@ -60,11 +72,13 @@ class OpsServer:
             await runner.cleanup()
             raise
         self._runner = runner
+        self._vitals.start()
         self.port = int(runner.addresses[0][1])
         _log.info("operations server listens", extra={"host": self._host, "port": self.port})
 
     async def close(self) -> None:
         """Stop listening; without effect when it does not."""
+        await self._vitals.close()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -88,8 +102,7 @@ class OpsServer:
 
     async def _answer_ready(self, _request: web.Request) -> web.Response:
         checks = await self._probe()
-        ready = all(check.ok for check in checks)
-        self._metrics.set(UP, float(ready))
+        ready = self._told(checks)
         body = {
             "status": "ready" if ready else "not_ready",
             "checks": [
@@ -98,6 +111,14 @@ class OpsServer:
             ],
         }
         return _json(body, 200 if ready else 503)
+
+    async def _sample_ready(self) -> None:
+        _ = self._told(await self._probe())
+
+    def _told(self, checks: Sequence[Check]) -> bool:
+        ready = all(check.ok for check in checks)
+        self._metrics.set(UP, float(ready))
+        return ready
 
     async def _probe(self) -> Sequence[Check]:
         try:

@@ -22,6 +22,7 @@ class Received:
     Attributes:
         sequence: stream sequence.
         time_us: server time, microseconds since the epoch.
+        pending: messages of its source that were behind it when it was delivered.
     """
 
     stream: str
@@ -30,6 +31,7 @@ class Received:
     time_us: int
     payload: bytes
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    pending: int = 0
 
 
 @dataclass(frozen=True, slots=True)

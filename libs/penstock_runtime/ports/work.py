@@ -20,6 +20,11 @@ class WorkItem(Protocol):
         """Its bytes."""
         ...
 
+    @property
+    def queued_us(self) -> int:
+        """When the server took it in: microseconds since the epoch."""
+        ...
+
     async def in_progress(self) -> None:
         """Tell the server that work goes on, so that it is not delivered again."""
         ...

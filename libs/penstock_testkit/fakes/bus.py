@@ -56,6 +56,7 @@ class KeptItem:
 
     subject: str
     payload: bytes
+    queued_us: int = 0
     fates: list[str] = field(default_factory=list[str])
     done: asyncio.Event = field(default_factory=asyncio.Event)
 

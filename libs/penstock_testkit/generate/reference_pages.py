@@ -159,17 +159,23 @@ def metrics_page() -> str:
         (
             f"`{metric.name}`",
             metric.kind.value,
+            metrics.unit_of(metric),
             ", ".join(f"`{label}`" for label in metric.labels) or "none",
             _cell(metric.help),
         )
         for metric in found
     ]
-    text = "What `/metrics` of the services shows, in Prometheus' text format."
+    text = (
+        "What `/metrics` of the services shows, in Prometheus' text format. Nothing is labelled by "
+        "an id: runs, tasks and people are found in traces and logs. A `timestamp` is seconds "
+        "since the epoch, so that `time() - ...` is an age whenever it is asked for. Dashboards "
+        "and alerts made of these are in [deploy](../../deploy/README.md)."
+    )
     return _page(
         "Metrics",
         "penstock_runtime/telemetry/metrics.py",
         text,
-        _table(("metric", "kind", "labels", "meaning"), rows),
+        _table(("metric", "kind", "unit", "labels", "meaning"), rows),
     )
 
 

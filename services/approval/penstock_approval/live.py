@@ -39,5 +39,8 @@ async def run(settings: ApprovalSettings, stop: asyncio.Event) -> None:
         parts = partial(adapters.parts, run_partitions=1)
         owned = (host(settings.name, parts, adapters.prepare, signer),)
         probe = ready_probe(owned, lambda: adapters.connection.is_connected)
-        async with OpsServer(settings.ops_host, settings.ops_port, probe, adapters.metrics):
+        ops = OpsServer(
+            settings.ops_host, settings.ops_port, probe, adapters.metrics, adapters.samples()
+        )
+        async with ops:
             await own_until(stop, owned, adapters.connection.wait_closed)

@@ -28,7 +28,7 @@ from penstock_runtime.ports.sandbox import EgressRule, Sandbox
 from penstock_runtime.ports.secrets import Secrets
 from penstock_runtime.ports.signing import GrantVerifier
 from penstock_runtime.ports.work import ControlChannel, WorkItem, WorkQueue
-from penstock_runtime.telemetry.metrics import CAPACITY, TASKS_RUNNING, Metrics
+from penstock_runtime.telemetry.metrics import CAPACITY, Metrics
 
 TAKE_S = 5.0  # longest wait for tasks in one pull
 MAX_TAKE = 500
@@ -173,7 +173,6 @@ class Executor:
                     _ = spawn(self._attempts.handle(item))
             # Lets the new tasks register themselves, so that they count as running.
             await asyncio.sleep(0)
-            self._ports.metrics.set(TASKS_RUNNING, len(self._tasks), self._options.pool)
 
     async def _take(self, limit: int) -> Sequence[WorkItem]:
         try:

@@ -92,12 +92,14 @@ class Attempts:
         running = Running(item, delivery, beat_us=self._clock.now_us())
         running.handler = running.work = asyncio.current_task()
         self._tasks.add(running)
+        self._metrics.set(m.TASKS_RUNNING, len(self._tasks), self._pool)
         try:
             fate = await self._fate(running)
             running.work = None  # the outcome stands: nobody interrupts its report
             await self._settle(running, fate)
         finally:
             self._tasks.remove(running)
+            self._metrics.set(m.TASKS_RUNNING, len(self._tasks), self._pool)
 
     async def _fate(self, running: Running) -> Fate:
         fate: Fate | None = None
@@ -189,9 +191,11 @@ class Attempts:
             return self._messages.log(delivery, first, at_us, lines)
 
         logs = running.logs = LogStream(compose, self._outbox.post, prepared.redact)
-        running.begun_us = self._clock.now_us()
+        running.begun_us = begun_us = self._clock.now_us()
+        waited_us = max(begun_us - running.item.queued_us, 0)
+        self._metrics.observe(m.TASK_QUEUE_SECONDS, waited_us / MICROSECONDS, self._pool)
         result = await self._sandbox.run(spec, logs.write)
-        spent_s = (self._clock.now_us() - running.begun_us) / MICROSECONDS
+        spent_s = (self._clock.now_us() - begun_us) / MICROSECONDS
         self._metrics.observe(m.TASK_SECONDS, spent_s, self._pool, delivery.task.agent)
         return ending_of(result, prepared.judge, prepared.redact, logs.last_line)
 

@@ -21,12 +21,14 @@ from penstock_adapters.nats.publisher import NatsPublisher
 from penstock_adapters.nats.work import ACK_WAIT_S, NatsControl, NatsWorkQueue
 from penstock_adapters.process import ProcessSandbox
 from penstock_adapters.process.scratch import Scratch, unique_name
+from penstock_adapters.sampling import connection_sample
 from penstock_adapters.signing import Ed25519Verifier
 from penstock_adapters.system.clock import SystemClock
 from penstock_adapters.system.ops import OpsServer
 from penstock_adapters.system.process import serve
 from penstock_adapters.system.prometheus import PrometheusMetrics
 from penstock_adapters.system.secrets import EnvironmentSecrets, FileSecrets, FirstOf
+from penstock_adapters.system.vitals import disk_sample
 from penstock_adapters.wrappers.patient_publisher import PatientPublisher
 from penstock_executor.app import Executor, Options, Ports
 from penstock_executor.settings import ExecutorSettings, SandboxKind
@@ -35,7 +37,7 @@ from penstock_runtime.owning import fail_when
 from penstock_runtime.ports.health import Check
 from penstock_runtime.ports.sandbox import Sandbox
 from penstock_runtime.ports.secrets import Secrets
-from penstock_runtime.telemetry.metrics import NATS_CONNECTED, NATS_ERRORS
+from penstock_runtime.telemetry.metrics import NATS_ERRORS
 
 BEATS_PER_WAIT = 3  # signs of life within the server's patience
 
@@ -84,10 +86,13 @@ async def run(settings: ExecutorSettings, stop: asyncio.Event) -> None:
         executor = Executor(ports, _options(settings, scratch, empty))
 
         async def ready() -> Sequence[Check]:
-            metrics.set(NATS_CONNECTED, float(connection.is_connected))
             return [_bus_check(connection, settings), *await executor.checks()]
 
-        ops = OpsServer(settings.ops_host, settings.ops_port, ready, metrics)
+        samples = (
+            connection_sample(metrics, lambda: connection.is_connected),
+            disk_sample(metrics, "scratch", scratch),
+        )
+        ops = OpsServer(settings.ops_host, settings.ops_port, ready, metrics, samples)
         _ = await stack.enter_async_context(ops)
         async with asyncio.TaskGroup() as tasks:
             watch = tasks.create_task(fail_when(connection.wait_closed))

@@ -12,7 +12,7 @@ from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.health import Check
 from penstock_runtime.ports.heartbeat import Heartbeats
 from penstock_runtime.ports.sandbox import Sandbox, SandboxHealth
-from penstock_runtime.telemetry.metrics import SANDBOX_AVAILABLE, Metrics
+from penstock_runtime.telemetry.metrics import SANDBOX_AVAILABLE, SANDBOX_DEGRADED, Metrics
 
 HEARTBEAT_S = 10.0
 RECHECK_S = 60.0  # while the sandbox is available
@@ -61,6 +61,7 @@ class Presence:
         health = await self._sandbox.check()
         self._looked_us = self._clock.now_us()
         self._metrics.set(SANDBOX_AVAILABLE, float(health.available), health.adapter)
+        self._metrics.set(SANDBOX_DEGRADED, float(bool(health.degraded)), health.adapter)
         if health != self._health:
             self._say(health)
         self._health = health

@@ -7,6 +7,7 @@ from penstock_adapters.nats.streams import ensure_heartbeats
 from penstock_adapters.nats.work import ensure_pool
 from penstock_adapters.owning import OwnerAdapters, bus_settings, migrate_store, open_owner
 from penstock_adapters.postgres.migrate import Schema
+from penstock_adapters.sampling import queue_sample
 from penstock_adapters.system.ops import OpsServer
 from penstock_adapters.system.process import serve
 from penstock_contracts.permissions import OWNED_STREAMS, BusUser
@@ -40,12 +41,21 @@ async def run(settings: SchedulerSettings, stop: asyncio.Event) -> None:
             partial(_prepare, adapters, settings),
         )
         probe = ready_probe(owned, lambda: adapters.connection.is_connected)
-        async with OpsServer(settings.ops_host, settings.ops_port, probe, adapters.metrics):
+        samples = (
+            *adapters.samples(),
+            queue_sample(adapters.metrics, adapters.connection, _pools(settings)),
+        )
+        ops = OpsServer(settings.ops_host, settings.ops_port, probe, adapters.metrics, samples)
+        async with ops:
             await own_until(stop, owned, adapters.connection.wait_closed)
 
 
 async def _prepare(adapters: OwnerAdapters, settings: SchedulerSettings) -> None:
     await adapters.prepare()
     await ensure_heartbeats(adapters.connection)
-    for pool in settings.pools.split(","):
-        await ensure_pool(adapters.connection, pool.strip(), ack_wait_s=settings.ack_wait_s)
+    for pool in _pools(settings):
+        await ensure_pool(adapters.connection, pool, ack_wait_s=settings.ack_wait_s)
+
+
+def _pools(settings: SchedulerSettings) -> list[str]:
+    return [pool.strip() for pool in settings.pools.split(",")]

@@ -14,6 +14,7 @@ from penstock_adapters.nats.tail import NatsStreamTail
 from penstock_adapters.owning import bus_settings, migrate_store
 from penstock_adapters.postgres.migrate import Schema
 from penstock_adapters.postgres.projection import PostgresProjection
+from penstock_adapters.sampling import approvals_sample, connection_sample, store_sample
 from penstock_adapters.system.clock import SystemClock
 from penstock_adapters.system.ops import OpsServer
 from penstock_adapters.system.process import serve
@@ -23,7 +24,9 @@ from penstock_runtime.ports.health import Check
 from penstock_runtime.telemetry.metrics import NATS_ERRORS
 from penstock_webhook_gateway.app import application, checks
 from penstock_webhook_gateway.bootstrap import admit, read_token
+from penstock_webhook_gateway.http.approval_shapes import PENDING
 from penstock_webhook_gateway.http.context import Doors
+from penstock_webhook_gateway.kinds import View
 from penstock_webhook_gateway.projection import SOURCES, Projection
 from penstock_webhook_gateway.settings import GatewaySettings
 from penstock_webhook_gateway.waiting import Waiters
@@ -73,7 +76,12 @@ async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
             await admit(token, settings.tenant, publisher, store, clock)
             admitted.set()
 
-        ops = OpsServer(settings.ops_host, settings.ops_port, probe, metrics)
+        samples = (
+            connection_sample(metrics, lambda: bus.is_connected),
+            store_sample(metrics, store),
+            approvals_sample(metrics, store, View.APPROVAL, PENDING),
+        )
+        ops = OpsServer(settings.ops_host, settings.ops_port, probe, metrics, samples)
         app.add_routes(ops.routes())
         async with ops, _serving(app, settings), asyncio.TaskGroup() as tasks:
             working = [

@@ -140,3 +140,12 @@ FROM open_aggregates
 WHERE partition = %(partition)b AND aggregate_id > %(after_id)b::uuid
 ORDER BY aggregate_id
 LIMIT %(limit)b;
+
+-- For gauges: beyond the bound the exact number tells nothing more.
+-- name: open_counts
+SELECT partition, count(*)
+FROM (SELECT partition FROM open_aggregates LIMIT 1000000) AS counted
+GROUP BY partition;
+
+-- name: database_bytes
+SELECT pg_database_size(current_database());

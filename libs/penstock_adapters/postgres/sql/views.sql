@@ -130,3 +130,12 @@ WHERE tenant = %(tenant)b AND kind = %(kind)b
     AND id >= %(prefix)b AND id < %(prefix_end)b
 ORDER BY id
 LIMIT %(limit)b;
+
+-- Over all tenants, of which there are few: the server skips from one to the next in the index.
+-- name: waiting
+SELECT count(*), coalesce(min(sort_key), 0)
+FROM views
+WHERE kind = %(kind)b AND state = %(state)b AND state <> '';
+
+-- name: database_bytes
+SELECT pg_database_size(current_database());

@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -10,7 +11,13 @@ from aiohttp.typedefs import Middleware
 from penstock_contracts.envelope import MAX_BODY_BYTES
 from penstock_runtime.faults import TransientFault
 from penstock_runtime.telemetry.fields import bound
-from penstock_runtime.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS, RATE_LIMITED, Metrics
+from penstock_runtime.telemetry.metrics import (
+    HTTP_OPEN,
+    HTTP_REQUESTS,
+    HTTP_SECONDS,
+    RATE_LIMITED,
+    Metrics,
+)
 from penstock_runtime.telemetry.trace import continue_trace
 from penstock_webhook_gateway.http.access import Principal, authenticate
 from penstock_webhook_gateway.http.context import PRINCIPAL, TRACEPARENT, doors, too_large
@@ -43,6 +50,7 @@ class Guard:
     def __init__(self, metrics: Metrics, limit: RateLimit, *, trust_forwarded_for: bool) -> None:
         """Count into `metrics`, limit by `limit`."""
         self._metrics = metrics
+        self._open: Counter[str] = Counter()  # by route: as many as there are routes
         self._limit = limit
         self._trust_forwarded_for = trust_forwarded_for
 
@@ -68,17 +76,25 @@ class Guard:
         """Turn refusals into problem details; measure."""
         clock = doors(request).clock
         started = clock.now_us()
-        trace = continue_trace(request.headers.get("traceparent"), "http", request.rel_url.raw_path)
+        trace = continue_trace(request.headers.get("traceparent"))
         request[TRACEPARENT] = trace.header()
-        with bound(trace=trace.trace_id):
-            answer = await self._answered(request, handler)
         route = request.match_info.route.resource
         name = route.canonical if route is not None else "none"
+        self._count_open(name, 1)
+        try:
+            with bound(trace=trace.trace_id):
+                answer = await self._answered(request, handler)
+        finally:
+            self._count_open(name, -1)
         method = request.method if request.method in METHODS else "other"
         self._metrics.add(HTTP_REQUESTS, method, name, str(answer.status))
         seconds = (clock.now_us() - started) / 1e6
         self._metrics.observe(HTTP_SECONDS, seconds, method, name)
         return answer
+
+    def _count_open(self, route: str, change: int) -> None:
+        self._open[route] += change
+        self._metrics.set(HTTP_OPEN, self._open[route], route)
 
     async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         instance = request.rel_url.raw_path
