@@ -16,6 +16,7 @@ from penstock_adapters.sampling import connection_sample, open_sample, store_sam
 from penstock_adapters.system.clock import SystemClock
 from penstock_adapters.system.prometheus import PrometheusMetrics
 from penstock_adapters.system.vitals import Sample
+from penstock_adapters.wrappers.tracing.owner import traced
 from penstock_contracts.subjects import Stream
 from penstock_runtime.dispatch import Renderer
 from penstock_runtime.owner import Parts
@@ -23,6 +24,7 @@ from penstock_runtime.ports.inbox import Source
 from penstock_runtime.settings import NatsSettings as BusSettings
 from penstock_runtime.settings import PostgresSettings
 from penstock_runtime.telemetry.metrics import NATS_ERRORS
+from penstock_runtime.telemetry.spans import NoSpans, Spans
 
 AUDITOR_ROLE = "auditor"
 
@@ -55,6 +57,7 @@ class OwnerAdapters:
     ledger: PostgresLedger
     streams: Collection[Stream]
     metrics: PrometheusMetrics
+    spans: Spans
 
     def samples(self) -> Sequence[Sample]:
         """Give the gauges of what is owned here."""
@@ -75,7 +78,7 @@ class OwnerAdapters:
 
     def parts(self, sources: Sequence[Source], renderer: Renderer, run_partitions: int) -> Parts:
         """Give the wiring of one epoch; its inbox is its own."""
-        return Parts(
+        parts = Parts(
             ledger=self.ledger,
             reader=self.ledger,
             index=self.ledger,
@@ -88,11 +91,12 @@ class OwnerAdapters:
             metrics=self.metrics,
             run_partitions=run_partitions,
         )
+        return parts if isinstance(self.spans, NoSpans) else traced(parts, self.spans)
 
 
 @asynccontextmanager
 async def open_owner(
-    bus: NatsSettings, store: PostgresSettings, streams: Collection[Stream]
+    bus: NatsSettings, store: PostgresSettings, streams: Collection[Stream], spans: Spans
 ) -> AsyncGenerator[OwnerAdapters]:
     """Connect to bus and store, and leave both in order.
 
@@ -105,6 +109,6 @@ async def open_owner(
     )
     try:
         async with PostgresLedger(store.postgres_url.get_secret_value()) as ledger:
-            yield OwnerAdapters(connection, ledger, streams, metrics)
+            yield OwnerAdapters(connection, ledger, streams, metrics, spans)
     finally:
         await connection.close()

@@ -32,6 +32,7 @@ from penstock_runtime.ports.bus import Outgoing, Published, Publisher
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.signing import GrantSigner
 from penstock_runtime.telemetry.metrics import EFFECTS, Metrics
+from penstock_runtime.telemetry.trace import child_header
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +75,17 @@ class Renderer:
         """Give the message of an effect (of a `StopTask`: its core-subject half)."""
         match effect:
             case SendCommand():
-                return Outgoing(effect.stream, effect.subject, self._command(effect), effect.key)
+                trace = child_header(effect.traceparent, "send", effect.subject, effect.key)
+                payload = self._command(effect, trace)
+                return Outgoing(
+                    effect.stream, effect.subject, payload, effect.key, trace, effect.traceparent
+                )
             case QueueTask():
-                return Outgoing(Stream.TASKS, effect.subject, self._task(effect))
+                trace = child_header(effect.traceparent, "send", effect.subject)
+                payload = self._task(effect, trace)
+                return Outgoing(
+                    Stream.TASKS, effect.subject, payload, None, trace, effect.traceparent
+                )
             case StopTask():
                 body = CancelTask(task_id=effect.task_id, reason=effect.reason).to_data()
                 payload = self._envelope(CANCEL_TYPE, effect.task_id, effect.task_id, body)
@@ -90,11 +99,11 @@ class Renderer:
             case PutBack():
                 return Outgoing(effect.stream, effect.subject, effect.payload)
 
-    def _command(self, effect: SendCommand) -> bytes:
+    def _command(self, effect: SendCommand, trace: str | None) -> bytes:
         extra: dict[str, object] = {
             "tenant": effect.tenant,
             "correlationid": effect.correlation_id,
-            "traceparent": effect.traceparent,
+            "traceparent": trace,
         }
         topic, data = type_of(effect.body), effect.body.to_data()
         if effect.seal is not None:
@@ -106,14 +115,14 @@ class Renderer:
             raise BrokenInvariant("a grant is to be given, and there is no key to sign it with")
         return self._signer.sign(grant).to_data()
 
-    def _task(self, effect: QueueTask) -> bytes:
+    def _task(self, effect: QueueTask, trace: str | None) -> bytes:
         data = effect.task.to_data()
         if self._codes is not None:
             data["token"] = self._codes.code(effect.task.task_id)
         extra: dict[str, object] = {
             "tenant": effect.tenant,
             "correlationid": effect.task.run_id,
-            "traceparent": effect.traceparent,
+            "traceparent": trace,
         }
         task_id = effect.task.task_id
         return self._envelope(TASK_TYPE, task_id, task_id, data, extra)

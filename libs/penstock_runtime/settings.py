@@ -64,6 +64,20 @@ class ServiceSettings(Settings):
     grace_s: float = Field(
         default=30.0, ge=0, le=3_600, description="seconds that running work has left at a stop"
     )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/@]+/?$",
+        description="OpenTelemetry collector that traces are sent to by OTLP over gRPC, as "
+        "`http://localhost:4317`; without it `OTEL_EXPORTER_OTLP_ENDPOINT`, and without both "
+        "there are no traces",
+    )
+    trace_ratio: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="part of all traces that is kept, chosen by the trace's id: the same number "
+        "for all services keeps whole traces",
+    )
 
 
 class NatsSettings(Settings):

@@ -71,7 +71,9 @@ def test_a_child_is_derived_from_names() -> None:
 
     assert parent.child("a", "b") == parent.child("a", "b")
     assert parent.child("a", "b").span_id != parent.child("ab").span_id
-    assert continue_trace(HEADER, "a") == parent.child("a")
+    continued = continue_trace(HEADER)
+    assert (continued.trace_id, continued.flags) == (parent.trace_id, parent.flags)
+    assert continued.span_id != parent.span_id
     assert continue_trace(None).trace_id != parent.trace_id
 
 

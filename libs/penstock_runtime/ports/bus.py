@@ -15,12 +15,16 @@ class Outgoing:
     Attributes:
         stream: JetStream stream that must acknowledge it; None for a core subject.
         message_id: written as `Nats-Msg-Id` (saves work only; nothing relies on it).
+        traceparent: what its envelope carries, and `parent` what that is the child of; they tell
+            a tracing publisher which span to report and are not sent.
     """
 
     stream: str | None
     subject: str
     payload: bytes
     message_id: str | None = None
+    traceparent: str | None = None
+    parent: str | None = None
 
 
 class Published(StrEnum):

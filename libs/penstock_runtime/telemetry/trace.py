@@ -1,13 +1,14 @@
 """W3C trace context in pure Python: `traceparent` is parsed, made and handed on here.
 
 Ids are either drawn (at the edge, where a trace begins) or derived by SHA-256 from names, so that
-a repeated publish of the same effect carries the same span.
+a repeated publish of the same effect carries the same span, and a service that starts again
+continues the trace.
 """
 
 import hashlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 SAMPLED = 0x01
@@ -35,12 +36,12 @@ class TraceContext:
 
     def child(self, *names: str) -> "TraceContext":
         """Give the span derived from this one and `names`: the same names, the same span."""
-        digest = hashlib.sha256(self.trace_id.encode() + self.span_id.encode())
-        for name in names:
-            raw = name.encode()
-            digest.update(len(raw).to_bytes(4, "big"))
-            digest.update(raw)
-        return TraceContext(self.trace_id, _nonzero(digest.hexdigest()[:16]), self.flags)
+        digits = _digest(self.trace_id + self.span_id, names)
+        return TraceContext(self.trace_id, _nonzero(digits[:16]), self.flags)
+
+    def fresh_child(self, entropy: Callable[[int], bytes] = os.urandom) -> "TraceContext":
+        """Give a drawn span below this one, for what happens once and is no fact."""
+        return TraceContext(self.trace_id, _nonzero(entropy(8).hex()), self.flags)
 
 
 def parse_traceparent(text: str | None) -> TraceContext | None:
@@ -67,10 +68,36 @@ def start_trace(entropy: Callable[[int], bytes] = os.urandom) -> TraceContext:
     return TraceContext(_nonzero(drawn[:32]), _nonzero(drawn[32:]))
 
 
-def continue_trace(text: str | None, *names: str) -> TraceContext:
-    """Give a child of the given `traceparent`, or a new trace if there is none."""
+def derive_trace(*names: str) -> TraceContext:
+    """Begin a trace with ids derived from `names`: whoever begins it again, begins the same."""
+    digits = _digest("", names)
+    return TraceContext(_nonzero(digits[:32]), _nonzero(digits[32:48]))
+
+
+def trigger_trace(trigger_aggregate: str) -> TraceContext:
+    """Give the trace of a trigger that came without one."""
+    return derive_trace("trigger", trigger_aggregate)
+
+
+def child_header(text: str | None, *names: str) -> str | None:
+    """Give the header of the child of a `traceparent`; None if there is none or it is not valid."""
     parent = parse_traceparent(text)
-    return start_trace() if parent is None else parent.child(*names)
+    return None if parent is None else parent.child(*names).header()
+
+
+def continue_trace(text: str | None) -> TraceContext:
+    """Give a drawn child of the given `traceparent`, or a new trace if there is none."""
+    parent = parse_traceparent(text)
+    return start_trace() if parent is None else parent.fresh_child()
+
+
+def _digest(seed: str, names: Iterable[str]) -> str:
+    digest = hashlib.sha256(seed.encode())
+    for name in names:
+        raw = name.encode()
+        digest.update(len(raw).to_bytes(4, "big"))
+        digest.update(raw)
+    return digest.hexdigest()
 
 
 def _nonzero(digits: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 from functools import partial
 
 from penstock_adapters.owning import bus_settings, migrate_store, open_owner
@@ -9,6 +10,7 @@ from penstock_adapters.postgres.migrate import Schema
 from penstock_adapters.signing import open_signer
 from penstock_adapters.system.ops import OpsServer
 from penstock_adapters.system.process import serve
+from penstock_adapters.telemetry import open_spans
 from penstock_approval.app import host
 from penstock_approval.settings import ApprovalSettings
 from penstock_contracts.permissions import OWNED_STREAMS, BusUser
@@ -35,7 +37,10 @@ async def run(settings: ApprovalSettings, stop: asyncio.Event) -> None:
     log.info("grants are signed", extra={"key": written(signer.key)})
     await asyncio.to_thread(migrate_store, settings, Schema.LEDGER)
     streams = OWNED_STREAMS[BusUser.APPROVAL]
-    async with open_owner(bus_settings(settings, settings.name), settings, streams) as adapters:
+    bus = bus_settings(settings, settings.name)
+    async with AsyncExitStack() as stack:
+        spans = stack.enter_context(open_spans(SERVICE, settings))
+        adapters = await stack.enter_async_context(open_owner(bus, settings, streams, spans))
         parts = partial(adapters.parts, run_partitions=1)
         owned = (host(settings.name, parts, adapters.prepare, signer),)
         probe = ready_probe(owned, lambda: adapters.connection.is_connected)

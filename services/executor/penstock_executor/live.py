@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from penstock_adapters.bubblewrap import BubblewrapSandbox
@@ -29,7 +30,12 @@ from penstock_adapters.system.process import serve
 from penstock_adapters.system.prometheus import PrometheusMetrics
 from penstock_adapters.system.secrets import EnvironmentSecrets, FileSecrets, FirstOf
 from penstock_adapters.system.vitals import disk_sample
+from penstock_adapters.telemetry import open_spans
 from penstock_adapters.wrappers.patient_publisher import PatientPublisher
+from penstock_adapters.wrappers.tracing.claims import ClaimedControl, ClaimingPublisher, ClaimWatch
+from penstock_adapters.wrappers.tracing.publisher import TracedPublisher
+from penstock_adapters.wrappers.tracing.sandbox import TracedSandbox
+from penstock_adapters.wrappers.tracing.work_queue import TracedWorkQueue
 from penstock_executor.app import Executor, Options, Ports
 from penstock_executor.settings import ExecutorSettings, SandboxKind
 from penstock_executor.workspaces import Workspaces
@@ -38,6 +44,7 @@ from penstock_runtime.ports.health import Check
 from penstock_runtime.ports.sandbox import Sandbox
 from penstock_runtime.ports.secrets import Secrets
 from penstock_runtime.telemetry.metrics import NATS_ERRORS
+from penstock_runtime.telemetry.spans import NoSpans, Spans
 
 BEATS_PER_WAIT = 3  # signs of life within the server's patience
 
@@ -61,6 +68,7 @@ async def run(settings: ExecutorSettings, stop: asyncio.Event) -> None:
         metrics.add(NATS_ERRORS, type(error).__name__)
 
     async with AsyncExitStack() as stack:
+        spans = stack.enter_context(open_spans("executor", settings))
         connection = await connect(_bus(settings), bus_error)
         stack.push_async_callback(connection.close)
         scratch = _scratch(settings)
@@ -83,6 +91,8 @@ async def run(settings: ExecutorSettings, stop: asyncio.Event) -> None:
             metrics=metrics,
         )
         empty = stack.enter_context(_empty_folder(scratch))
+        if not isinstance(spans, NoSpans):
+            ports = _traced(ports, spans)
         executor = Executor(ports, _options(settings, scratch, empty))
 
         async def ready() -> Sequence[Check]:
@@ -98,6 +108,17 @@ async def run(settings: ExecutorSettings, stop: asyncio.Event) -> None:
             watch = tasks.create_task(fail_when(connection.wait_closed))
             await executor.run(stop)
             _ = watch.cancel()
+
+
+def _traced(ports: Ports, spans: Spans) -> Ports:
+    clock, watch = ports.clock, ClaimWatch(ports.clock, spans)
+    return replace(
+        ports,
+        queue=TracedWorkQueue(ports.queue, clock, spans),
+        publisher=ClaimingPublisher(TracedPublisher(ports.publisher, clock, spans), watch),
+        control=ClaimedControl(ports.control, watch),
+        sandbox=TracedSandbox(ports.sandbox, clock, spans),
+    )
 
 
 class _Temporaries:

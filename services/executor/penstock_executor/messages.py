@@ -11,7 +11,8 @@ from penstock_contracts.values import TimeUs, Wire
 from penstock_executor.intake import Delivery
 from penstock_executor.outcomes import Ending
 from penstock_runtime.ports.bus import Outgoing
-from penstock_runtime.telemetry.trace import parse_traceparent
+from penstock_runtime.telemetry.spans import PROCESS
+from penstock_runtime.telemetry.trace import child_header
 
 _CLAIM = "claim_task"
 _STARTED = "report_started"
@@ -83,7 +84,7 @@ class Messages:
             "lines": lines,
         }
         message_id = f"{task.task_id}/log/{first}"
-        payload = self._encode(delivery, message_id, LOG_TYPE, task.run_id, body)
+        payload = self._encode(delivery, message_id, LOG_TYPE, task.run_id, body, None)
         return Outgoing(Stream.LOGS, subjects.log(delivery.tenant, task.run_id, task.node), payload)
 
     def dead(self, subject: str, parked: MessageParked) -> Outgoing:
@@ -105,12 +106,20 @@ class Messages:
         task = delivery.task
         message_id = f"{task.task_id}/{command}" + (f"/{nonce}" if nonce else "")
         kind: str = type(body).__dict__["TYPE"]
-        payload = self._encode(delivery, message_id, kind, task.run_id, body.to_data())
+        parent = child_header(delivery.traceparent, PROCESS)
+        trace = child_header(parent, "send", message_id)
+        payload = self._encode(delivery, message_id, kind, task.run_id, body.to_data(), trace)
         subject = subjects.run(delivery.tenant, task.partition, task.run_id, command)
-        return Outgoing(Stream.RUNS, subject, payload)
+        return Outgoing(Stream.RUNS, subject, payload, None, trace, parent)
 
     def _encode(
-        self, delivery: Delivery, message_id: str, kind: str, about: str, data: object
+        self,
+        delivery: Delivery,
+        message_id: str,
+        kind: str,
+        about: str,
+        data: object,
+        trace: str | None,
     ) -> bytes:
         envelope: dict[str, object] = {
             "specversion": "1.0",
@@ -122,9 +131,7 @@ class Messages:
             "causationid": delivery.message_id,
             "correlationid": delivery.task.run_id,
             "actor": "service:executor",
-            "data": data,
         }
-        trace = parse_traceparent(delivery.traceparent)
         if trace is not None:
-            envelope["traceparent"] = trace.child(message_id).header()
-        return to_json(envelope)
+            envelope["traceparent"] = trace
+        return to_json({**envelope, "data": data})

@@ -1,6 +1,7 @@
 """Opens the scheduler's real adapters and serves until told to stop."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from functools import partial
 
 from penstock_adapters.nats.streams import ensure_heartbeats
@@ -10,6 +11,7 @@ from penstock_adapters.postgres.migrate import Schema
 from penstock_adapters.sampling import queue_sample
 from penstock_adapters.system.ops import OpsServer
 from penstock_adapters.system.process import serve
+from penstock_adapters.telemetry import open_spans
 from penstock_contracts.permissions import OWNED_STREAMS, BusUser
 from penstock_contracts.subjects import run_partition_count
 from penstock_runtime.codes import TaskCodeBook
@@ -29,7 +31,10 @@ async def run(settings: SchedulerSettings, stop: asyncio.Event) -> None:
     """Own the catalog and all run partitions until `stop` is set."""
     await asyncio.to_thread(migrate_store, settings, Schema.LEDGER)
     streams = OWNED_STREAMS[BusUser.SCHEDULER]
-    async with open_owner(bus_settings(settings, settings.name), settings, streams) as adapters:
+    bus = bus_settings(settings, settings.name)
+    async with AsyncExitStack() as stack:
+        spans = stack.enter_context(open_spans(SERVICE, settings))
+        adapters = await stack.enter_async_context(open_owner(bus, settings, streams, spans))
         stored = run_partition_count(await adapters.ledger.partitions())
         run_partitions = max(settings.run_partitions, stored)  # it may grow, never shrink
         owned = hosts(

@@ -23,6 +23,7 @@ from penstock_contracts.trigger.v1 import GatewayTrigger, ReceiveTrigger
 from penstock_contracts.values import JsonObject
 from penstock_runtime.domain import Addressed, Refused
 from penstock_runtime.ports.inbox import Received
+from penstock_runtime.telemetry.trace import parse_traceparent, trigger_trace
 
 _BINARY_PREFIX = "ce-"
 _REQUIRED = ("id", "source", "type")
@@ -52,13 +53,15 @@ def read_trigger(message: Received) -> Addressed:
         path = ".".join(address.rest[1:])
         actor, trigger_id = _from_gateway(event, path)
     event = {**event, "path": path, "actor": actor}
+    aggregate = trigger_aggregate_id(address.tenant, trigger_id)
+    given = _text(event.get("traceparent")) or headers.get("traceparent")
     return Addressed(
-        aggregate_id=trigger_aggregate_id(address.tenant, trigger_id),
+        aggregate_id=aggregate,
         command=ReceiveTrigger(trigger_id=trigger_id, path=path, event=event),
         command_id=trigger_id,
         actor=actor,
         tenant=address.tenant,
-        traceparent=_text(event.get("traceparent")) or headers.get("traceparent"),
+        traceparent=(parse_traceparent(given) or trigger_trace(aggregate)).header(),
         founds=True,
     )
 

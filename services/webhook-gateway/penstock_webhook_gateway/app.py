@@ -9,6 +9,7 @@ from penstock_contracts.subjects import GATEWAY_PARTITION
 from penstock_contracts.values import JsonObject
 from penstock_runtime.ports.health import Check
 from penstock_runtime.telemetry.metrics import Metrics
+from penstock_runtime.telemetry.spans import Spans
 from penstock_webhook_gateway.http import (
     approvals,
     catalog,
@@ -23,6 +24,7 @@ from penstock_webhook_gateway.http.context import DOORS, Doors
 from penstock_webhook_gateway.http.limits import RateLimit
 from penstock_webhook_gateway.http.live import STREAMS
 from penstock_webhook_gateway.http.middleware import Guard
+from penstock_webhook_gateway.http.tracing import traced
 from penstock_webhook_gateway.projection import Projection
 
 
@@ -31,12 +33,15 @@ def application(
     projection: Projection,
     metrics: Metrics,
     rate_per_minute: int,
+    spans: Spans | None = None,
     *,
     trust_forwarded_for: bool = False,
 ) -> web.Application:
     """Give the HTTP application."""
     guard = Guard(metrics, RateLimit(rate_per_minute), trust_forwarded_for=trust_forwarded_for)
-    app = web.Application(middlewares=guard.middlewares(), client_max_size=MAX_BODY_BYTES + 1)
+    outer = () if spans is None else (traced(spans),)
+    middlewares = [*outer, *guard.middlewares()]
+    app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES + 1)
     app.on_response_prepare.append(guard.dress)
     app[DOORS] = doors
     app[STREAMS] = live.Streams()

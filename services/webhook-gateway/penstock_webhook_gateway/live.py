@@ -19,9 +19,12 @@ from penstock_adapters.system.clock import SystemClock
 from penstock_adapters.system.ops import OpsServer
 from penstock_adapters.system.process import serve
 from penstock_adapters.system.prometheus import PrometheusMetrics
+from penstock_adapters.telemetry import open_spans
+from penstock_adapters.wrappers.tracing.publisher import TracedPublisher
 from penstock_runtime.owning import fail_when
 from penstock_runtime.ports.health import Check
 from penstock_runtime.telemetry.metrics import NATS_ERRORS
+from penstock_runtime.telemetry.spans import Spans
 from penstock_webhook_gateway.app import application, checks
 from penstock_webhook_gateway.bootstrap import admit, read_token
 from penstock_webhook_gateway.http.approval_shapes import PENDING
@@ -46,6 +49,7 @@ async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
     await asyncio.to_thread(migrate_store, settings, Schema.PROJECTION)
     metrics, clock, waiters = PrometheusMetrics(), SystemClock(), Waiters()
     async with (
+        _spans(settings) as spans,
         _bus(settings, metrics) as bus,
         PostgresProjection(settings.postgres_url.get_secret_value()) as store,
     ):
@@ -53,13 +57,14 @@ async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
             settings.name, store, store, lambda: NatsInbox(bus, SOURCES), clock, metrics,
             waiters.applied,
         )  # fmt: skip
-        publisher = NatsPublisher(bus)
+        publisher = TracedPublisher(NatsPublisher(bus), clock, spans)
         doors = Doors(publisher, store, NatsStreamTail(bus), waiters, clock)
         app = application(
             doors,
             projection,
             metrics,
             settings.rate_per_minute,
+            spans,
             trust_forwarded_for=settings.trust_forwarded_for,
         )
 
@@ -94,6 +99,12 @@ async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
             await stop.wait()
             for task in working:
                 task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _spans(settings: GatewaySettings) -> AsyncGenerator[Spans]:
+    with open_spans(SERVICE, settings) as spans:
+        yield spans
 
 
 @contextlib.asynccontextmanager

@@ -19,6 +19,7 @@ from penstock_runtime.ports.bus import Outgoing, Published, Publisher
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.projection import ViewReader
 from penstock_runtime.ports.tail import StreamTail
+from penstock_runtime.telemetry.trace import child_header
 from penstock_webhook_gateway.http.access import Principal, Role, require
 from penstock_webhook_gateway.http.problems import Problem, refused
 from penstock_webhook_gateway.waiting import Applied, Waiters
@@ -151,6 +152,7 @@ async def send(
     Raises:
         Problem: 503: the bus does not take it.
     """
+    trace = sending(request, subject, message_id)
     envelope = Envelope(
         id=message_id,
         source=SOURCE,
@@ -158,11 +160,17 @@ async def send(
         subject=about,
         tenant=principal.tenant,
         actor=principal.actor,
-        traceparent=request.get(TRACEPARENT),
+        traceparent=trace,
         data=body.to_data(),
     )
-    message = Outgoing(stream.value, subject, encoded(envelope), message_id)
+    parent = request.get(TRACEPARENT)
+    message = Outgoing(stream.value, subject, encoded(envelope), message_id, trace, parent)
     check_published(await doors(request).publisher.publish([message]))
+
+
+def sending(request: web.Request, subject: str, message_id: str) -> str | None:
+    """Give the `traceparent` of a message that the request sends."""
+    return child_header(request.get(TRACEPARENT), "send", subject, message_id)
 
 
 def encoded(envelope: Envelope) -> bytes:

@@ -39,6 +39,7 @@ from penstock_webhook_gateway.http.context import (
     read_json,
     read_object,
     reply,
+    sending,
 )
 from penstock_webhook_gateway.http.problems import Problem, refused
 from penstock_webhook_gateway.kinds import View
@@ -152,6 +153,7 @@ async def publish(request: web.Request, who: Principal, new: list[NewTrigger]) -
     batch: list[Outgoing] = []
     for trigger in new:
         subject = _subject(who.tenant, trigger.path)
+        trace = sending(request, subject, trigger.id)
         envelope = Envelope(
             id=trigger.id,
             source=trigger.source,
@@ -160,10 +162,11 @@ async def publish(request: web.Request, who: Principal, new: list[NewTrigger]) -
             datacontenttype="application/json",
             tenant=who.tenant,
             actor=who.actor,
-            traceparent=request.get(TRACEPARENT),
+            traceparent=trace,
             data=trigger.data,
         )
-        batch.append(Outgoing(Stream.TRIGGERS.value, subject, encoded(envelope)))
+        payload, parent = encoded(envelope), request.get(TRACEPARENT)
+        batch.append(Outgoing(Stream.TRIGGERS.value, subject, payload, None, trace, parent))
     check_published(await doors(request).publisher.publish(batch))
 
 

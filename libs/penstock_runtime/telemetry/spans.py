@@ -1,0 +1,89 @@
+"""Spans: what a service reports of one piece of work, and the port they go to.
+
+A span's place in its trace is derived from facts (message, task, event) or drawn where there is
+none; nothing of the protocol depends on it. Attributes hold ids, names and numbers, never payload.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from penstock_runtime.telemetry.trace import TraceContext
+
+AttributeValue = str | int | float | bool
+
+PROCESS = "process"  # names the span of handling a message, below that of sending it
+RUN_ID = "penstock.run_id"
+NODE = "penstock.node"
+TASK = "penstock.task"
+ATTEMPT = "penstock.attempt"
+AGENT = "penstock.agent"
+APPROVAL_ID = "penstock.approval_id"
+PARTITION = "penstock.partition"
+TENANT = "penstock.tenant"
+WORKFLOW = "penstock.workflow"
+EVENTS = "penstock.events"
+SYSTEM = "messaging.system"
+OPERATION = "messaging.operation.type"
+OPERATION_NAME = "messaging.operation.name"
+DESTINATION = "messaging.destination.name"
+MESSAGES = "messaging.batch.message_count"
+NATS = "nats"  # no value of the conventions: they list none for it
+LINKS_MAX = 32  # of one span
+
+
+class SpanKind(StrEnum):
+    """How a span stands to those beside it."""
+
+    INTERNAL = "internal"
+    SERVER = "server"
+    PRODUCER = "producer"
+    CONSUMER = "consumer"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of work that has ended.
+
+    Attributes:
+        place: its own place in its trace.
+        parent: span id of its parent; "" for the root.
+        start_us: microseconds since the epoch; so is `end_us`.
+        links: places in other traces, or in this one, that it goes back to.
+        fault: code of what went wrong; "" for nothing.
+    """
+
+    name: str
+    place: TraceContext
+    start_us: int
+    end_us: int
+    parent: str = ""
+    kind: SpanKind = SpanKind.INTERNAL
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict[str, AttributeValue])
+    links: tuple[TraceContext, ...] = ()
+    fault: str = ""
+
+
+class Spans(Protocol):
+    """Where spans go."""
+
+    def wants(self, place: TraceContext) -> bool:
+        """Tell whether spans of this trace are kept; the answer is the same in every service."""
+        ...
+
+    def report(self, span: Span) -> None:
+        """Take a span of a trace that is wanted; never waits, and drops what finds no room."""
+        ...
+
+
+class NoSpans:
+    """Wants none."""
+
+    def wants(self, place: TraceContext) -> bool:
+        """Say no."""
+        del place
+        return False
+
+    def report(self, span: Span) -> None:
+        """Do nothing."""
