@@ -31,6 +31,7 @@ def open_spans(
         return
     # gRPC's own handlers for fork would hold up each start of a sandbox.
     _ = os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    _ = os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # standard error is for our log lines
     from penstock_adapters.telemetry.otlp import OtlpSpans  # noqa: PLC0415 - see above
 
     redaction = Redaction(_secrets(settings, variables))
