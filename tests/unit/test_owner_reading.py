@@ -31,6 +31,7 @@ from penstock_runtime.codes import TaskCodeBook
 from penstock_runtime.definitions import Definitions
 from penstock_runtime.domain import Domain, Refused
 from penstock_runtime.ports.inbox import Received
+from penstock_runtime.telemetry.trace import parse_traceparent, trigger_trace
 from penstock_scheduler.catalog import CatalogDomain
 from penstock_scheduler.runs import RunDomain
 from penstock_testkit.fakes.clock import ManualClock
@@ -40,6 +41,7 @@ AT_US = 1_800_000_000_000_000
 RUN = run_id(TENANT, "flow", "t1")
 APPROVAL = derive("approval", RUN)
 CODES = TaskCodeBook(b"a secret of the schedulers of this test")
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 STRUCTURED = {"specversion": "1.0", "id": "7", "source": "git/main", "type": "push"}
 
 # --- triggers ------------------------------------------------------------------------------------
@@ -83,12 +85,12 @@ def test_a_trigger_without_a_payload_has_no_data():
     "headers", [{}, {"Content-Type": "application/cloudevents+json; charset=utf-8"}]
 )
 def test_a_structured_cloud_event_is_known_by_its_source_and_id(headers: Mapping[str, str]):
-    event = {**STRUCTURED, "data": {"ref": "main"}, "actor": "user:ann", "traceparent": "00-a-b-01"}
+    event = {**STRUCTURED, "data": {"ref": "main"}, "actor": "user:ann", "traceparent": TRACE}
     addressed = CatalogDomain().read(trigger(to_json(event), {**headers, "Nats-Msg-Id": "x"}))
 
     assert addressed.command_id == "ce:git/main#7"
     assert addressed.actor == "trigger:nats"  # whatever a publisher says of itself
-    assert addressed.traceparent == "00-a-b-01"
+    assert addressed.traceparent == TRACE
     assert isinstance(addressed.command, ReceiveTrigger)
     told = {"path": "nats.push.main", "actor": "trigger:nats"}
     assert addressed.command.event == {**event, **told}
@@ -106,10 +108,21 @@ def test_a_binary_cloud_event_has_its_attributes_in_headers():
 
 
 def test_without_a_trace_the_source_and_the_header_speak():
-    addressed = CatalogDomain().read(trigger(b"{}", {"traceparent": "00-c-d-01"}))
+    addressed = CatalogDomain().read(trigger(b"{}", {"traceparent": TRACE}))
 
     assert addressed.actor == "trigger:nats"
-    assert addressed.traceparent == "00-c-d-01"
+    assert addressed.traceparent == TRACE
+
+
+@pytest.mark.parametrize("given", [{}, {"traceparent": "00-c-d-01"}, {"traceparent": "x" * 9999}])
+def test_a_trigger_without_a_valid_trace_begins_one_that_a_copy_of_it_has_too(
+    given: Mapping[str, str],
+):
+    headers = {"Nats-Msg-Id": "one", **given}
+    first, again = (CatalogDomain().read(trigger(b"{}", headers)) for _ in range(2))
+
+    assert parse_traceparent(first.traceparent) == trigger_trace(first.aggregate_id)
+    assert again.traceparent == first.traceparent
 
 
 def test_a_long_id_is_replaced_by_its_hash_and_stays_the_same():

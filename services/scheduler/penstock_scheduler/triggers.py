@@ -23,7 +23,7 @@ from penstock_contracts.trigger.v1 import GatewayTrigger, ReceiveTrigger
 from penstock_contracts.values import JsonObject
 from penstock_runtime.domain import Addressed, Refused
 from penstock_runtime.ports.inbox import Received
-from penstock_runtime.telemetry.trace import parse_traceparent, trigger_trace
+from penstock_runtime.telemetry.trace import TraceContext, parse_traceparent, trigger_trace
 
 _BINARY_PREFIX = "ce-"
 _REQUIRED = ("id", "source", "type")
@@ -54,14 +54,13 @@ def read_trigger(message: Received) -> Addressed:
         actor, trigger_id = _from_gateway(event, path)
     event = {**event, "path": path, "actor": actor}
     aggregate = trigger_aggregate_id(address.tenant, trigger_id)
-    given = _text(event.get("traceparent")) or headers.get("traceparent")
     return Addressed(
         aggregate_id=aggregate,
         command=ReceiveTrigger(trigger_id=trigger_id, path=path, event=event),
         command_id=trigger_id,
         actor=actor,
         tenant=address.tenant,
-        traceparent=(parse_traceparent(given) or trigger_trace(aggregate)).header(),
+        traceparent=_trace(event, headers, aggregate).header(),
         founds=True,
     )
 
@@ -78,6 +77,14 @@ def _from_gateway(event: JsonObject, path: str) -> tuple[str, str]:
     if not path or not isinstance(actor, str) or not actor or kind not in set(GatewayTrigger):
         raise Refused(Code.FORGED)
     return actor, gateway_trigger_id(str(event["source"]), str(event["id"]))
+
+
+def _trace(event: JsonObject, headers: dict[str, str], aggregate: str) -> TraceContext:
+    return (
+        parse_traceparent(_text(event.get("traceparent")))
+        or parse_traceparent(headers.get("traceparent"))
+        or trigger_trace(aggregate)
+    )
 
 
 def _text(value: JsonValue) -> str | None:
