@@ -9,7 +9,15 @@ from penstock_runtime.domain import Domain
 from penstock_runtime.faults import Fenced, StoreRolledBack, TransientFault
 from penstock_runtime.owner import NewIncarnation, Owner, Parts
 from penstock_runtime.takeover import Takeover
-from penstock_runtime.telemetry.metrics import EPOCH, EPOCHS_ENDED, FENCED, OWNED
+from penstock_runtime.telemetry.metrics import (
+    EPOCH,
+    EPOCHS_ENDED,
+    FENCED,
+    INBOX_LAG,
+    INBOX_OLDEST,
+    OWNED,
+    RELAY_OLDEST,
+)
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +114,8 @@ class PartitionHost:
                 tasks.create_task(owner.work())
         finally:
             metrics.set(OWNED, 0, self._partition)
+            for wait in (INBOX_LAG, INBOX_OLDEST, RELAY_OLDEST):  # now the next owner's to tell
+                metrics.set(wait, 0, self._partition)
             self.owner = None
             await self._leave(parts, row.epoch)
         return True
