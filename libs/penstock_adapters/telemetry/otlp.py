@@ -3,19 +3,16 @@
 import logging
 import threading
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export import SpanExportResult
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, TraceFlags
-from opentelemetry.trace import SpanKind as Kind
-from opentelemetry.trace.status import Status, StatusCode
 
+from penstock_adapters.telemetry.encoding import Encoder
 from penstock_adapters.telemetry.redaction import Redaction
-from penstock_runtime.telemetry.spans import Span, SpanKind
+from penstock_runtime.telemetry.spans import Span
 from penstock_runtime.telemetry.trace import SAMPLED, TraceContext
 
 QUEUE_MAX: Final = 8_192  # spans; the newest are dropped beyond
@@ -25,15 +22,24 @@ EXPORT_S: Final = 2.0  # one export, its retries included
 LEAVE_S: Final = 1.0  # for what is left at the end
 RATIO_BITS: Final = 56  # of the trace id that W3C asks to be random
 
-_KINDS: Final = {
-    SpanKind.INTERNAL: Kind.INTERNAL,
-    SpanKind.SERVER: Kind.SERVER,
-    SpanKind.PRODUCER: Kind.PRODUCER,
-    SpanKind.CONSUMER: Kind.CONSUMER,
-}
-_UNSET, _ERROR = Status(StatusCode.UNSET), StatusCode.ERROR
-_SCOPE = InstrumentationScope("penstock")
 _log = logging.getLogger(__name__)
+
+
+class _Exporter(OTLPSpanExporter):
+    """OpenTelemetry's own connection, retries and variables, with our encoding."""
+
+    def __init__(self, endpoint: str, encoder: Encoder) -> None:
+        super().__init__(endpoint=endpoint, timeout=EXPORT_S)
+        self._encoder = encoder
+
+    def send(self, batch: Sequence[Span]) -> bool:
+        sent = self._export(batch)  # pyright: ignore[reportArgumentType] - encoded below
+        return sent is SpanExportResult.SUCCESS
+
+    def _translate_data(  # pyright: ignore[reportIncompatibleMethodOverride] - not the SDK's spans
+        self, data: Sequence[Span]
+    ) -> ExportTraceServiceRequest:
+        return self._encoder.request(data)
 
 
 class OtlpSpans:
@@ -43,18 +49,15 @@ class OtlpSpans:
         self, endpoint: str, service: str, instance: str, ratio: float, redaction: Redaction
     ) -> None:
         """Send to the gRPC `endpoint` (`http://host:4317`) what of `ratio` of all traces comes."""
-        self._redaction = redaction
         self._bound = int(ratio * (1 << RATIO_BITS))
-        self._resource = Resource(
-            {
-                "service.namespace": "penstock",
-                "service.name": service,
-                "service.instance.id": instance,
-            }
-        )
+        about = {
+            "service.namespace": "penstock",
+            "service.name": service,
+            "service.instance.id": instance,
+        }
         # Their logs would repeat each failed export; ours tell of the change.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
-        self._exporter = OTLPSpanExporter(endpoint=endpoint, timeout=EXPORT_S)
+        self._exporter = _Exporter(endpoint, Encoder(about, redaction))
         self._queue: deque[Span] = deque()
         self._stop = threading.Event()
         self._answers = True
@@ -104,8 +107,7 @@ class OtlpSpans:
 
     def _export(self, batch: list[Span]) -> bool:
         try:
-            sent = self._exporter.export([self._readable(span) for span in batch])
-            answers = sent is SpanExportResult.SUCCESS
+            answers = self._exporter.send(batch)
         except Exception:  # noqa: BLE001 - the thread's boundary: telemetry never ends a service
             answers = False
         if answers is not self._answers:
@@ -115,25 +117,3 @@ class OtlpSpans:
                 "the collector takes spans again" if answers else "the collector takes no spans",
             )
         return answers
-
-    def _readable(self, span: Span) -> ReadableSpan:
-        place = _context(span.place.trace_id, span.place.span_id)
-        parent = _context(span.place.trace_id, span.parent) if span.parent else None
-        clean = self._redaction
-        return ReadableSpan(
-            name=clean.text(span.name),
-            context=place,
-            parent=parent,
-            resource=self._resource,
-            attributes={name: clean.value(value) for name, value in span.attributes.items()},
-            links=[Link(_context(link.trace_id, link.span_id)) for link in span.links],
-            kind=_KINDS[span.kind],
-            status=Status(_ERROR, clean.text(span.fault)) if span.fault else _UNSET,
-            start_time=span.start_us * 1_000,
-            end_time=max(span.end_us, span.start_us) * 1_000,
-            instrumentation_scope=_SCOPE,
-        )
-
-
-def _context(trace_id: str, span_id: str) -> SpanContext:
-    return SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(SAMPLED))
