@@ -14,29 +14,17 @@ from penstock_adapters.wrappers.tracing.waits import LongWaits
 from penstock_contracts.records import EventMeta, NewRecord, StoredRecord, encode_state
 from penstock_runtime.faults import TransientFault
 from penstock_runtime.settings import ServiceSettings, SettingsFault, load_settings
-from penstock_runtime.telemetry.spans import NoSpans, Span
+from penstock_runtime.telemetry.spans import NoSpans
 from penstock_runtime.telemetry.trace import (
     TraceContext,
     child_header,
     derive_trace,
     trigger_trace,
 )
+from penstock_testkit.fakes.spans import KeptSpans
 
 RUN = "6f0a3a54-0d6c-5a3c-9a5e-0123456789ab"
 PARENT = derive_trace("a test")
-
-
-class Kept:
-    """Wants every sampled trace and keeps its spans."""
-
-    def __init__(self) -> None:
-        self.spans: list[Span] = []
-
-    def wants(self, place: TraceContext) -> bool:
-        return bool(place.flags)
-
-    def report(self, span: Span) -> None:
-        self.spans.append(span)
 
 
 class Store:
@@ -93,35 +81,35 @@ def test_a_place_is_read_in_front_of_the_data_only() -> None:
 
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_a_run_lasts_from_its_first_event_to_its_last(*, restarted: bool) -> None:
-    kept = Kept()
+    kept = KeptSpans()
     waits = LongWaits(Store(stored(started())), kept)
     if not restarted:
         await waits.see(started())
 
     await waits.see(ended())
 
-    (told,) = kept.spans
+    (told,) = kept.all
     assert (told.name, told.start_us, told.end_us) == ("run", 1_000_000, 4_000_000)
     assert told.parent == PARENT.span_id
     assert told.place == PARENT.child("run", RUN)
 
 
 async def test_a_wait_that_cannot_be_read_is_not_told() -> None:
-    kept = Kept()
+    kept = KeptSpans()
 
     await LongWaits(Store(answers=False), kept).see(ended())
 
-    assert kept.spans == []
+    assert kept.all == []
 
 
 async def test_an_unsampled_run_is_not_told() -> None:
-    kept = Kept()
+    kept = KeptSpans()
     waits = LongWaits(Store(), kept)
     await waits.see(started(TraceContext(PARENT.trace_id, PARENT.span_id, 0)))
 
     await waits.see(ended())
 
-    assert kept.spans == []
+    assert kept.all == []
 
 
 def test_secrets_are_taken_out_before_they_leave() -> None:
