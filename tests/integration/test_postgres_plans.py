@@ -127,6 +127,7 @@ def test_finding_n_touches_few_pages(postgres: RealPostgres) -> None:
     [
         ("page", "views_page_idx"),
         ("page_by_state", "views_state_idx"),
+        ("waiting", "views_state_idx"),
         ("page_by_group", "views_group_idx"),
         ("page_by_state_and_group", "views_group_idx"),
         ("children", "views_parent_idx"),

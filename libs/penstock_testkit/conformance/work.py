@@ -68,6 +68,7 @@ class WorkSuite:
         items = await take_exactly(queue, 3)
         assert numbers(items) == [1, 2, 3]
         assert items[0].subject == task(1).subject
+        assert 0 < items[0].queued_us <= items[1].queued_us <= items[2].queued_us
         assert numbers(await take_exactly(queue, 2)) == [4, 5]
         await queue.close()
 
