@@ -115,13 +115,13 @@ def test_without_a_trace_the_source_and_the_header_speak():
 
 
 @pytest.mark.parametrize("given", [{}, {"traceparent": "00-c-d-01"}, {"traceparent": "x" * 9999}])
-def test_a_trigger_without_a_valid_trace_begins_one_that_a_copy_of_it_has_too(
+def test_a_trigger_without_a_valid_trace_begins_one_and_the_same_when_read_again(
     given: Mapping[str, str],
 ):
     headers = {"Nats-Msg-Id": "one", **given}
     first, again = (CatalogDomain().read(trigger(b"{}", headers)) for _ in range(2))
 
-    assert parse_traceparent(first.traceparent) == trigger_trace(first.aggregate_id)
+    assert parse_traceparent(first.traceparent) == trigger_trace(first.aggregate_id, AT_US)
     assert again.traceparent == first.traceparent
 
 

@@ -61,8 +61,9 @@ def stored(new: NewRecord) -> StoredRecord:
 
 
 def test_a_trigger_without_a_trace_always_begins_the_same() -> None:
-    assert trigger_trace("a") == trigger_trace("a")
-    assert trigger_trace("a").trace_id != trigger_trace("b").trace_id
+    assert trigger_trace("a", 1) == trigger_trace("a", 1)
+    assert trigger_trace("a", 1).trace_id != trigger_trace("b", 1).trace_id
+    assert trigger_trace("a", 1).trace_id != trigger_trace("a", 2).trace_id
     assert derive_trace("ab") != derive_trace("a", "b")
 
 

@@ -233,7 +233,7 @@ async def test_a_batch_is_linked_with_its_messages(spans: KeptSpans, clock: Manu
 
 async def test_the_trigger_that_began_the_trace_is_its_root(spans: KeptSpans, clock: ManualClock):
     ledger, row = await owned(spans, clock)
-    root = trigger_trace(RUN)
+    root = trigger_trace(RUN, 1)
 
     await ledger.commit(commit(row, event(root, topic="trigger.trigger_ignored.v1")))
 

@@ -74,9 +74,12 @@ def derive_trace(*names: str) -> TraceContext:
     return TraceContext(_nonzero(digits[:32]), _nonzero(digits[32:48]))
 
 
-def trigger_trace(trigger_aggregate: str) -> TraceContext:
-    """Give the trace of a trigger that came without one."""
-    return derive_trace("trigger", trigger_aggregate)
+def trigger_trace(trigger_aggregate: str, at_us: int) -> TraceContext:
+    """Give the trace of a trigger that came without one.
+
+    Its server time keeps apart what carries the same id in two installations.
+    """
+    return derive_trace("trigger", trigger_aggregate, str(at_us))
 
 
 def child_header(text: str | None, *names: str) -> str | None:

@@ -60,7 +60,7 @@ def read_trigger(message: Received) -> Addressed:
         command_id=trigger_id,
         actor=actor,
         tenant=address.tenant,
-        traceparent=_trace(event, headers, aggregate).header(),
+        traceparent=_trace(event, headers, trigger_trace(aggregate, message.time_us)).header(),
         founds=True,
     )
 
@@ -79,11 +79,11 @@ def _from_gateway(event: JsonObject, path: str) -> tuple[str, str]:
     return actor, gateway_trigger_id(str(event["source"]), str(event["id"]))
 
 
-def _trace(event: JsonObject, headers: dict[str, str], aggregate: str) -> TraceContext:
+def _trace(event: JsonObject, headers: dict[str, str], own: TraceContext) -> TraceContext:
     return (
         parse_traceparent(_text(event.get("traceparent")))
         or parse_traceparent(headers.get("traceparent"))
-        or trigger_trace(aggregate)
+        or own
     )
 
 

@@ -118,7 +118,9 @@ def _processed(
     meta, _, data = decode_state(record.state)
     if meta.causation_id.startswith(_TIMER):
         return None
-    begins = kind_of(record.topic) == "trigger" and sent == trigger_trace(record.aggregate_id)
+    begins = kind_of(record.topic) == "trigger" and sent == trigger_trace(
+        record.aggregate_id, meta.time_us
+    )
     place, parent = (sent, "") if begins else (sent.child(s.PROCESS), sent.span_id)
     return Span(
         f"process {name_of(record.topic)}",
