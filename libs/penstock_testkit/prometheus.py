@@ -22,7 +22,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def program(name: str) -> str | None:
-    """Find `prometheus` or `promtool` on this machine."""
+    """Find `prometheus`, `promtool` or `amtool` on this machine."""
     return shutil.which(name)
 
 

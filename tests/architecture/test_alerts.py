@@ -101,8 +101,13 @@ def test_data_sources_are_linked_to_each_other():
     assert sources["loki"]["derivedFields"][0]["datasourceUid"] == "tempo"
 
 
-def promtool(*words: str) -> None:
-    binary = program("promtool")
+@pytest.mark.skipif(program("amtool") is None, reason="no amtool here")
+def test_the_receivers_are_valid():
+    checked("amtool", "check-config", str(ROOT / "deploy/alertmanager/alertmanager.yml"))
+
+
+def checked(name: str, *words: str) -> None:
+    binary = program(name)
     assert binary is not None
     done = subprocess.run(
         [binary, *words],
@@ -117,10 +122,10 @@ def promtool(*words: str) -> None:
 
 @needs_promtool
 def test_the_configuration_is_valid():
-    promtool("check", "config", "prometheus.yml")
+    checked("promtool", "check", "config", "prometheus.yml")
 
 
 @needs_promtool
 @pytest.mark.parametrize("file", sorted((PROMETHEUS / "tests").glob("*.yml")), ids=lambda f: f.name)
 def test_alerts_fire_and_stay_silent(file: Path):
-    promtool("test", "rules", str(file))
+    checked("promtool", "test", "rules", str(file))
