@@ -94,6 +94,10 @@ class SandboxSpec:
         env: Plain environment variables, added to the sandbox's own small set.
         secrets: Secret environment variables; never logged, never on a command line.
         egress: Destinations reachable through the proxy socket; empty means no network at all.
+        image: File system the command runs in, as the manifest names it; None for the adapter's
+            own. An adapter without images refuses a task that names one.
+        memo: Digest of everything the result depends on, where an equal task may be answered
+            with the result of an earlier one; None runs it afresh.
     """
 
     task_id: str
@@ -105,10 +109,17 @@ class SandboxSpec:
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     secrets: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     egress: tuple[EgressRule, ...] = ()
+    image: str | None = None
+    memo: str | None = None
 
 
 class ExitReason(StrEnum):
-    """Why a task ended."""
+    """Why a task ended.
+
+    `START_FAILED`: it cannot be started as it is, and trying again alike is of little use.
+    `UNAVAILABLE`: nothing was started, through no fault of the task: what runs it is away.
+    `LOST`: it was started, and what ran it went away: what the agent did is not known.
+    """
 
     EXITED = "exited"
     SIGNALLED = "signalled"
@@ -118,6 +129,8 @@ class ExitReason(StrEnum):
     LOG_LIMIT = "log_limit"
     CANCELLED = "cancelled"
     START_FAILED = "start_failed"
+    UNAVAILABLE = "unavailable"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)

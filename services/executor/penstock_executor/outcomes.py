@@ -134,6 +134,8 @@ def _broken(result: SandboxResult, redact: Redactor, last_line: str) -> Failure:
             return failed(Code.SANDBOX_FAILED, detail or "could not start", retryable=True)
         case ExitReason.CANCELLED:
             return failed(Code.SANDBOX_FAILED, detail or "was stopped", retryable=True)
+        case ExitReason.UNAVAILABLE | ExitReason.LOST:
+            return failed(Code.SANDBOX_FAILED, detail or "went away", retryable=True)
         case ExitReason.EXITED | ExitReason.SIGNALLED:
             said = f"; its last line: {last_line[:MAX_LAST_LINE_CHARS]}" if last_line else ""
             return failed(Code.AGENT_CRASHED, f"the agent {_how(result)}{said}", retryable=True)
