@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from penstock_adapters.bubblewrap.seccomp import (
+from penstock_adapters.process.seccomp import (
     LAST_KNOWN_CALL,
     UnknownMachine,
     filter_program,

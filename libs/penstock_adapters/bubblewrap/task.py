@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shlex
 import stat
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from penstock_adapters.bubblewrap.identity import NAMESPACE_FD, Identity
 from penstock_adapters.bubblewrap.view import certificate_bundle
+from penstock_adapters.process.asked import check_spec
 from penstock_adapters.process.output import Output, read_descriptor
 from penstock_runtime.ports.sandbox import (
     ENV_EGRESS_SOCKET,
@@ -32,16 +32,8 @@ LOOK_BOUND = 2_000
 GLANCE_BOUND = 32
 """Entries looked at on the event loop itself: a thread's turn costs more than they do."""
 
-_RESERVED = frozenset(
-    {"work", "agent", "input.json", "output.json", "egress.sock", ".launch", ".bin"}
-)
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 _PROGRAMS = f"{INSIDE_ROOT}/.bin"
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-class BadSpec(ValueError):
-    """A task that cannot be run as it was asked for; the message says why."""
 
 
 class TaskFiles:
@@ -154,32 +146,6 @@ class TaskFiles:
     def close(self) -> None:
         """Release the descriptor."""
         os.close(self._output)
-
-
-def check_spec(spec: SandboxSpec) -> None:
-    """Refuse what bwrap would take for something else.
-
-    Raises:
-        BadSpec: The task is malformed.
-    """
-    if not spec.command:
-        raise BadSpec("the command is empty")
-    if not spec.bundle.is_dir():
-        raise BadSpec("the agent's folder does not exist")
-    for text in (*spec.command, *spec.env.values(), *spec.secrets.values()):
-        if "\0" in text:
-            raise BadSpec("a NUL byte in the command or the environment")
-    for name in (*spec.env, *spec.secrets):
-        if not _VARIABLE.fullmatch(name):
-            raise BadSpec("an environment variable has a malformed name")
-    for mount in spec.mounts:
-        parts = mount.target.removeprefix(f"{INSIDE_ROOT}/").split("/")
-        if not mount.target.startswith(f"{INSIDE_ROOT}/") or {"", ".", ".."} & set(parts):
-            raise BadSpec(f"mount target {mount.target} is not a plain path below {INSIDE_ROOT}/")
-        if (len(parts) == 1 and parts[0] in _RESERVED) or parts[0] in _RESERVED - {"work"}:
-            raise BadSpec(f"mount target {mount.target} is taken")
-        if not mount.source.exists():
-            raise BadSpec(f"mount source for {mount.target} does not exist")
 
 
 def readable_to_all(tree: Path, bound: int = LOOK_BOUND) -> bool:

@@ -42,47 +42,35 @@ class LogBudget:
         return kept
 
 
-class LogPump:
-    """Reads one pipe on the event loop and hands out its lines."""
+class LogLines:
+    """Cuts what one stream prints into lines and delivers them."""
 
     def __init__(
         self,
-        fd: int,
         stream: Literal["stdout", "stderr"],
         budget: LogBudget,
         on_log: Callable[[LogLine], None],
     ) -> None:
-        self._fd = fd
         self._stream: Literal["stdout", "stderr"] = stream
         self._budget = budget
         self._on_log = on_log
         self._pending = b""
-        self._loop = asyncio.get_running_loop()
         self.last_line = ""
-        self.ended = asyncio.Event()
-        self._loop.add_reader(fd, self._read)
 
-    def _read(self) -> None:
-        try:
-            data = os.read(self._fd, READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self.stop()
-            return
+    def feed(self, data: bytes) -> None:
+        """Take in what was printed."""
         kept = self._budget.take(data)
         if kept:
-            self._split(self._pending + kept)
-        if self._budget.flooded:
-            self.stop()
+            *lines, rest = (self._pending + kept).split(b"\n")
+            for line in lines:
+                self._deliver(self._pieces(line))
+            self._pending = self._pieces(rest)
 
-    def _split(self, data: bytes) -> None:
-        *lines, rest = data.split(b"\n")
-        for line in lines:
-            self._deliver(self._pieces(line))
-        self._pending = self._pieces(rest)
+    def end(self) -> None:
+        """Deliver the unfinished last line."""
+        if self._pending:
+            rest, self._pending = self._pending, b""
+            self._deliver(rest)
 
     def _pieces(self, line: bytes) -> bytes:
         """Deliver full pieces of an over-long line and return what is left of it."""
@@ -99,12 +87,41 @@ class LogPump:
         self.last_line = text
         self._on_log(LogLine(self._stream, text, time.time_ns() // 1000))
 
+
+class LogPump:
+    """Reads one pipe on the event loop and hands out its lines."""
+
+    def __init__(self, fd: int, lines: LogLines, budget: LogBudget) -> None:
+        self._fd = fd
+        self._lines = lines
+        self._budget = budget
+        self._loop = asyncio.get_running_loop()
+        self.ended = asyncio.Event()
+        self._loop.add_reader(fd, self._read)
+
+    @property
+    def last_line(self) -> str:
+        """The last line delivered."""
+        return self._lines.last_line
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._fd, READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.stop()
+            return
+        self._lines.feed(data)
+        if self._budget.flooded:
+            self.stop()
+
     def stop(self) -> None:
         """Stop reading and deliver the unfinished last line."""
         if self.ended.is_set():
             return
         self._loop.remove_reader(self._fd)
         self.ended.set()
-        if self._pending:
-            rest, self._pending = self._pending, b""
-            self._deliver(rest)
+        self._lines.end()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from penstock_adapters.process.child import SIGNAL_BASE, Child, Exit
-from penstock_adapters.process.logs import LogBudget, LogPump
+from penstock_adapters.process.logs import LogBudget, LogLines, LogPump
 from penstock_adapters.process.output import Output, OutputState
 from penstock_adapters.process.proctree import Usage
 from penstock_runtime.ports.sandbox import ExitReason, Limits, LogLine, SandboxResult
@@ -85,8 +85,8 @@ class Supervisor:
         self._stop: asyncio.Future[Stop] = loop.create_future()
         self._budget = LogBudget(limits.log_bytes, self._flooded)
         self._pumps = (
-            LogPump(child.stdout, "stdout", self._budget, on_log),
-            LogPump(child.stderr, "stderr", self._budget, on_log),
+            LogPump(child.stdout, LogLines("stdout", self._budget, on_log), self._budget),
+            LogPump(child.stderr, LogLines("stderr", self._budget, on_log), self._budget),
         )
         self._started = loop.time()
         self._exit = asyncio.create_task(child.wait())

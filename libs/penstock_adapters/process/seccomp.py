@@ -187,8 +187,13 @@ _MACHINES = {
 }
 
 
-def filter_program(machine: str | None = None) -> bytes:
-    """Assemble the filter for a machine (default: this one), as `bwrap --seccomp` reads it.
+def filter_program(machine: str | None = None, *, network: bool = True) -> bytes:
+    """Assemble the filter for a machine (default: this one): an array of `struct sock_filter`.
+
+    Args:
+        machine: As `uname -m` names it.
+        network: False refuses every socket but Unix ones, where an agent has a network that
+            nothing else takes away from it.
 
     Raises:
         UnknownMachine: There is no table for it.
@@ -196,10 +201,10 @@ def filter_program(machine: str | None = None) -> bytes:
     name = machine or platform.machine()
     if name not in _MACHINES:
         raise UnknownMachine(f"no system call filter for {name}")
-    return _assemble(_MACHINES[name])
+    return _assemble(_MACHINES[name], _FAMILIES if network else (socket.AF_UNIX,))
 
 
-def _assemble(machine: Machine) -> bytes:
+def _assemble(machine: Machine, families: Sequence[int]) -> bytes:
     code = [
         _op(_LOAD, _ARCH_AT),
         _op(_JUMP_EQ, machine.audit_arch, then=1),
@@ -231,7 +236,7 @@ def _assemble(machine: Machine) -> bytes:
         ],
     )
     code += _for_call(machine.personality, _only(0, _PERSONALITIES, errno.EPERM))
-    code += _for_call(machine.socket, _only(0, _FAMILIES, errno.EAFNOSUPPORT))
+    code += _for_call(machine.socket, _only(0, families, errno.EAFNOSUPPORT))
     code.append(_op(_RETURN, _ALLOW))
     return b"".join(code)
 
