@@ -1,12 +1,12 @@
-"""A real Prometheus for tests, where the machine has one: scraping, and answering queries."""
+"""A real Prometheus and Alertmanager for tests, where the machine has them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
+import re
 import shutil
-import socket
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,16 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from penstock_adapters.embedded.ports import LOOPBACK, draw_free_port
+
 SCRAPE_S = 1
 READY_S = 20.0
 END_S = 10.0
 POLL_S = 0.1
-LOOPBACK = "127.0.0.1"
 
 
 def program(name: str) -> str | None:
-    """Find `prometheus`, `promtool` or `amtool` on this machine."""
+    """Find `prometheus`, `prometheus-alertmanager` or one of their tools on this machine."""
     return shutil.which(name)
 
 
@@ -33,14 +34,6 @@ class Prometheus:
         """Ask the server at `url`."""
         self._url = url
         self._http = http
-
-    async def ready(self) -> bool:
-        """Tell whether it answers."""
-        try:
-            async with self._http.get(f"{self._url}/-/ready") as answer:
-                return answer.status == 200
-        except aiohttp.ClientError:
-            return False
 
     async def query(self, expr: str) -> list[Any]:
         """Evaluate an expression now; a fault in it fails the caller."""
@@ -53,31 +46,59 @@ class Prometheus:
 
 
 @contextlib.asynccontextmanager
-async def scraping(folder: Path, targets: Mapping[str, str]) -> AsyncGenerator[Prometheus]:
-    """Give a Prometheus that scrapes `targets` (service -> base URL) every second.
+async def scraping(
+    folder: Path, targets: Mapping[str, str], rules: str = "", alertmanager: str = ""
+) -> AsyncGenerator[Prometheus]:
+    """Give a Prometheus that scrapes `targets` every second, and looks at its rules as often.
+
+    Args:
+        folder: of its own.
+        targets: base URL by instance; `executor-2` is one of the service `executor`.
+        rules: a file of rules, as text.
+        alertmanager: URL of who is told what fires.
 
     Raises:
         TimeoutError: it did not come up.
     """
-    binary = program("prometheus")
+    _ = _written(folder / "rules.yml", rules or "{}")
+    config = _written(folder / "prometheus.yml", json.dumps(_config(targets, alertmanager)))
+    own = (f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}")
+    async with serving("prometheus", folder, *own) as (url, http):
+        yield Prometheus(url, http)
+
+
+@contextlib.asynccontextmanager
+async def alerting(folder: Path, config: str) -> AsyncGenerator[str]:
+    """Give the URL of an Alertmanager with this configuration.
+
+    Raises:
+        TimeoutError: it did not come up.
+    """
+    file = _written(folder / "alertmanager.yml", config)
+    own = (f"--config.file={file}", f"--storage.path={folder / 'data'}")
+    alone = "--cluster.listen-address="
+    async with serving("prometheus-alertmanager", folder, *own, alone) as (url, _):
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    name: str, folder: Path, *words: str
+) -> AsyncGenerator[tuple[str, aiohttp.ClientSession]]:
+    """Run one of the two on a free loopback port until the end; gives its URL and a session."""
+    binary = program(name)
     assert binary is not None, "look for the program before"
-    port = _free_port()
-    config = _prepared(folder, targets)
-    with (folder / "prometheus.log").open("wb") as log:
+    place = f"{LOOPBACK}:{draw_free_port()}"
+    with (folder / f"{name}.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            binary,
-            f"--config.file={config}",
-            f"--storage.tsdb.path={folder / 'data'}",
-            f"--web.listen-address={LOOPBACK}:{port}",
-            "--log.level=warn",
+            *(binary, *words, f"--web.listen-address={place}", "--log.level=warn"),
             stdout=log,
             stderr=log,
         )
         try:
             async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as http:
-                made = Prometheus(f"http://{LOOPBACK}:{port}", http)
-                await _until_ready(made)
-                yield made
+                await _until_ready(f"http://{place}", http)
+                yield f"http://{place}", http
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
@@ -85,37 +106,40 @@ async def scraping(folder: Path, targets: Mapping[str, str]) -> AsyncGenerator[P
                 await process.wait()
 
 
-async def _until_ready(made: Prometheus) -> None:
+async def _until_ready(url: str, http: aiohttp.ClientSession) -> None:
     for _ in range(int(READY_S / POLL_S)):
-        if await made.ready():
-            return
+        with contextlib.suppress(aiohttp.ClientError):
+            async with http.get(f"{url}/-/ready") as answer:
+                if answer.status == 200:
+                    return
         await asyncio.sleep(POLL_S)
-    raise TimeoutError("prometheus does not become ready")
+    raise TimeoutError(f"{url} does not become ready")
 
 
-def _prepared(folder: Path, targets: Mapping[str, str]) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    config = folder / "prometheus.yml"
-    config.write_text(json.dumps(_config(targets)), encoding="utf-8")  # JSON is YAML
-    return config
+def _written(file: Path, text: str) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    return file
 
 
-def _config(targets: Mapping[str, str]) -> dict[str, Any]:
-    jobs = [
+def _config(targets: Mapping[str, str], alertmanager: str) -> dict[str, Any]:
+    """Give a configuration; its JSON is YAML."""
+    scraped = [
         {
-            "job_name": service,
-            "static_configs": [{"targets": [urlsplit(url).netloc], "labels": {"service": service}}],
+            "targets": [urlsplit(url).netloc],
+            "labels": {"service": re.sub(r"-\d+$", "", instance)},
         }
-        for service, url in targets.items()
+        for instance, url in targets.items()
     ]
+    told = [{"static_configs": [{"targets": [urlsplit(alertmanager).netloc]}]}]
+    often = f"{SCRAPE_S}s"
     return {
-        "global": {"scrape_interval": f"{SCRAPE_S}s", "scrape_timeout": f"{SCRAPE_S}s"},
-        "scrape_configs": jobs,
+        "global": {
+            "scrape_interval": often,
+            "scrape_timeout": often,
+            "evaluation_interval": often,
+        },
+        "rule_files": ["rules.yml"],
+        "alerting": {"alertmanagers": told if alertmanager else []},
+        "scrape_configs": [{"job_name": "penstock", "static_configs": scraped}],
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -36,9 +36,10 @@ GREET_OTHERWISE: Json = {
 class Hands:
     """One executor process of the pool `POOL`, beside the stack's own, which never gets a task."""
 
-    def __init__(self, stack: RunningStack, name: str = "hands-1") -> None:
+    def __init__(self, stack: RunningStack, name: str = "hands-1", ops_port: int = 0) -> None:
         self._stack = stack
         self._name = name
+        self._ops_port = ops_port
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -54,7 +55,7 @@ class Hands:
             "PENSTOCK_INSTANCE": self._name,
             "PENSTOCK_POOL": POOL,
             "PENSTOCK_CAPACITY": "1",  # while it has a task, the next one goes to others
-            "PENSTOCK_OPS_PORT": "0",
+            "PENSTOCK_OPS_PORT": str(self._ops_port),
         }
         with self._log.open("ab") as log:
             begin = log.tell()
