@@ -57,6 +57,7 @@ class Code(StrEnum):
     SANDBOX_FAILED = "sandbox_failed"  # the sandbox itself could not start
     AGENT_UNAVAILABLE = "agent_unavailable"  # no such bundle, or another digest, on the executor
     WORKSPACE_REFUSED = "workspace_refused"  # a path outside the allowed roots
+    IMAGE_REFUSED = "image_refused"  # this executor does not accept the image, or has it not
     TEMPLATE_FAILED = "template_failed"  # a template could not be rendered with the values at hand
     CONDITION_FAILED = "condition_failed"  # a `when` or filter raised or gave no boolean
     DENIED = "denied"  # rejected by an approver

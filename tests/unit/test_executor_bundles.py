@@ -134,9 +134,53 @@ def test_what_cannot_be_read_is_a_fault_with_its_place(
     found = discover([tmp_path, tmp_path / "absent"], read_json)
 
     assert list(found.bundles) == [good.name]
-    assert found.faults[0].startswith(f"{bad}/agent.yaml: ")
+    assert found.faults[0].startswith(f"{bad}/agent.yaml:")
     assert said in found.faults[0]
     assert found.faults[1] == f"{tmp_path}/absent: no such folder of agents"
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "said"),
+    [
+        ("image: ghcr.io/Acme/x", 8, "image: the path has capitals"),
+        ("memoise: maybe", 10, "memoise: Input should be a valid boolean"),
+        ("memoise: true", 10, "memoise: what the network answers may change"),
+        ("limits: {memory_mb: 1}", 21, "limits.memory_mb: Input should be greater"),
+        ("workspaces: [{input: a}, {mode: ro}]", 26, "workspaces.1.input: Field required"),
+    ],
+)
+def test_a_fault_of_a_manifest_has_its_line_and_column(
+    tmp_path: Path, line: str, column: int, said: str
+) -> None:
+    text = f"name: bad\ncommand: [x]\nnetwork: egress\n{line}\n"
+    (tmp_path / "agent.yaml").write_text(text)
+
+    with pytest.raises(BundleFault) as caught:
+        _ = read_bundle(tmp_path)
+
+    assert str(caught.value).startswith(f"{tmp_path}/agent.yaml:4:{column}: {said}")
+
+
+def test_another_image_is_another_agent(tmp_path: Path) -> None:
+    folder = make_agent(tmp_path, "probe")
+    digests = {read_bundle(folder).digest}
+    for image in ("rootfs:root", "rootfs:other", "alpine", f"alpine@sha256:{'0' * 64}"):
+        body = {"name": "probe", "command": ["python", "-m", "pkg"], "image": image}
+        (folder / "agent.yaml").write_text(json.dumps(body))
+        digests.add(read_bundle(folder).digest)
+
+    assert len(digests) == 5
+
+
+def test_what_lies_in_an_image_of_the_folder_counts(tmp_path: Path) -> None:
+    folder = make_agent(tmp_path, "probe", image="rootfs:root")
+    (folder / "root").mkdir()
+    (folder / "root" / "tool").write_text("1")
+    before = read_bundle(folder).digest
+
+    (folder / "root" / "tool").write_text("2")
+
+    assert read_bundle(folder).digest != before
 
 
 def test_two_agents_of_one_name_are_a_fault(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Agents: the manifest, the catalog commands about them and the events they leave."""
 
 from enum import StrEnum
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
+from penstock_contracts.images import MAX_IMAGE_CHARS, ImageFault, read_image
 from penstock_contracts.values import Digest, JsonObject, Name, Phase, Wire
 
 
@@ -58,6 +60,24 @@ class AgentLimits(Wire):
     disk_mb: int = Field(default=64, ge=1, le=65_536)
 
 
+_RUN = (Phase.RUN,)
+
+
+def _image(text: str) -> str:
+    try:
+        _ = read_image(text)
+    except ImageFault as fault:
+        raise _refusal(str(fault)) from None
+    return text
+
+
+def _refusal(sentence: str) -> PydanticCustomError:
+    return PydanticCustomError("manifest", "{sentence}", {"sentence": sentence})
+
+
+Image = Annotated[str, Field(max_length=MAX_IMAGE_CHARS), AfterValidator(_image)]
+
+
 class AgentManifest(Wire):
     """What an agent is and may do (`agent.yaml`).
 
@@ -70,6 +90,11 @@ class AgentManifest(Wire):
         atomic: `apply` has one effect point, conditional on the state planned against; False is
             shown to the approver.
         bundle: digest of the program's files, filled in at registration.
+        image: the file system the command runs in, as `penstock_contracts.images` reads it;
+            without one the sandbox's own.
+        memoise: an equal task may be answered with the result of an earlier one. Equal are
+            agent, image, input, the contents of all workspaces and limits; so it is for agents
+            only whose result depends on nothing else, and they are told nothing of the run.
     """
 
     api_version: Literal["penstock/v1"] = Field(default="penstock/v1", alias="apiVersion")
@@ -79,7 +104,7 @@ class AgentManifest(Wire):
     description: str = Field(default="", max_length=2_048)
     risk: Risk = Risk.AUTO
     effect: Effect | None = None
-    phases: tuple[Phase, ...] = (Phase.RUN,)
+    phases: tuple[Phase, ...] = _RUN
     atomic: bool = True
     command: tuple[str, ...] = ()
     pool: Name = "default"
@@ -90,10 +115,33 @@ class AgentManifest(Wire):
     input: JsonObject = {}
     output: JsonObject = {}
     bundle: Digest | None = None
+    image: Image | None = None
+    memoise: bool = False  # the last field: what it asks of the others has then been read
+
+    @field_validator("memoise", mode="after")
+    @classmethod
+    def _result_depends_on_the_task_alone(cls, value: bool, info: ValidationInfo) -> bool:
+        if not value:
+            return value
+        given = info.data  # a field that is refused itself is absent
+        workspaces: tuple[Workspace, ...] = given.get("workspaces", ())
+        if given.get("phases", _RUN) != _RUN:
+            raise _refusal("what is planned and applied is never remembered: take `memoise` out")
+        if given.get("risk", Risk.AUTO) is not Risk.AUTO:
+            raise _refusal("what a person has to allow is done anew: it needs `risk: AUTO`")
+        if given.get("effect") is Effect.ONCE:
+            raise _refusal("what is done once is not remembered: it needs `effect: repeatable`")
+        if given.get("network", Network.NONE) is not Network.NONE:
+            raise _refusal("what the network answers may change: it needs `network: none`")
+        if given.get("secrets"):
+            raise _refusal("a result made with secrets is not kept: it needs `secrets: []`")
+        if any(workspace.mode != "ro" for workspace in workspaces):
+            raise _refusal("what is written would be missing: all its workspaces need `mode: ro`")
+        return value
 
     @model_validator(mode="after")
     def _phases_fit(self) -> Self:
-        if self.phases == (Phase.RUN,):
+        if self.phases == _RUN:
             return self
         if self.phases != (Phase.PLAN, Phase.APPLY):
             raise ValueError("phases: write [run], or [plan, apply]")

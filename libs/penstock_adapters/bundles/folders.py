@@ -9,10 +9,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from penstock_adapters.yaml import read_document
+from penstock_adapters.yaml import DocumentError, read_document
 from penstock_contracts.agent.v1 import AgentManifest
 from penstock_contracts.envelope import first_fault
 from penstock_core.workflow.plan import manifest_digest
+from penstock_core.workflow.templating import escape_token
 from penstock_runtime.bundles import (
     MANIFEST_NAME,
     Bundle,
@@ -62,13 +63,14 @@ def read_bundle(
         BundleFault: naming the file, and what is wrong with it.
     """
     path = folder / MANIFEST_NAME
+    text = ""
     try:
         if path.stat().st_size > MAX_MANIFEST_BYTES:
             raise BundleFault(f"{path}: over {MAX_MANIFEST_BYTES} bytes")
-        value = read(path.read_text(encoding="utf-8"), str(path))
-        manifest = AgentManifest.model_validate(value)
+        text = path.read_text(encoding="utf-8")
+        manifest = AgentManifest.model_validate(read(text, str(path)))
     except ValidationError as error:
-        raise BundleFault(f"{path}: {first_fault(error)}") from None
+        raise BundleFault(f"{_place(text, path, error)}: {first_fault(error)}") from None
     except OSError as error:
         raise BundleFault(f"{path}: {error.strerror}") from error
     except ValueError as error:
@@ -78,6 +80,17 @@ def read_bundle(
         raise BundleFault(f"{path}: command: an agent in a folder needs a command to run")
     manifest = manifest.model_copy(update={"bundle": bundle_digest(folder)})
     return Bundle(manifest, digest_of(manifest), folder.resolve())
+
+
+def _place(text: str, path: Path, error: ValidationError) -> str:
+    """Give file, line and column of the first fault; the file alone if another reader read it."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    pointer = "".join(f"/{escape_token(str(part))}" for part in first["loc"])
+    try:
+        line, column = read_document(text, str(path)).locate(pointer)
+    except DocumentError:
+        return str(path)
+    return f"{path}:{line}:{column}"
 
 
 def discover(
