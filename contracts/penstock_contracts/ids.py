@@ -93,6 +93,11 @@ def token_id(tenant: str, name: str) -> str:
     return derive("token", tenant, name)
 
 
+def executor_id(tenant: str, name: str) -> str:
+    """Aggregate id of what is known of the executor whose subject token is `name`."""
+    return derive("executor", tenant, name)
+
+
 def trigger_aggregate_id(tenant: str, trigger_id: str) -> str:
     """Aggregate id of the trigger that its publisher calls `trigger_id`."""
     return derive("trigger", tenant, trigger_id)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from penstock_contracts.approval import v1 as approval_v1
+from penstock_contracts.executor import v1 as executor_v1
 from penstock_contracts.partition import v1 as partition_v1
 from penstock_contracts.run import v1 as run_v1
 from penstock_contracts.subjects import (
@@ -74,7 +75,7 @@ OWNED_STREAMS: dict[BusUser, tuple[Stream, ...]] = {
     ),
     BusUser.APPROVAL: (Stream.APPROVALS,),
 }
-SCHEDULER_EVENT_KINDS = ("run", "workflow", "agent", "trigger", "token", "partition")
+SCHEDULER_EVENT_KINDS = ("run", "workflow", "agent", "trigger", "token", "executor", "partition")
 APPROVAL_EVENT_KINDS = ("approval", "partition")
 
 
@@ -99,6 +100,11 @@ def _to_runs(*message_types: str) -> tuple[str, ...]:
 
 def _to_approvals(*message_types: str) -> tuple[str, ...]:
     return tuple(f"{ROOT}.*.approval.*.{command_token(name)}" for name in message_types)
+
+
+def _to_executors(*message_types: str) -> tuple[str, ...]:
+    """Commands to the catalog about executors, and about nothing else it keeps."""
+    return tuple(f"{ROOT}.*.catalog.executor.*.{command_token(name)}" for name in message_types)
 
 
 def _events(*kinds: str) -> tuple[str, ...]:
@@ -177,6 +183,7 @@ def _executor(durable: str) -> Permissions:
                 run_v1.ReportStarted.TYPE,
                 run_v1.ReportResult.TYPE,
             ),
+            *_to_executors(executor_v1.ReportBreaker.TYPE),
             f"{ROOT}.*.log.>",
             f"{ROOT}.*.dead.{Stream.TASKS.value}.>",
             f"{API}.STREAM.INFO.{HEARTBEAT_STREAM}",
@@ -211,6 +218,7 @@ def _gateway() -> Permissions:
         publish=(
             *_read(Stream.EVENTS.value),
             *_read(Stream.LOGS.value),
+            *_look(HEARTBEAT_STREAM),
             f"{ROOT}.*.trigger.>",
             f"{ROOT}.*.catalog.>",
             *_to_runs(run_v1.CancelRun.TYPE, run_v1.SettleOutcome.TYPE, redrive),

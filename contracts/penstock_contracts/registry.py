@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from penstock_contracts.agent import v1 as agent
 from penstock_contracts.approval import v1 as approval
 from penstock_contracts.envelope import MalformedMessage, first_fault
+from penstock_contracts.executor import v1 as executor
 from penstock_contracts.partition import v1 as partition
 from penstock_contracts.run import v1 as run
 from penstock_contracts.trigger import v1 as trigger
@@ -65,6 +66,7 @@ EVENTS: dict[str, type[Wire]] = {
         trigger.TokenRevoked,
         trigger.TokenUnchanged,
         trigger.CommandRejected,
+        executor.BreakerChanged,
         partition.MessageParked,
         partition.MessageRedriven,
         partition.CommandRejected,
@@ -90,6 +92,7 @@ COMMANDS: dict[str, type[Wire]] = {
         trigger.ConfirmStart,
         trigger.IssueToken,
         trigger.RevokeToken,
+        executor.ReportBreaker,
         partition.RedriveMessages,
     )
 }

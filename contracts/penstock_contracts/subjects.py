@@ -93,6 +93,16 @@ def catalog(tenant: str, kind: str, name: str, command: str) -> str:
     return f"{ROOT}.{token(tenant)}.catalog.{token(kind)}.{token(name)}.{token(command)}"
 
 
+def executor_token(name: str) -> str:
+    """Give an executor's name as one token: host names have dots."""
+    return token(name.replace(".", "-"))
+
+
+def breaker_report(tenant: str, executor: str) -> str:
+    """Subject by which `executor` says how its breaker stands: a command to the catalog."""
+    return catalog(tenant, "executor", executor_token(executor), "report_breaker")
+
+
 def run(tenant: str, partition: str, run_id: str, command: str) -> str:
     """Subject for a command to a run that lives in `partition`."""
     return f"{ROOT}.{token(tenant)}.run.{token(partition)}.{token(run_id)}.{token(command)}"

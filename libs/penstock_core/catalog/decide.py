@@ -2,6 +2,7 @@
 
 from penstock_contracts.agent import v1 as agent
 from penstock_contracts.codes import Code
+from penstock_contracts.executor import v1 as executor
 from penstock_contracts.trigger import v1 as trigger
 from penstock_contracts.values import Wire
 from penstock_contracts.workflow import v1 as workflow
@@ -45,6 +46,8 @@ def decide(state: EntryState, command: Wire, context: Context) -> Outcome:
                 return Rejection(Code.UNKNOWN_WORKFLOW, f"there is no workflow {command.name!r}")
             removed = workflow.WorkflowRemoved(tenant=context.tenant, name=command.name)
             return Decision((removed,))
+        case executor.ReportBreaker():
+            return _breaker(state, command, context)
         case trigger.IssueToken():
             return _issue(state, command, context)
         case trigger.RevokeToken():
@@ -119,3 +122,22 @@ def _issue(state: EntryState, command: trigger.IssueToken, context: Context) -> 
         groups=command.groups,
     )
     return Decision((issued,))
+
+
+def _breaker(state: EntryState, command: executor.ReportBreaker, context: Context) -> Outcome:
+    """Note a change. A copy, a report that was overtaken, and one that all is well still: none."""
+    well = command.state is executor.BreakerState.CLOSED
+    if command.since_us <= state.since_us or (well and state.breaker is command.state):
+        return Stale(Code.STALE)
+    changed = executor.BreakerChanged(
+        tenant=context.tenant,
+        executor=command.executor,
+        pool=command.pool,
+        adapter=command.adapter,
+        state=command.state,
+        failures=command.failures,
+        reason=command.reason,
+        since_us=command.since_us,
+        until_us=command.until_us,
+    )
+    return Decision((changed,))

@@ -3,17 +3,22 @@
 from dataclasses import replace
 
 from penstock_contracts.agent import v1 as agent
+from penstock_contracts.executor import v1 as executor
 from penstock_contracts.partition.v1 import MessageParked, MessageRedriven
 from penstock_contracts.trigger import v1 as trigger
 from penstock_contracts.values import Wire
 from penstock_contracts.workflow import v1 as workflow
 from penstock_core.catalog.state import EntryState, EntryStatus
-from penstock_core.catalog.transitions import DEFINITION_TRANSITIONS, TRIGGER_TRANSITIONS
+from penstock_core.catalog.transitions import (
+    DEFINITION_TRANSITIONS,
+    EXECUTOR_TRANSITIONS,
+    TRIGGER_TRANSITIONS,
+)
 from penstock_core.decision import BrokenInvariant
 from penstock_core.parking import without
 
 REJECTED_KEPT = 16  # ids of refused commands that are remembered
-_MOVES = {**DEFINITION_TRANSITIONS, **TRIGGER_TRANSITIONS}
+_MOVES = {**DEFINITION_TRANSITIONS, **TRIGGER_TRANSITIONS, **EXECUTOR_TRANSITIONS}
 
 
 def evolve(state: EntryState, event: Wire) -> EntryState:
@@ -58,6 +63,14 @@ def _changed(state: EntryState, event: Wire) -> EntryState:
         case trigger.StartConfirmed():
             left = tuple(run for run in state.waiting if run.run_id != event.run_id)
             return replace(state, waiting=left)
+        case executor.BreakerChanged():
+            return replace(
+                state,
+                kind="executor",
+                tenant=event.tenant,
+                breaker=event.state,
+                since_us=event.since_us,
+            )
         case _:
             return state
 

@@ -1,8 +1,9 @@
-"""The state of one catalog entry: an agent, a workflow, a token or a trigger."""
+"""The state of one catalog entry: an agent, a workflow, a token, a trigger or an executor."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from penstock_contracts.executor.v1 import BreakerState
 from penstock_contracts.partition.v1 import MessageParked
 from penstock_contracts.trigger.v1 import MatchedRun
 
@@ -22,12 +23,13 @@ class EntryState:
     """One aggregate of the catalog.
 
     Attributes:
-        kind: agent, workflow, token or trigger; '' before the first event.
+        kind: agent, workflow, token, trigger or executor; '' before the first event.
         digest: of the agent's manifest or the workflow's document; a token's hash, roles and
             groups.
         status: absent before the first event; what is removed may come into use again.
         waiting: a trigger's runs whose start is not confirmed yet.
         asked_us: when their start was asked for.
+        breaker: how an executor's breaker stands, and since when.
     """
 
     aggregate_id: str
@@ -41,6 +43,8 @@ class EntryState:
     traceparent: str | None = None
     waiting: tuple[MatchedRun, ...] = ()
     asked_us: int = 0
+    breaker: BreakerState = BreakerState.CLOSED
+    since_us: int = 0
     rejected: tuple[str, ...] = ()
     frozen: tuple[MessageParked, ...] = ()
 

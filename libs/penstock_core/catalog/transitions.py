@@ -4,6 +4,7 @@ The state diagrams in the documentation are generated from them.
 """
 
 from penstock_contracts.agent.v1 import AgentRegistered, AgentRemoved, AgentUnchanged
+from penstock_contracts.executor.v1 import BreakerChanged
 from penstock_contracts.trigger.v1 import (
     StartConfirmed,
     TokenIssued,
@@ -36,4 +37,7 @@ TRIGGER_TRANSITIONS: dict[type[Wire], dict[EntryStatus, EntryStatus]] = {
     TriggerMatched: {_E.ABSENT: _E.MATCHED},
     TriggerIgnored: {_E.ABSENT: _E.IGNORED},
     StartConfirmed: {_E.MATCHED: _E.MATCHED},
+}
+EXECUTOR_TRANSITIONS: dict[type[Wire], dict[EntryStatus, EntryStatus]] = {
+    BreakerChanged: {_E.ABSENT: _E.IN_USE, _E.IN_USE: _E.IN_USE},
 }

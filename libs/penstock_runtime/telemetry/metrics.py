@@ -159,6 +159,11 @@ LOG_LINES = _counter("task_log_lines", "lines that agents printed", "pool")
 LOG_LINES_DROPPED = _counter("task_log_lines_dropped", "lines dropped at a bound", "pool")
 SANDBOX_AVAILABLE = _gauge("sandbox_available", "1 while tasks can run here", "adapter")
 SANDBOX_DEGRADED = _gauge("sandbox_degraded", "1 while it lacks some of its isolation", "adapter")
+SANDBOX_FAILURES = _counter("sandbox_failures", "times it failed, by kind", "adapter", "kind")
+BREAKER_STATE = _gauge(
+    "sandbox_breaker_state", "1 for the state its circuit breaker is in", "adapter", "state"
+)
+BREAKER_OPENED = _counter("sandbox_breaker_opened", "times its breaker opened", "adapter")
 CAPACITY = _gauge("executor_capacity_tasks", "tasks this executor runs at once", "pool")
 DISK_FREE = _gauge("disk_free_bytes", "free on the file system of a folder", "folder")
 DISK_SIZE = _gauge("disk_size_bytes", "size of the file system of a folder", "folder")

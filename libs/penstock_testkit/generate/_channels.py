@@ -99,10 +99,10 @@ def _inputs() -> list[Channel]:
             "catalog",
             Stream.CATALOG,
             subjects.catalog("{tenant}", "{kind}", "{name}", "{command}"),
-            "Commands about agents, workflows, tokens and triggers.",
+            "Commands about agents, workflows, tokens, triggers and executors.",
             {
                 "tenant": TENANT,
-                "kind": "`agent`, `workflow`, `token`, `trigger`, or `parked`",
+                "kind": "`agent`, `workflow`, `token`, `trigger`, `executor`, or `parked`",
                 "name": "the entry's name; of a trigger or parked message its aggregate id",
                 "command": "middle token of the message's type",
             },

@@ -55,6 +55,16 @@ MANIFEST = {
     "output": {"type": "object"},
     "bundle": AGENT_DIGEST,
 }
+BREAKER = {
+    "executor": "executor-1",
+    "pool": "default",
+    "adapter": "dagger",
+    "state": "OPEN",
+    "failures": 5,
+    "reason": "the engine does not answer",
+    "since_us": AT_US,
+    "until_us": AT_US + 60_000_000,
+}
 DOCUMENT = {
     "apiVersion": "penstock/v1",
     "kind": "Workflow",
@@ -218,6 +228,8 @@ BY_TYPE: dict[str, dict[str, Any]] = {
     "approval.approval_pushed_back.v1": {"by": ["ada"]},
     "approval.approval_rejected.v1": {"by": ["ada"]},
     "run.node_skipped.v1": {"reason": "upstream"},
+    "executor.report_breaker.v1": BREAKER,
+    "executor.breaker_changed.v1": BREAKER,
     "workflow.remove_workflow.v1": {"name": "scan-and-tell"},
     "workflow.workflow_removed.v1": {"name": "scan-and-tell"},
     "token.issue_token.v1": {"name": "ci"},

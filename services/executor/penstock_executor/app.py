@@ -3,18 +3,19 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from penstock_contracts import subjects
 from penstock_executor.attempts import Attempts, Tools
+from penstock_executor.breakers import BreakerChanges, BreakerReports
 from penstock_executor.claims import Claims
 from penstock_executor.grants import Grants
 from penstock_executor.landing import Landings, Temporaries
 from penstock_executor.messages import Messages
 from penstock_executor.outbox import Outbox
 from penstock_executor.preparing import Preparer
-from penstock_executor.presence import RETRY_S, Presence
+from penstock_executor.presence import RETRY_S, Presence, Seat
 from penstock_executor.running import Interruption, Pulse, RunningTasks
 from penstock_executor.workspaces import Workspaces
 from penstock_runtime.bundles import Bundles
@@ -46,6 +47,7 @@ class Ports:
     Attributes:
         verifier: None: no keys were given, and nothing that needs approval is executed.
         temporaries: where repositories are cloned to.
+        breaker: told by the sandbox, where it stands behind a circuit breaker.
     """
 
     queue: WorkQueue
@@ -60,6 +62,7 @@ class Ports:
     heartbeats: Heartbeats
     clock: Clock
     metrics: Metrics
+    breaker: BreakerChanges = field(default_factory=BreakerChanges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +94,12 @@ class Executor:
         messages = Messages(options.name)
         self._pulse = Pulse(self._tasks, self._outbox, messages, ports.clock, options.beat_s)
         self._presence = Presence(
-            options.name, options.pool, options.capacity, self._tasks, ports.sandbox,
-            ports.heartbeats, ports.clock, ports.metrics,
+            Seat(options.name, options.pool, options.capacity), self._tasks, ports.sandbox,
+            ports.heartbeats, ports.clock, ports.metrics, ports.breaker,
         )  # fmt: skip
+        self._reports = BreakerReports(
+            ports.breaker, options.pool, messages, ports.publisher, ports.clock
+        )
         preparer = Preparer(
             ports.bundles, ports.secrets, options.workspaces, options.egress,
             Grants(ports.verifier, ports.clock), ports.clock,
@@ -103,6 +109,7 @@ class Executor:
             preparer=preparer,
             landings=Landings(ports.repositories, ports.temporaries),
             sandbox=ports.sandbox,
+            presence=self._presence,
             outbox=self._outbox,
             claims=self._claims,
             messages=messages,
@@ -123,6 +130,7 @@ class Executor:
         background = [
             asyncio.create_task(self._pulse.run(), name="pulse"),
             asyncio.create_task(self._presence.run(), name="presence"),
+            asyncio.create_task(self._reports.run(), name="breaker reports"),
         ]
         try:
             async with asyncio.TaskGroup() as group:

@@ -10,7 +10,17 @@ from penstock_contracts.codes import Code
 from penstock_contracts.envelope import MalformedMessage
 from penstock_contracts.values import MICROSECONDS, Failure, Phase
 from penstock_executor.claims import Claim, Claims
-from penstock_executor.fates import Drop, Fate, GiveBack, broken, cut_short, interrupted
+from penstock_executor.fates import (
+    DELAY_AWAY_S,
+    Away,
+    Drop,
+    Fate,
+    GiveBack,
+    broken,
+    cut_short,
+    interrupted,
+    left_alone,
+)
 from penstock_executor.growth import Overgrown, within
 from penstock_executor.intake import Delivery, buried, read_task
 from penstock_executor.landing import Landings, Refused
@@ -19,13 +29,14 @@ from penstock_executor.messages import Messages
 from penstock_executor.outbox import Outbox
 from penstock_executor.outcomes import Ending, ending_of, failed
 from penstock_executor.preparing import Prepared, Preparer
+from penstock_executor.presence import Presence
 from penstock_executor.running import Running, RunningTasks
 from penstock_executor.workspaces import Source
 from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.bus import Outgoing, Published
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.repositories import Opened
-from penstock_runtime.ports.sandbox import Sandbox, SandboxSpec
+from penstock_runtime.ports.sandbox import ExitReason, Sandbox, SandboxSpec
 from penstock_runtime.ports.work import WorkItem
 from penstock_runtime.telemetry import metrics as m
 from penstock_runtime.telemetry.fields import bind
@@ -53,6 +64,7 @@ class Tools:
     preparer: Preparer
     landings: Landings
     sandbox: Sandbox
+    presence: Presence
     outbox: Outbox
     claims: Claims
     messages: Messages
@@ -70,6 +82,7 @@ class Attempts:
         self._preparer = tools.preparer
         self._landings = tools.landings
         self._sandbox = tools.sandbox
+        self._presence = tools.presence
         self._outbox = tools.outbox
         self._claims = tools.claims
         self._messages = tools.messages
@@ -105,11 +118,15 @@ class Attempts:
         fate: Fate | None = None
         try:
             fate = cut_short(running, await self._work(running))
+        except Away as away:
+            self._presence.doubt()
+            fate = left_alone(running, away)
         except asyncio.CancelledError:
             if running.interruption is None:
                 raise  # the process itself ends at once
         except Exception as error:  # noqa: BLE001 - a task boundary: a defect ends this task only
             _log.exception("task failed by a defect of the executor or its sandbox")
+            self._presence.doubt()
             fate = broken(running, error)
         finally:
             self._close_logs(running)
@@ -148,6 +165,8 @@ class Attempts:
         """Take the right to begin, once everything that could be checked has been."""
         if prepared.repeats:
             return None
+        if not await self._presence.available():  # a claim that leads to nothing is spent
+            return GiveBack(DELAY_AWAY_S, f"sandbox {ExitReason.UNAVAILABLE.value}")
         nonce, task = self._draw(), prepared.task
         until_us = self._clock.now_us() + int(task.running_s * MICROSECONDS)
         answer = await self._claims.ask(nonce, self._messages.claim(running.delivery, nonce))
@@ -196,6 +215,8 @@ class Attempts:
         self._metrics.observe(m.TASK_QUEUE_SECONDS, waited_us / MICROSECONDS, self._pool)
         result = await self._sandbox.run(spec, logs.write)
         spent_s = (self._clock.now_us() - begun_us) / MICROSECONDS
+        if result.reason in (ExitReason.UNAVAILABLE, ExitReason.LOST):
+            raise Away(result.reason, prepared.redact.text(result.detail) or "it does not answer")
         self._metrics.observe(m.TASK_SECONDS, spent_s, self._pool, delivery.task.agent)
         return ending_of(result, prepared.judge, prepared.redact, logs.last_line)
 

@@ -6,6 +6,9 @@ from penstock_contracts.codes import Code
 from penstock_executor.landing import NOTHING_LANDED, where_to_look
 from penstock_executor.outcomes import Ending, failed
 from penstock_executor.running import Interruption, Running
+from penstock_runtime.ports.sandbox import ExitReason
+
+DELAY_AWAY_S = 5.0  # what runs tasks was away; this executor looks again before it takes more
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,14 @@ class Drop:
 Fate = Ending | GiveBack | Drop
 
 
+class Away(Exception):
+    """What runs agents is not there: `reason` is UNAVAILABLE or LOST, the message says more."""
+
+    def __init__(self, reason: ExitReason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
 def interrupted(running: Running) -> Fate:
     """Give the fate of a task that was ended from outside, before its outcome stood."""
     if running.interruption is Interruption.CANCELLED:
@@ -35,6 +46,23 @@ def interrupted(running: Running) -> Fate:
     what = "the executor was stopped while the agent ran"
     if running.lands_in is not None:
         # Landing is never interrupted; whether the agent did anything else, a person has to say.
+        return _unknown(f"{what}; {NOTHING_LANDED} ({running.lands_in})")
+    return _unknown(f"{what}; the effect may have happened")
+
+
+def left_alone(running: Running, away: Away) -> Fate:
+    """Give the fate of a task whose sandbox was away before it began, or went away under it.
+
+    A task without a claim goes back to the queue and costs no attempt. With one it cannot: nobody
+    else would be let begin.
+    """
+    if running.nonce is None:
+        return GiveBack(DELAY_AWAY_S, f"sandbox {away.reason.value}")
+    if away.reason is ExitReason.UNAVAILABLE:
+        message = f"nothing was started: {away}"
+        return Ending(None, failed(Code.SANDBOX_FAILED, message, retryable=True))
+    what = "what ran the agent went away"
+    if running.lands_in is not None:
         return _unknown(f"{what}; {NOTHING_LANDED} ({running.lands_in})")
     return _unknown(f"{what}; the effect may have happened")
 

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,12 +31,14 @@ from penstock_adapters.system.prometheus import PrometheusMetrics
 from penstock_adapters.system.secrets import EnvironmentSecrets, FileSecrets, FirstOf
 from penstock_adapters.system.vitals import disk_sample
 from penstock_adapters.telemetry import open_spans
+from penstock_adapters.wrappers.breaker import BreakingSandbox
 from penstock_adapters.wrappers.patient_publisher import PatientPublisher
 from penstock_adapters.wrappers.tracing.claims import ClaimedControl, ClaimingPublisher, ClaimWatch
 from penstock_adapters.wrappers.tracing.publisher import TracedPublisher
 from penstock_adapters.wrappers.tracing.sandbox import TracedSandbox
 from penstock_adapters.wrappers.tracing.work_queue import TracedWorkQueue
 from penstock_executor.app import Executor, Options, Ports
+from penstock_executor.breakers import BreakerChanges
 from penstock_executor.settings import ExecutorSettings, SandboxKind
 from penstock_executor.workspaces import Workspaces
 from penstock_runtime.owning import fail_when
@@ -46,6 +48,7 @@ from penstock_runtime.ports.secrets import Secrets
 from penstock_runtime.telemetry.metrics import NATS_ERRORS
 from penstock_runtime.telemetry.spans import NoSpans, Spans
 
+OpenSandbox = Callable[[ExecutorSettings, Path, SystemClock], Sandbox]
 BEATS_PER_WAIT = 3  # signs of life within the server's patience
 
 _log = logging.getLogger(__name__)
@@ -56,8 +59,15 @@ def main() -> int:
     return serve("executor", ExecutorSettings, run)
 
 
-async def run(settings: ExecutorSettings, stop: asyncio.Event) -> None:
+async def run(
+    settings: ExecutorSettings, stop: asyncio.Event, open_sandbox: OpenSandbox | None = None
+) -> None:
     """Open everything, work until `stop`, close everything.
+
+    Args:
+        settings: of this executor.
+        stop: ends it.
+        open_sandbox: in place of the adapter that the settings name.
 
     Raises:
         TransientFault: the bus does not answer at the start.
@@ -72,7 +82,12 @@ async def run(settings: ExecutorSettings, stop: asyncio.Event) -> None:
         connection = await connect(_bus(settings), bus_error)
         stack.push_async_callback(connection.close)
         scratch = _scratch(settings)
-        sandbox = _sandbox(settings, scratch, clock)
+        breaker = BreakerChanges(settings.sandbox.value)
+        sandbox = (open_sandbox or _sandbox)(settings, scratch, clock)
+        if settings.sandbox is not SandboxKind.INLINE:
+            sandbox = BreakingSandbox(
+                sandbox, breaker.adapter, clock, settings.breaker_rules(), metrics, breaker.note
+            )
         stack.push_async_callback(sandbox.close)
         folders = Scratch(scratch)
         _ = stack.callback(folders.close)
@@ -89,6 +104,7 @@ async def run(settings: ExecutorSettings, stop: asyncio.Event) -> None:
             heartbeats=NatsHeartbeats(connection),
             clock=clock,
             metrics=metrics,
+            breaker=breaker,
         )
         empty = stack.enter_context(_empty_folder(scratch))
         if not isinstance(spans, NoSpans):

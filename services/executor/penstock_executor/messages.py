@@ -1,13 +1,14 @@
-"""What an executor says: claims, starts, results, log lines, and what it could not read."""
+"""What an executor says: claims, starts, results, log lines, its breaker, and the unreadable."""
 
 from pydantic_core import to_json
 
 from penstock_contracts import subjects
+from penstock_contracts.executor.v1 import ReportBreaker
 from penstock_contracts.partition.v1 import MessageParked
 from penstock_contracts.run.v1 import ClaimTask, ReportResult, ReportStarted
 from penstock_contracts.subjects import Stream
 from penstock_contracts.task.v1 import LOG_TYPE, Outcome
-from penstock_contracts.values import TimeUs, Wire
+from penstock_contracts.values import DEFAULT_TENANT, TimeUs, Wire
 from penstock_executor.intake import Delivery
 from penstock_executor.outcomes import Ending
 from penstock_runtime.ports.bus import Outgoing
@@ -23,7 +24,7 @@ class Messages:
     """Builds the messages of one executor. An id is the task's with what is said about it."""
 
     def __init__(self, executor: str) -> None:
-        self._executor = executor
+        self.executor = executor
         self._source = f"penstock/executor/{executor}"
 
     def claim(self, delivery: Delivery, nonce: str) -> Outgoing:
@@ -33,7 +34,7 @@ class Messages:
             task_id=task.task_id,
             node=task.node,
             attempt=task.attempt,
-            executor=self._executor,
+            executor=self.executor,
             nonce=nonce,
             token=task.token,
         )
@@ -46,7 +47,7 @@ class Messages:
             task_id=task.task_id,
             node=task.node,
             attempt=task.attempt,
-            executor=self._executor,
+            executor=self.executor,
             token=task.token,
         )
         return self._command(delivery, _STARTED, body)
@@ -59,7 +60,7 @@ class Messages:
             node=task.node,
             attempt=task.attempt,
             phase=task.phase,
-            executor=self._executor,
+            executor=self.executor,
             token=task.token,
             nonce=nonce,
             outcome=Outcome.SUCCEEDED if ending.error is None else Outcome.FAILED,
@@ -99,6 +100,24 @@ class Messages:
             "data": parked.to_data(),
         }
         return Outgoing(Stream.DEAD, subject, to_json(envelope))
+
+    def breaker(self, report: ReportBreaker) -> Outgoing:
+        """Tell the catalog how the breaker stands.
+
+        Executors belong to the installation and not to a tenant of it: to the default one.
+        """
+        subject = subjects.breaker_report(DEFAULT_TENANT, self.executor)
+        envelope = {
+            "specversion": "1.0",
+            "id": f"{self._source}/breaker/{report.since_us}",
+            "source": self._source,
+            "type": ReportBreaker.TYPE,
+            "subject": self.executor,
+            "tenant": DEFAULT_TENANT,
+            "actor": "service:executor",
+            "data": report.to_data(),
+        }
+        return Outgoing(Stream.CATALOG, subject, to_json(envelope))
 
     def _command(
         self, delivery: Delivery, command: str, body: Wire, nonce: str | None = None

@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
+from penstock_contracts.subjects import executor_token
 from penstock_contracts.values import MICROSECONDS
+from penstock_executor.breakers import BreakerChanges
 from penstock_executor.running import RunningTasks
 from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.clock import Clock
@@ -22,47 +25,60 @@ LEAVE_S = 2.0
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Who this executor is: its name, its pool, and the tasks it runs at once."""
+
+    name: str
+    pool: str
+    capacity: int
+
+
 class Presence:
     """Knows the sandbox's health and tells it in heartbeats, readiness and log lines."""
 
     def __init__(
         self,
-        name: str,
-        pool: str,
-        capacity: int,
+        seat: Seat,
         tasks: RunningTasks,
         sandbox: Sandbox,
         heartbeats: Heartbeats,
         clock: Clock,
         metrics: Metrics,
+        breaker: BreakerChanges,
     ) -> None:
-        self._key = name.replace(".", "-")  # one subject token; host names have dots
-        self._name = name
-        self._pool = pool
-        self._capacity = capacity
+        self._key = executor_token(seat.name)
+        self._seat = seat
         self._tasks = tasks
         self._sandbox = sandbox
         self._heartbeats = heartbeats
         self._clock = clock
         self._metrics = metrics
+        self._breaker = breaker
         self._health: SandboxHealth | None = None
         self._looked_us = 0
+        self._doubted = False
+
+    def doubt(self) -> None:
+        """Look again before the next task: the last one found the sandbox away."""
+        self._doubted = True
 
     async def available(self) -> bool:
         """Tell whether tasks can run now; after a no, ask again in `RETRY_S`."""
         health = self._health
-        if health is not None and health.available:
+        if health is not None and health.available and not self._doubted:
             age_s = (self._clock.now_us() - self._looked_us) / MICROSECONDS
             if age_s < RECHECK_S:
                 return True
         return (await self._look()).available
 
     async def _look(self) -> SandboxHealth:
+        self._doubted = False  # before: a task may give cause for doubt while it is looked at
         health = await self._sandbox.check()
         self._looked_us = self._clock.now_us()
         self._metrics.set(SANDBOX_AVAILABLE, float(health.available), health.adapter)
         self._metrics.set(SANDBOX_DEGRADED, float(bool(health.degraded)), health.adapter)
-        if health != self._health:
+        if self._health is None or _told(health) != _told(self._health):
             self._say(health)
         self._health = health
         return health
@@ -89,30 +105,41 @@ class Presence:
             "isolation": health.isolation,
             "degraded": list(health.degraded),
             "running": len(self._tasks),
-            "capacity": self._capacity,
+            "capacity": self._seat.capacity,
+            "breaker": self._breaker.shown(),
         }
         if health.available:
             return Check("sandbox", ok=True, detail=health.isolation, data=data)
         return Check("sandbox", ok=False, detail=f"{health.obstacle}: {health.mend}", data=data)
 
     async def run(self) -> None:
-        """Send heartbeats until cancelled."""
+        """Send heartbeats until cancelled; a change of the breaker does not wait for the next."""
         while True:
+            known = self._breaker.count
             await self._beat()
-            await self._clock.sleep(HEARTBEAT_S)
+            waits = [
+                asyncio.ensure_future(self._clock.sleep(HEARTBEAT_S)),
+                asyncio.ensure_future(self._breaker.beyond(known)),
+            ]
+            try:
+                _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    _ = wait.cancel()
 
     async def _beat(self) -> None:
         health = self._health
         value: dict[str, JsonValue] = {
-            "name": self._name,
-            "pool": self._pool,
-            "capacity": self._capacity,
+            "name": self._seat.name,
+            "pool": self._seat.pool,
+            "capacity": self._seat.capacity,
             "running": len(self._tasks),
             "at_us": self._clock.now_us(),
             "available": health is not None and health.available,
             "adapter": health.adapter if health is not None else "",
             "isolation": health.isolation if health is not None else "",
             "degraded": list(health.degraded) if health is not None else [],
+            "breaker": self._breaker.shown(),
         }
         try:
             await self._heartbeats.put(self._key, value)
@@ -126,3 +153,8 @@ class Presence:
                 await self._heartbeats.remove(self._key)
         except (TransientFault, TimeoutError):
             _log.debug("the heartbeat is left to expire")
+
+
+def _told(health: SandboxHealth) -> SandboxHealth:
+    """Give what is worth a line again: not the seconds until the next try."""
+    return health if health.available else replace(health, mend=None)

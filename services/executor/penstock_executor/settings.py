@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from penstock_contracts.values import Name
+from penstock_runtime.breaker import FAILURES, HANG_S, OPEN_S, WINDOW_S, BreakerRules
 from penstock_runtime.grants import read_keys
 from penstock_runtime.ports.sandbox import EgressRule
 from penstock_runtime.ports.signing import GrantKey
@@ -95,6 +96,26 @@ class ExecutorSettings(NatsSettings, ServiceSettings):
         "commas, as it logs its own at its start; without them no task that a person has to "
         "allow is executed",
     )
+    breaker_failures: int = Field(
+        default=FAILURES,
+        ge=1,
+        le=1_000,
+        description="failures of the sandbox that open its circuit breaker",
+    )
+    breaker_window_s: float = Field(
+        default=WINDOW_S, gt=0, le=86_400, description="seconds in which they count together"
+    )
+    breaker_open_s: float = Field(
+        default=OPEN_S, gt=0, le=86_400, description="seconds until the sandbox is tried again"
+    )
+    breaker_hang_s: float = Field(
+        default=HANG_S,
+        gt=0,
+        le=86_400,
+        description="seconds without an answer that count as a failure: when the sandbox is "
+        "looked at, and for a task after its own time (`wall_s`) is over; a first start may "
+        "have to fetch an image meanwhile",
+    )
     secrets_dir: Path | None = Field(
         default=None,
         description="folder with one file a secret, asked after `PENSTOCK_SECRET_<NAME>`",
@@ -114,6 +135,12 @@ class ExecutorSettings(NatsSettings, ServiceSettings):
                 "must be 1 with PENSTOCK_SANDBOX=process: agents would run without isolation"
             )
         return value
+
+    def breaker_rules(self) -> BreakerRules:
+        """When the circuit breaker opens."""
+        return BreakerRules(
+            self.breaker_failures, self.breaker_window_s, self.breaker_open_s, self.breaker_hang_s
+        )
 
     def tasks_at_once(self) -> int:
         """Capacity, with its default worked out."""

@@ -2,10 +2,17 @@
 
 from penstock_contracts.agent import v1 as agent
 from penstock_contracts.codes import Code
-from penstock_contracts.ids import agent_id, token_id, workflow_id
+from penstock_contracts.executor.v1 import ReportBreaker
+from penstock_contracts.ids import agent_id, executor_id, token_id, workflow_id
 from penstock_contracts.partition.v1 import RedriveMessages
 from penstock_contracts.registry import type_of
-from penstock_contracts.subjects import CATALOG_PARTITION, STREAM_SUBJECTS, Address, Stream
+from penstock_contracts.subjects import (
+    CATALOG_PARTITION,
+    STREAM_SUBJECTS,
+    Address,
+    Stream,
+    executor_token,
+)
 from penstock_contracts.trigger import v1 as trigger
 from penstock_contracts.values import Wire
 from penstock_contracts.workflow import v1 as workflow
@@ -117,6 +124,8 @@ def _aggregate(address: Address, command: Wire) -> str:
             return workflow_id(tenant, one_of(command.name, address, 1))
         case trigger.IssueToken() | trigger.RevokeToken():
             return token_id(tenant, one_of(command.name, address, 1))
+        case ReportBreaker():
+            return executor_id(tenant, one_of(executor_token(command.executor), address, 1))
         case trigger.ConfirmStart():
             return one_of(command.trigger_aggregate, address, 1)
         case RedriveMessages():

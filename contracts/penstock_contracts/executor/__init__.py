@@ -1,0 +1,1 @@
+"""Contracts of the `executor` kind, one module a version."""
