@@ -62,9 +62,10 @@ bench: venv ## steps per second through the inline adapter, and the latency of a
 
 lock: venv ## resolve the dependencies again within their bounds
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url \
-		--no-header --no-annotate pyproject.toml --extra agents -o requirements.lock
+		--no-header --no-annotate pyproject.toml --extra agents --extra dagger \
+		-o requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url \
-		--no-header --no-annotate pyproject.toml --extra agents --extra dev \
+		--no-header --no-annotate pyproject.toml --extra agents --extra dagger --extra dev \
 		-c requirements.lock -o requirements-dev.lock
 
 build: venv ## build the wheel into dist/
