@@ -9,6 +9,8 @@ from penstock_testkit.dashboards.expressions import RANGE, highest, lowest, quan
 HERE = 'pool=~"$pool"'
 USED = f"{total(m.TASKS_RUNNING, 'pool', where=HERE)} / {total(m.CAPACITY, 'pool', where=HERE)}"
 FREE = f"{lowest(m.DISK_FREE, 'instance', 'folder')} / {lowest(m.DISK_SIZE, 'instance', 'folder')}"
+STANDS = ("instance", "adapter", "state")
+NOT_CLOSED = 'state!="CLOSED"'
 CPU = f"sum by (service) (rate(process_cpu_seconds_total[{RANGE}]))"
 DESCRIPTORS = "max by (service) (process_open_fds / process_max_fds)"
 
@@ -115,6 +117,29 @@ EXECUTORS = Dashboard(
                         )
                     ],
                     alarm=1,
+                ),
+                Panel(
+                    "Circuit breaker",
+                    "1: it is open, or half open for one probe; tasks wait in their queue.",
+                    [
+                        Query(
+                            f"{total(m.BREAKER_STATE, *STANDS, where=NOT_CLOSED)} or vector(0)",
+                            "{{instance}} {{adapter}} {{state}}",
+                        )
+                    ],
+                    alarm=1,
+                ),
+                Panel(
+                    "Failures of sandboxes",
+                    "By kind, per second; and how often they opened a breaker.",
+                    [
+                        Query(
+                            rate(m.SANDBOX_FAILURES, "adapter", "kind", sparse=True),
+                            "{{adapter}} {{kind}}",
+                        ),
+                        Query(rate(m.BREAKER_OPENED, "adapter", sparse=True), "{{adapter}} opened"),
+                    ],
+                    "ops",
                 ),
                 Panel(
                     "Time in the sandbox",
