@@ -20,7 +20,7 @@ from penstock_adapters.bubblewrap.task import TaskFiles, open_to_all, readable_t
 from penstock_adapters.bubblewrap.tree import SandboxTree
 from penstock_adapters.bubblewrap.view import ViewTooWide, host_view, make_etc
 from penstock_adapters.egress import EgressDecision, EgressPolicy, EgressProxy
-from penstock_adapters.process.adapter import DEFAULT_GRACE_S, start_failed
+from penstock_adapters.process.adapter import DEFAULT_GRACE_S, no_image, start_failed
 from penstock_adapters.process.asked import BadSpec
 from penstock_adapters.process.scratch import Scratch
 from penstock_adapters.process.seccomp import UnknownMachine, filter_program
@@ -139,6 +139,8 @@ class BubblewrapSandbox:
 
     async def run(self, spec: SandboxSpec, on_log: Callable[[LogLine], None]) -> SandboxResult:
         """Run one task; see the port."""
+        if spec.image is not None:
+            return no_image(spec.image)
         state = await self._prepare()
         if isinstance(state, _Blocked):
             return start_failed(f"{state.obstacle}; {state.mend}")

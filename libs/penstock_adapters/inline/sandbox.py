@@ -92,6 +92,9 @@ class InlineSandbox:
         if spec.command[0] not in _BUILTIN:
             detail = f"{spec.command[0]} is not built in; the inline adapter runs nothing else"
             return _result(ExitReason.START_FAILED, None, None, detail)
+        if spec.image is not None:
+            detail = f"this agent needs the image {spec.image}: run it with PENSTOCK_SANDBOX=dagger"
+            return _result(ExitReason.START_FAILED, None, None, detail)
         given = from_json(spec.input) if spec.input != _EMPTY else None
         asked = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
         try:

@@ -67,6 +67,8 @@ class ProcessSandbox:
 
     async def run(self, spec: SandboxSpec, on_log: Callable[[LogLine], None]) -> SandboxResult:
         """Run one task; see the port."""
+        if spec.image is not None:
+            return no_image(spec.image)
         task = asyncio.create_task(self._run(spec, on_log))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -123,3 +125,8 @@ class ProcessSandbox:
 def start_failed(detail: str) -> SandboxResult:
     """The result of a task that never began."""
     return SandboxResult(ExitReason.START_FAILED, None, None, None, detail, 0.0, 0.0, 0, False)
+
+
+def no_image(image: str) -> SandboxResult:
+    """The result of a task that asks for a file system which an adapter cannot give it."""
+    return start_failed(f"this agent needs the image {image}: run it with PENSTOCK_SANDBOX=dagger")

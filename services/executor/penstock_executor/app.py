@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from penstock_contracts import subjects
+from penstock_contracts.images import ImagePolicy
 from penstock_executor.attempts import Attempts, Tools
 from penstock_executor.breakers import BreakerChanges, BreakerReports
 from penstock_executor.claims import Claims
 from penstock_executor.grants import Grants
+from penstock_executor.images import Images
 from penstock_executor.landing import Landings, Temporaries
 from penstock_executor.messages import Messages
 from penstock_executor.outbox import Outbox
-from penstock_executor.preparing import Preparer
+from penstock_executor.preparing import Preparer, Terms
 from penstock_executor.presence import RETRY_S, Presence, Seat
 from penstock_executor.running import Interruption, Pulse, RunningTasks
 from penstock_executor.workspaces import Workspaces
@@ -71,6 +73,8 @@ class Options:
 
     Attributes:
         grace_s: how long running tasks may go on after a stop.
+        images: which images agents may name.
+        memoises: the sandbox answers equal tasks of memoised agents with what it has kept.
     """
 
     name: str
@@ -79,6 +83,8 @@ class Options:
     grace_s: float
     workspaces: Workspaces
     egress: tuple[EgressRule, ...] = ()
+    images: ImagePolicy = field(default_factory=ImagePolicy)
+    memoises: bool = False
     beat_s: float = BEAT_S
 
 
@@ -100,10 +106,10 @@ class Executor:
         self._reports = BreakerReports(
             ports.breaker, options.pool, messages, ports.publisher, ports.clock
         )
-        preparer = Preparer(
-            ports.bundles, ports.secrets, options.workspaces, options.egress,
-            Grants(ports.verifier, ports.clock), ports.clock,
-        )  # fmt: skip
+        images = Images(options.images)
+        terms = Terms(options.workspaces, options.egress, images, options.memoises)
+        grants = Grants(ports.verifier, ports.clock)
+        preparer = Preparer(ports.bundles, ports.secrets, terms, grants, ports.clock)
         tools = Tools(
             tasks=self._tasks,
             preparer=preparer,

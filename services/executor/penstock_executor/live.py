@@ -49,6 +49,7 @@ from penstock_runtime.telemetry.metrics import NATS_ERRORS
 from penstock_runtime.telemetry.spans import NoSpans, Spans
 
 OpenSandbox = Callable[[ExecutorSettings, Path, SystemClock], Sandbox]
+_WITHOUT_MEMORY = (SandboxKind.BUBBLEWRAP, SandboxKind.PROCESS, SandboxKind.INLINE)
 BEATS_PER_WAIT = 3  # signs of life within the server's patience
 
 _log = logging.getLogger(__name__)
@@ -245,5 +246,7 @@ def _options(settings: ExecutorSettings, scratch: Path, empty: Path) -> Options:
             rewrite=mounts,
         ),
         egress=settings.egress_allow,
+        images=settings.images(),
+        memoises=settings.sandbox not in _WITHOUT_MEMORY,
         beat_s=ACK_WAIT_S / BEATS_PER_WAIT,
     )

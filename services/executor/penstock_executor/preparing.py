@@ -1,17 +1,19 @@
 """Everything that is checked and gathered before a task may start."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from penstock_contracts.agent.v1 import AgentManifest, Network
 from penstock_contracts.codes import Code
 from penstock_contracts.grant.v1 import Grant
+from penstock_contracts.images import ImagePolicy
 from penstock_contracts.task.v1 import TaskMessage
 from penstock_contracts.values import MICROSECONDS, Failure, Phase
 from penstock_executor.grants import Grants, needs_grant
+from penstock_executor.images import Images
 from penstock_executor.intake import Delivery
+from penstock_executor.memo import memo_of
 from penstock_executor.outcomes import Ending, failed, judged
 from penstock_executor.planning import planned
 from penstock_executor.redaction import NOTHING, Redactor
@@ -75,22 +77,29 @@ class Prepared:
         return read(raw, self.output, self.redact)
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What this executor gives agents and takes from them.
+
+    Attributes:
+        memoises: the sandbox keeps results; elsewhere no digest is worked out for it.
+    """
+
+    workspaces: Workspaces
+    egress: tuple[EgressRule, ...] = ()
+    images: Images = field(default_factory=lambda: Images(ImagePolicy()))
+    memoises: bool = False
+
+
 class Preparer:
     """Turns a task into a sandbox's specification, or says why it cannot be."""
 
     def __init__(
-        self,
-        bundles: Bundles,
-        secrets: Secrets,
-        workspaces: Workspaces,
-        egress: Sequence[EgressRule],
-        grants: Grants,
-        clock: Clock,
+        self, bundles: Bundles, secrets: Secrets, terms: Terms, grants: Grants, clock: Clock
     ) -> None:
         self._bundles = bundles
         self._secrets = secrets
-        self._workspaces = workspaces
-        self._egress = tuple(egress)
+        self._terms = terms
         self._grants = grants
         self._clock = clock
         self._compiled: OrderedDict[str, Compiled] = OrderedDict()
@@ -104,6 +113,9 @@ class Preparer:
         bundle = await self._bundles.find(task.agent, task.agent_digest)
         if bundle is None or bundle.digest != task.agent_digest:
             return _unavailable(task, bundle)
+        refused = self._terms.images.refusal(bundle)
+        if refused is not None:
+            return failed(Code.IMAGE_REFUSED, refused)
         grant = self._allowed(delivery, bundle)
         if isinstance(grant, Failure):
             return grant
@@ -118,7 +130,7 @@ class Preparer:
         try:
             # Planning changes nothing, so it is given nothing that it could change.
             wanted = bundle.manifest.workspaces
-            shown = self._workspaces.show(wanted, task.input, changing=not planning)
+            shown = self._terms.workspaces.show(wanted, task.input, changing=not planning)
         except WorkspaceRefused as refusal:
             return failed(Code.WORKSPACE_REFUSED, str(refusal))
         secrets = await self._gather(bundle.manifest)
@@ -133,9 +145,13 @@ class Preparer:
                 input=document_of(task, shown.input),
                 limits=within(compiled.limits, min(left_s, task.running_s)),
                 mounts=shown.mounts,
-                env=environment_of(delivery, granted=grant is not None),
+                env=environment_of(
+                    delivery, granted=grant is not None, memoised=bundle.manifest.memoise
+                ),
                 secrets=secrets,
-                egress=self._egress if bundle.manifest.network is Network.EGRESS else (),
+                egress=self._egress(bundle.manifest),
+                image=bundle.manifest.image,
+                memo=await self._memo(task, bundle, shown, compiled.limits),
             ),
             shown=shown,
             output=compiled.output,
@@ -157,6 +173,22 @@ class Preparer:
             mend = "a new run takes the phases from the manifest as it is registered"
             return failed(Code.AGENT_UNAVAILABLE, f"{here}: {mend}")
         return self._grants.check(delivery, bundle) if needs_grant(task, bundle) else None
+
+    def _egress(self, manifest: AgentManifest) -> tuple[EgressRule, ...]:
+        return self._terms.egress if manifest.network is Network.EGRESS else ()
+
+    async def _memo(
+        self, task: TaskMessage, bundle: Bundle, shown: Shown, limits: Limits
+    ) -> str | None:
+        """Digest what the result depends on, where it may be one from before.
+
+        A further attempt is run afresh, or it would be answered by the failure it follows; and so
+        is one after feedback, which asks for another result.
+        """
+        wanted = self._terms.memoises and bundle.manifest.memoise
+        if not wanted or task.attempt > 1 or task.feedback:
+            return None
+        return await memo_of(bundle, shown, limits)
 
     def _compile(self, bundle: Bundle) -> Compiled:
         compiled = self._compiled.get(bundle.digest)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
+from penstock_contracts.images import ImageFault, ImagePolicy, read_registry
 from penstock_contracts.values import Name
 from penstock_runtime.breaker import FAILURES, HANG_S, OPEN_S, WINDOW_S, BreakerRules
 from penstock_runtime.grants import read_keys
@@ -25,6 +26,13 @@ class SandboxKind(StrEnum):
     BUBBLEWRAP = "bubblewrap"
     PROCESS = "process"
     INLINE = "inline"
+
+
+class ImageDigests(StrEnum):
+    """Whether a registry's image has to be named by its digest."""
+
+    REQUIRE = "require"
+    ALLOW_TAGS = "allow-tags"
 
 
 def _paths(value: object) -> object:
@@ -53,8 +61,24 @@ def _keys(value: object) -> object:
     return read_keys(value) if isinstance(value, str) else value
 
 
+def _registries(value: object) -> object:
+    """Read `host[:port][/path],...`; a fault names the place and not the text."""
+    if isinstance(value, str):
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        return tuple(_registry(number, part) for number, part in enumerate(parts, 1))
+    return value
+
+
+def _registry(number: int, text: str) -> str:
+    try:
+        return read_registry(text)
+    except ImageFault as fault:
+        raise ValueError(f"entry {number}: {fault}") from None
+
+
 PathList = Annotated[tuple[Path, ...], BeforeValidator(_paths)]
 RuleList = Annotated[tuple[EgressRule, ...], BeforeValidator(_rules)]
+RegistryList = Annotated[tuple[str, ...], BeforeValidator(_registries)]
 KeyList = Annotated[tuple[GrantKey, ...], BeforeValidator(_keys)]
 
 
@@ -96,6 +120,20 @@ class ExecutorSettings(NatsSettings, ServiceSettings):
         "commas, as it logs its own at its start; without them no task that a person has to "
         "allow is executed",
     )
+    image_registries: RegistryList = Field(
+        default=(),
+        description="`host[:port]` or `host[:port]/path`, separated by commas: where agents' "
+        "images may come from; `docker.io` has to be named as any other",
+    )
+    image_digests: ImageDigests = Field(
+        default=ImageDigests.REQUIRE,
+        description="whether a registry's image has to be named by its digest, or a tag that "
+        "names a version is enough",
+    )
+    image_local: bool = Field(
+        default=True,
+        description="1 accepts images in an agent's own folder, which its digest covers",
+    )
     breaker_failures: int = Field(
         default=FAILURES,
         ge=1,
@@ -135,6 +173,14 @@ class ExecutorSettings(NatsSettings, ServiceSettings):
                 "must be 1 with PENSTOCK_SANDBOX=process: agents would run without isolation"
             )
         return value
+
+    def images(self) -> ImagePolicy:
+        """Which images are accepted."""
+        return ImagePolicy(
+            registries=self.image_registries,
+            require_digest=self.image_digests is ImageDigests.REQUIRE,
+            local=self.image_local,
+        )
 
     def breaker_rules(self) -> BreakerRules:
         """When the circuit breaker opens."""

@@ -46,26 +46,30 @@ def within(limits: Limits, wall_s: float) -> Limits:
     return limits if wall_s >= limits.wall_s else replace(limits, wall_s=wall_s)
 
 
-def environment_of(delivery: Delivery, *, granted: bool) -> dict[str, str]:
+def environment_of(delivery: Delivery, *, granted: bool, memoised: bool = False) -> dict[str, str]:
     """Give the environment.
 
     Args:
         delivery: the task and where it came from.
         granted: the task runs under a grant. Feedback is then left out: the approval covers
             all that such a task is told, and does not cover feedback, which is for planning.
+        memoised: the agent's results are kept for equal tasks. Whatever tells one task from
+            another is then left out, since a result could depend on it.
     """
     task = delivery.task
-    env = {
+    env = {"PENSTOCK_PHASE": task.phase.value}
+    if task.feedback and not granted:
+        env["PENSTOCK_FEEDBACK"] = task.feedback.replace("\0", "")  # no variable can hold it
+    if memoised:
+        return env
+    env |= {
         "PENSTOCK_TASK_ID": task.task_id,
         "PENSTOCK_RUN_ID": task.run_id,
         "PENSTOCK_WORKFLOW": task.workflow,
         "PENSTOCK_NODE": task.node,
         "PENSTOCK_ATTEMPT": str(task.attempt),
-        "PENSTOCK_PHASE": task.phase.value,
         "PENSTOCK_IDEMPOTENCY_KEY": task.idempotency_key,
     }
-    if task.feedback and not granted:
-        env["PENSTOCK_FEEDBACK"] = task.feedback.replace("\0", "")  # no variable can hold it
     if delivery.traceparent is not None:
         env["TRACEPARENT"] = delivery.traceparent
     return env
