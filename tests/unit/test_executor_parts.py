@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from penstock_adapters.signing import make_key, open_signer
 from penstock_adapters.system.secrets import EnvironmentSecrets, FileSecrets, FirstOf
 from penstock_adapters.wrappers.patient_publisher import PatientPublisher
+from penstock_contracts.images import ImagePolicy
 from penstock_executor.outbox import MAX_BATCH, MAX_QUEUED, Outbox
 from penstock_executor.redaction import Redactor
 from penstock_executor.settings import ExecutorSettings, SandboxKind
@@ -127,6 +128,46 @@ def test_lists_are_read() -> None:
 def test_a_malformed_rule_is_a_fault(text: str) -> None:
     with pytest.raises(SettingsFault, match=r"PENSTOCK_EGRESS_ALLOW: .* is not host:port"):
         load_settings(ExecutorSettings, {**BUS, "PENSTOCK_EGRESS_ALLOW": text})
+
+
+def test_no_image_of_a_registry_is_accepted_by_default() -> None:
+    assert load_settings(ExecutorSettings, BUS).images() == ImagePolicy()
+
+
+def test_registries_and_tags_are_read() -> None:
+    settings = load_settings(
+        ExecutorSettings,
+        {
+            **BUS,
+            "PENSTOCK_IMAGE_REGISTRIES": "GHCR.io/acme, localhost:05000,",
+            "PENSTOCK_IMAGE_DIGESTS": "allow-tags",
+            "PENSTOCK_IMAGE_LOCAL": "0",
+        },
+    )
+
+    assert settings.images() == ImagePolicy(
+        ("ghcr.io/acme", "localhost:5000"), require_digest=False, local=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ghcr.io,*.example.com", "entry 2: there are no wildcards"),
+        ("acme", "entry 1: names no host"),
+        ("user:hunter2@ghcr.io", "entry 1: is a host, or a host and a path, without scheme"),
+    ],
+)
+def test_a_malformed_registry_is_a_fault_that_does_not_repeat_it(text: str, said: str) -> None:
+    with pytest.raises(SettingsFault, match=f"PENSTOCK_IMAGE_REGISTRIES: .*{said}") as caught:
+        load_settings(ExecutorSettings, {**BUS, "PENSTOCK_IMAGE_REGISTRIES": text})
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_digests_are_required_or_not() -> None:
+    with pytest.raises(SettingsFault, match=r"PENSTOCK_IMAGE_DIGESTS: .*'allow-tags'"):
+        load_settings(ExecutorSettings, {**BUS, "PENSTOCK_IMAGE_DIGESTS": "no"})
 
 
 def test_running_without_isolation_has_to_be_allowed_by_name() -> None:

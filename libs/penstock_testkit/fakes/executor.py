@@ -11,20 +11,24 @@ from typing import Self
 from pydantic import JsonValue
 
 from penstock_adapters.memory.signing import MemorySigner, MemoryVerifier
+from penstock_adapters.wrappers.breaker import BreakingSandbox
 from penstock_contracts import subjects
 from penstock_contracts.agent.v1 import AgentManifest, Effect
 from penstock_contracts.approval.v1 import Proposal
 from penstock_contracts.envelope import Envelope
 from penstock_contracts.grant.v1 import Grant
 from penstock_contracts.ids import approval_id, idempotency_key, run_id, task_id
+from penstock_contracts.images import ImagePolicy
 from penstock_contracts.run.v1 import ReportResult
 from penstock_contracts.task.v1 import CLAIM_ANSWER_TYPE, TASK_TYPE, ClaimAnswer, TaskMessage
 from penstock_contracts.values import MICROSECONDS, JsonObject, Phase
 from penstock_core.binding import bind
 from penstock_core.workflow.plan import manifest_digest
 from penstock_executor.app import Executor, Options, Ports
+from penstock_executor.breakers import BreakerChanges
 from penstock_executor.landing import Temporaries
 from penstock_executor.workspaces import Workspaces
+from penstock_runtime.breaker import BreakerRules
 from penstock_runtime.bundles import Bundle, Bundles, Discovery
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.repositories import Repositories
@@ -110,7 +114,8 @@ class Real:
 class ExecutorWorld:
     """Runs an executor inside `async with`; nothing of it is real but its own code.
 
-    A test of the real thing may put in a sandbox, bundles and a clock by `real`.
+    A test of the real thing may put in a sandbox, bundles and a clock by `real`. With `breaker`
+    the sandbox stands behind one.
     """
 
     def __init__(  # noqa: PLR0913 - a test says only what it needs
@@ -120,11 +125,14 @@ class ExecutorWorld:
         secrets: Mapping[str, str] | None = None,
         workspaces: Workspaces | None = None,
         egress: tuple[EgressRule, ...] = (),
+        images: ImagePolicy | None = None,
+        memoises: bool = True,
         capacity: int = 4,
         grace_s: float = 5.0,
         verifier: GrantVerifier | None = VERIFIER,
         scratch: Path = NOWHERE,
         real: Real | None = None,
+        breaker: BreakerRules | None = None,
     ) -> None:
         self.manifest = manifest
         self.clock = ManualClock()
@@ -138,6 +146,12 @@ class ExecutorWorld:
         self.heartbeats = KeptHeartbeats()
         self.metrics = KeptMetrics()
         self.stop = asyncio.Event()
+        self.breaker = BreakerChanges("scripted")
+        sandbox: Sandbox = real.sandbox if real else self.sandbox
+        if breaker is not None:
+            sandbox = BreakingSandbox(
+                sandbox, "scripted", self.clock, breaker, self.metrics, self.breaker.note
+            )
         repositories, temporaries = (real and real.repositories) or (
             self.repositories,
             self.temporaries,
@@ -146,7 +160,7 @@ class ExecutorWorld:
             queue=self.queue,
             publisher=self.publisher,
             control=self.control,
-            sandbox=real.sandbox if real else self.sandbox,
+            sandbox=sandbox,
             bundles=real.bundles if real else self.bundles,
             secrets=FixedSecrets(secrets or {}),
             verifier=verifier,
@@ -155,6 +169,7 @@ class ExecutorWorld:
             heartbeats=self.heartbeats,
             clock=real.clock if real else self.clock,
             metrics=self.metrics,
+            breaker=self.breaker,
         )
         options = Options(
             name="executor.one",
@@ -163,6 +178,8 @@ class ExecutorWorld:
             grace_s=grace_s,
             workspaces=workspaces or Workspaces(()),
             egress=egress,
+            images=images or ImagePolicy(),
+            memoises=memoises,
         )
         self.executor = Executor(ports, options)
         self._running: asyncio.Task[None] | None = None

@@ -67,10 +67,14 @@ class _Budget:
         self._entries = MAX_ENTRIES
         self._bytes = MAX_BYTES
 
-    def take(self, size: int) -> None:
+    def list_one(self) -> None:
         self._entries -= 1
+        if self._entries < 0:
+            raise _Undigested
+
+    def read(self, size: int) -> None:
         self._bytes -= size
-        if self._entries < 0 or self._bytes < 0:
+        if self._bytes < 0:
             raise _Undigested
 
 
@@ -92,7 +96,7 @@ def _folder_digest(folder: Path, covered: Collection[str], budget: _Budget) -> s
         if kind == stat.S_IFLNK:
             digest.update(_framed(os.fsencode(path.readlink())))
         elif kind == stat.S_IFREG:
-            budget.take(state.st_size)
+            budget.read(state.st_size)
             digest.update(state.st_size.to_bytes(8, "big"))
             for part in _content(path, state.st_size):
                 digest.update(part)
@@ -105,7 +109,7 @@ def _names(folder: Path, prefix: str, covered: Collection[str], budget: _Budget)
     with os.scandir(folder) as entries:
         listed = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
     for name, is_folder in listed:
-        budget.take(0)
+        budget.list_one()
         place = f"{prefix}{name}"
         yield place
         if is_folder and place not in covered:
