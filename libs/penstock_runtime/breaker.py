@@ -100,7 +100,8 @@ class Breaker:
 
         A clock that was set back does not make anybody wait longer.
         """
-        due = now_us >= self.until_us or now_us < self.since_us
+        left_us = self.until_us - now_us
+        due = left_us <= 0 or left_us > _open_us(rules)
         if self.state is not BreakerState.OPEN or not due:
             return self
         return _after(self, Signal.DUE, now_us, rules)
@@ -120,9 +121,12 @@ def _after(breaker: Breaker, signal: Signal, now_us: int, rules: BreakerRules) -
     if state is breaker.state:
         return breaker
     since_us = max(now_us, breaker.since_us + 1)
-    open_us = int(rules.open_s * MICROSECONDS)
-    until_us = since_us + open_us if state is BreakerState.OPEN else 0
+    until_us = now_us + _open_us(rules) if state is BreakerState.OPEN else 0
     return replace(breaker, state=state, since_us=since_us, until_us=until_us)
+
+
+def _open_us(rules: BreakerRules) -> int:
+    return int(rules.open_s * MICROSECONDS)
 
 
 def bounded(reason: str) -> str:

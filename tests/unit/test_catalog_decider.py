@@ -14,6 +14,7 @@ from penstock_contracts.agent.v1 import (
     RemoveAgent,
 )
 from penstock_contracts.codes import Code
+from penstock_contracts.executor.v1 import BreakerChanged, BreakerState, ReportBreaker
 from penstock_contracts.ids import derive, run_id
 from penstock_contracts.run.v1 import CancelRun, StartRun
 from penstock_contracts.trigger.v1 import (
@@ -39,7 +40,7 @@ from penstock_contracts.workflow.v1 import (
 from penstock_core.catalog.decider import CatalogDecider
 from penstock_core.catalog.library import Library
 from penstock_core.catalog.state import EntryState
-from penstock_core.decision import BrokenInvariant, Context, Rejection
+from penstock_core.decision import BrokenInvariant, Context, Decision, Rejection
 from penstock_core.effects import REASK_FIRST_US, SendCommand
 from penstock_core.workflow.plan import definition_digest
 from penstock_testkit.builders.workflows import DIGESTS, PAY, WORK, linear, node, workflow
@@ -119,6 +120,36 @@ def test_tokens_are_issued_once_and_revoked():
     story.when(issue.model_copy(update={"roles": ("viewer",)})).then(TokenIssued)
     story.when(RevokeToken(name="ci")).then(TokenRevoked)
     story.when(RevokeToken(name="ci")).rejected(Code.NO_MATCH)
+
+
+def breaker(state: BreakerState, since_us: int) -> ReportBreaker:
+    return ReportBreaker(
+        executor="host.one", pool="default", adapter="dagger", state=state, failures=5,
+        reason="no engine", since_us=since_us, until_us=60 * (state is BreakerState.OPEN),
+    )  # fmt: skip
+
+
+def test_a_breaker_that_never_opened_is_no_event():
+    story = entry().when(breaker(BreakerState.CLOSED, 1)).stale(Code.STALE)
+    story.when(breaker(BreakerState.CLOSED, 2)).stale(Code.STALE)
+
+
+def test_each_change_of_a_breaker_is_one_event():
+    story = entry().when(breaker(BreakerState.OPEN, 1)).then(BreakerChanged)
+    assert isinstance(story.outcome, Decision)
+    (changed,) = story.outcome.events
+    assert changed == BreakerChanged(
+        tenant="default", executor="host.one", pool="default", adapter="dagger",
+        state=BreakerState.OPEN, failures=5, reason="no engine", since_us=1, until_us=60,
+    )  # fmt: skip
+    story.when(breaker(BreakerState.OPEN, 1)).stale(Code.STALE)
+    story.when(breaker(BreakerState.HALF_OPEN, 2)).then(BreakerChanged)
+    story.when(breaker(BreakerState.OPEN, 3)).then(BreakerChanged)
+    story.when(breaker(BreakerState.OPEN, 4)).then(BreakerChanged)  # what lay between was lost
+    story.when(breaker(BreakerState.HALF_OPEN, 2)).stale(Code.STALE)
+    story.when(breaker(BreakerState.CLOSED, 5)).then(BreakerChanged)
+    story.when(breaker(BreakerState.CLOSED, 6)).stale(Code.STALE)
+    story.when(breaker(BreakerState.OPEN, 4)).stale(Code.STALE)
 
 
 def test_a_refusal_is_told_once():

@@ -7,6 +7,7 @@ import pytest
 from penstock_contracts import subjects
 from penstock_contracts.permissions import (
     API,
+    HEARTBEAT_STREAM,
     OWNED_STREAMS,
     BusUser,
     command_token,
@@ -44,6 +45,19 @@ def publishers(subject: str) -> set[BusUser]:
         (subjects.relay_marker("approval"), {BusUser.APPROVAL}),
         (subjects.control("acme", "k", "claim"), {BusUser.SCHEDULER}),
         (subjects.log("acme", "r", "n"), {BusUser.EXECUTOR}),
+        (
+            subjects.breaker_report("acme", "host.one"),
+            {BusUser.SCHEDULER, BusUser.EXECUTOR, BusUser.GATEWAY},
+        ),
+        (
+            subjects.catalog("acme", "executor", "one", "issue_token"),
+            {BusUser.SCHEDULER, BusUser.GATEWAY},
+        ),
+        (
+            subjects.catalog("acme", "token", "one", "report_breaker"),
+            {BusUser.SCHEDULER, BusUser.GATEWAY},
+        ),
+        (f"{API}.STREAM.MSG.GET.{HEARTBEAT_STREAM}", {BusUser.SCHEDULER, BusUser.GATEWAY}),
         (subjects.trigger("acme", "ci"), {BusUser.SCHEDULER, BusUser.GATEWAY, BusUser.TRIGGER}),
         (subjects.trigger("other", "ci"), {BusUser.SCHEDULER, BusUser.GATEWAY}),
         (subjects.gateway_trigger("acme", "ci.x"), {BusUser.SCHEDULER, BusUser.GATEWAY}),

@@ -16,7 +16,16 @@ from penstock_contracts.approval.v1 import CastVote, Choice, WithdrawApproval
 from penstock_contracts.approval.v1 import FireTimers as FireApprovalTimers
 from penstock_contracts.codes import Code
 from penstock_contracts.envelope import MAX_BODY_BYTES, Envelope, MalformedMessage, OversizedMessage
-from penstock_contracts.ids import agent_id, derive, run_id, task_id, token_id, workflow_id
+from penstock_contracts.executor.v1 import BreakerState, ReportBreaker
+from penstock_contracts.ids import (
+    agent_id,
+    derive,
+    executor_id,
+    run_id,
+    task_id,
+    token_id,
+    workflow_id,
+)
 from penstock_contracts.ids import trigger_aggregate_id as trigger_id
 from penstock_contracts.partition.v1 import RedriveMessages
 from penstock_contracts.registry import UnknownType, name_of, type_of
@@ -205,7 +214,14 @@ NAMED = [
     (RemoveWorkflow(name="flow"), "workflow", "flow", workflow_id(TENANT, "flow")),
     (RevokeToken(name="ci"), "token", "ci", token_id(TENANT, "ci")),
     (ConfirmStart(run_id=RUN, trigger_aggregate=CONFIRMED), "trigger", CONFIRMED, CONFIRMED),
-]
+    (
+        ReportBreaker(
+            executor="host.one", pool="default", adapter="dagger", state=BreakerState.OPEN,
+            since_us=1,
+        ),
+        "executor", "host-one", executor_id(TENANT, "host-one"),
+    ),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("body", "kind", "name", "aggregate"), NAMED)
