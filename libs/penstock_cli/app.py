@@ -32,6 +32,7 @@ VERBS: dict[str, str] = {
     "runs": "penstock_cli.runs",
     "approvals": "penstock_cli.approvals",
     "tokens": "penstock_cli.tokens",
+    "executors": "penstock_cli.executors",
     "replay": "penstock_cli.replay",
     "dead": "penstock_cli.dead",
 }

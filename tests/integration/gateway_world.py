@@ -44,6 +44,7 @@ from penstock_contracts.workflow.v1 import WorkflowApplied
 from penstock_core.binding import bind
 from penstock_core.workflow.plan import definition_digest
 from penstock_runtime.ports.bus import Outgoing, Published
+from penstock_runtime.ports.heartbeat import HeartbeatReader, NoHeartbeats
 from penstock_testkit.fakes.clock import ManualClock, turns
 from penstock_testkit.fakes.measured import KeptMetrics
 from penstock_webhook_gateway.app import application
@@ -69,7 +70,14 @@ Script = Callable[[Envelope], Sequence[Said]]
 class World:
     """The bus, the read model, the gateway's parts, and answers by type of command."""
 
-    def __init__(self, rate: int = 10_000, waits: Waits = PATIENT, *, forwarded: bool = False):
+    def __init__(
+        self,
+        rate: int = 10_000,
+        waits: Waits = PATIENT,
+        *,
+        forwarded: bool = False,
+        heartbeats: HeartbeatReader | None = None,
+    ):
         self.clock = ManualClock()
         self.metrics = KeptMetrics()
         self.server = MemoryServer(self.clock)
@@ -86,7 +94,7 @@ class World:
         )  # fmt: skip
         doors = Doors(
             self.publisher, self.store, MemoryStreamTail(self.server), self.waiters, self.clock,
-            waits,
+            waits, heartbeats or NoHeartbeats(),
         )  # fmt: skip
         self.app = application(
             doors, self.projection, self.metrics, rate, trust_forwarded_for=forwarded

@@ -127,6 +127,10 @@ PUBLISH = {
         {BusUser.APPROVAL},
     ),
     "log": (subjects.log(DEFAULT_TENANT, RUN, "scan"), {BusUser.EXECUTOR}),
+    "breaker": (
+        subjects.breaker_report(DEFAULT_TENANT, "executor-1"),
+        {BusUser.SCHEDULER, BusUser.EXECUTOR, BusUser.GATEWAY},
+    ),
     "cancel": (subjects.control(DEFAULT_TENANT, RUN, "cancel"), {BusUser.SCHEDULER}),
     "heartbeat": (f"$KV.{subjects.HEARTBEAT_BUCKET}.executor-1", {BusUser.EXECUTOR}),
 }

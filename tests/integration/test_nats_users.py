@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import pytest
 
 from penstock_adapters.nats.connection import NatsConnection, NatsSettings, connect
+from penstock_adapters.nats.heartbeats import NatsHeartbeats
 from penstock_adapters.nats.inbox import NatsInbox
 from penstock_adapters.nats.publisher import NatsPublisher
 from penstock_adapters.nats.relay import NatsRelayLog
-from penstock_adapters.nats.streams import ensure_streams
+from penstock_adapters.nats.streams import ensure_heartbeats, ensure_streams
 from penstock_adapters.nats.tail import NatsStreamTail
 from penstock_adapters.nats.work import NatsControl, NatsWorkQueue, ensure_pool
 from penstock_contracts import subjects
@@ -103,11 +104,16 @@ async def test_the_executor_pulls_acknowledges_and_listens(login: Login):
 
     result = subjects.run("default", "run-0", "r", "report_result")
     line = subjects.log("default", "r", "scan")
+    breaker = subjects.breaker_report("default", "host.one")
     assert (
         await NatsPublisher(executor).publish(
-            [Outgoing(Stream.RUNS, result, b"{}"), Outgoing(Stream.LOGS, line, b"{}")]
+            [
+                Outgoing(Stream.RUNS, result, b"{}"),
+                Outgoing(Stream.LOGS, line, b"{}"),
+                Outgoing(Stream.CATALOG, breaker, b"{}"),
+            ]
         )
-        == [Published.DONE] * 2
+        == [Published.DONE] * 3
     )
 
     heard: asyncio.Queue[str] = asyncio.Queue(10)
@@ -156,3 +162,13 @@ async def test_the_gateway_reads_events_and_logs(login: Login):
         executor = await login(BusUser.EXECUTOR)
         await NatsPublisher(executor).publish([Outgoing(Stream.LOGS, line, b"hello")])
         assert (await asyncio.wait_for(anext(lines), WAIT_S)).payload == b"hello"
+
+
+async def test_the_gateway_reads_who_lives(login: Login):
+    await ensure_heartbeats(await login(BusUser.SCHEDULER))
+    beating = NatsHeartbeats(await login(BusUser.EXECUTOR))
+    await beating.put("host-one", {"name": "host.one"})
+    await beating.put("host-two", {"name": "host.two"})
+    await beating.remove("host-two")
+    reading = NatsHeartbeats(await login(BusUser.GATEWAY))
+    assert await reading.entries() == {"host-one": {"name": "host.one"}}

@@ -29,6 +29,18 @@ class Heartbeats(Protocol):
         ...
 
 
+class HeartbeatReader(Protocol):
+    """Who lives, for those who may read it."""
+
+    async def entries(self) -> Mapping[str, Mapping[str, JsonValue]]:
+        """Give what each executor has told last, by its key; who is silent for long is left out.
+
+        Raises:
+            TransientFault: the server does not answer.
+        """
+        ...
+
+
 class NoHeartbeats:
     """Keeps nothing and says so once."""
 
@@ -43,3 +55,7 @@ class NoHeartbeats:
 
     async def remove(self, name: str) -> None:
         """Do nothing."""
+
+    async def entries(self) -> Mapping[str, Mapping[str, JsonValue]]:
+        """Give none."""
+        return {}

@@ -25,6 +25,7 @@ from penstock_webhook_gateway.http import (
     approvals,
     catalog,
     dead,
+    executors,
     live,
     runs,
     status,
@@ -128,6 +129,7 @@ ROUTES: dict[tuple[str, str], About] = {
     ),
     ("POST", "/api/triggers/{path}"): About(OPERATE, object, (201, 202), _CREATE),
     ("POST", "/api/webhooks/alertmanager"): About(OPERATE, AlertGroup, (202,), _CREATE),
+    ("GET", "/api/executors"): About(answer=executors.ExecutorList),
     ("GET", "/api/tokens"): About(ADMINISTER),
     ("POST", "/api/tokens"): About(ADMINISTER, NewToken, (201,), _COMMAND),
     ("DELETE", "/api/tokens/{name}"): About(ADMINISTER, problems=(404, 422, 504)),
@@ -156,7 +158,7 @@ ANSWERS = {
 def routes() -> list[web.RouteDef]:
     """The gateway's routes, in their order."""
     found: list[web.RouteDef] = []
-    for module in (runs, live, approvals, catalog, tokens, triggers, dead):
+    for module in (runs, live, approvals, catalog, tokens, triggers, executors, dead):
         found += module.routes()
     return [*found, *status.routes(lambda: {})]
 

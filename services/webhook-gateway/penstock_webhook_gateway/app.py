@@ -14,6 +14,7 @@ from penstock_webhook_gateway.http import (
     approvals,
     catalog,
     dead,
+    executors,
     live,
     runs,
     status,
@@ -49,7 +50,7 @@ def application(
     def standing() -> JsonObject:
         return {"ready": projection.ready, "seen": dict(projection.seen)}
 
-    for module in (runs, live, approvals, catalog, tokens, triggers, dead):
+    for module in (runs, live, approvals, catalog, tokens, triggers, executors, dead):
         app.add_routes(module.routes())
     app.add_routes(status.routes(standing))
     return app

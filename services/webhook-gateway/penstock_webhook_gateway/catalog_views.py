@@ -1,6 +1,7 @@
 """Folding catalog and parking events into rows."""
 
 from penstock_contracts.agent import v1 as agent
+from penstock_contracts.executor import v1 as executor
 from penstock_contracts.partition import v1 as partition
 from penstock_contracts.records import ReadEvent
 from penstock_contracts.trigger import v1 as trigger
@@ -13,7 +14,7 @@ from penstock_webhook_gateway.kinds import View
 
 
 async def apply_catalog(changes: Changes, event: ReadEvent, body: Wire) -> None:
-    """Put the rows of agents, workflows, tokens and triggers."""
+    """Put the rows of agents, workflows, tokens, triggers and executors."""
     tenant, at = event.meta.tenant, event.meta.time_us
     match body:
         case agent.AgentRegistered():
@@ -39,6 +40,8 @@ async def apply_catalog(changes: Changes, event: ReadEvent, body: Wire) -> None:
             await _drop_token(changes, tenant, body.name)
         case trigger.TriggerMatched() | trigger.TriggerIgnored():
             changes.put(_trigger_row(event, body))
+        case executor.BreakerChanged():
+            changes.put(_executor_row(event, body))
         case _:
             pass
 
@@ -80,6 +83,21 @@ def _trigger_row(
     return ViewRow(
         View.TRIGGER, event.meta.tenant, event.aggregate_id, sort_key=event.meta.time_us,
         body=shown,
+    )  # fmt: skip
+
+
+def _executor_row(event: ReadEvent, body: executor.BreakerChanged) -> ViewRow:
+    breaker: JsonObject = {
+        "state": body.state.value,
+        "failures": body.failures,
+        "reason": body.reason,
+        "since_us": body.since_us,
+        "until_us": body.until_us,
+    }
+    shown: JsonObject = {"pool": body.pool, "adapter": body.adapter, "breaker": breaker}
+    return ViewRow(
+        View.EXECUTOR, event.meta.tenant, body.executor, sort_key=event.meta.time_us,
+        state=body.state.value, group=body.pool, body=shown,
     )  # fmt: skip
 
 

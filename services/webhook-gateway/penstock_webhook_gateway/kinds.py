@@ -20,6 +20,7 @@ class View(StrEnum):
     TOKEN = "token"  # id the hash; system tenant  # noqa: S105 - a kind of row
     TRIGGER = "trigger"
     DEAD = "dead"
+    EXECUTOR = "executor"  # id its name; only those whose breaker has ever opened
 
 
 def node_row_id(run_id: str, node: str) -> str:

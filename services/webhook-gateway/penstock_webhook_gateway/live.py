@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from aiohttp import web
 
 from penstock_adapters.nats.connection import NatsConnection, connect
+from penstock_adapters.nats.heartbeats import NatsHeartbeats
 from penstock_adapters.nats.inbox import NatsInbox
 from penstock_adapters.nats.publisher import NatsPublisher
 from penstock_adapters.nats.tail import NatsStreamTail
@@ -58,7 +59,9 @@ async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
             waiters.applied,
         )  # fmt: skip
         publisher = TracedPublisher(NatsPublisher(bus), clock, spans)
-        doors = Doors(publisher, store, NatsStreamTail(bus), waiters, clock)
+        doors = Doors(
+            publisher, store, NatsStreamTail(bus), waiters, clock, heartbeats=NatsHeartbeats(bus)
+        )
         app = application(
             doors,
             projection,

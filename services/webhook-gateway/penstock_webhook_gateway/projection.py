@@ -37,7 +37,7 @@ RETRY_FIRST_S = 0.1
 RETRY_CAP_S = 5.0
 LATE_US = 60 * MICROSECONDS  # a marker beyond what was applied for so long is an alert
 _AWAITED = (AgentRegistered, WorkflowApplied)  # what runs refer to
-_CATALOG_KINDS = frozenset({"agent", "workflow", "token", "trigger"})
+_CATALOG_KINDS = frozenset({"agent", "workflow", "token", "trigger", "executor"})
 
 OnApplied = Callable[[Sequence[tuple[ReadEvent, Wire]]], None]
 

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from aiohttp import web
@@ -17,6 +17,7 @@ from penstock_contracts.subjects import Stream
 from penstock_contracts.values import JsonObject, Wire
 from penstock_runtime.ports.bus import Outgoing, Published, Publisher
 from penstock_runtime.ports.clock import Clock
+from penstock_runtime.ports.heartbeat import HeartbeatReader, NoHeartbeats
 from penstock_runtime.ports.projection import ViewReader
 from penstock_runtime.ports.tail import StreamTail
 from penstock_runtime.telemetry.trace import child_header
@@ -57,6 +58,7 @@ class Doors:
     waiters: Waiters
     clock: Clock
     waits: Waits = Waits()
+    heartbeats: HeartbeatReader = field(default_factory=NoHeartbeats)
 
 
 DOORS = web.AppKey("doors", Doors)
