@@ -2,9 +2,9 @@
 
 A service's settings are one frozen model that derives from the families below. Field `nats_url`
 is read from `PENSTOCK_NATS_URL`; an empty variable counts as absent, as Compose files write it
-so. All faults are reported together, and none of them repeats the offending value. A secret is a
-`SecretStr`, has no default other than None, and may also be given as a file: for `nats_password`
-`PENSTOCK_NATS_PASSWORD_FILE` names it.
+so. All faults are reported together, and none of them repeats the offending value. Any of them may
+be given as a file: for `nats_password` `PENSTOCK_NATS_PASSWORD_FILE` names it. A secret is a
+`SecretStr` and has no default other than None.
 """
 
 import socket
@@ -120,9 +120,9 @@ def load_settings(model: type[SettingsT], environ: Mapping[str, str]) -> Setting
     """
     values: dict[str, str] = {}
     faults: dict[str, str] = {}
-    for name, field in model.model_fields.items():
+    for name in model.model_fields:
         raw = environ.get(variable(name), "")
-        if not raw and is_secret(field):
+        if not raw:
             raw = _from_file(name, environ, faults)
         if raw:
             values[name] = raw

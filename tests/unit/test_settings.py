@@ -101,3 +101,10 @@ def test_a_required_secret_refuses_an_empty_value() -> None:
 
     with pytest.raises(SettingsFault, match=r"PENSTOCK_KEY: is missing \(key\)"):
         load_settings(Needs, {"PENSTOCK_KEY": ""})
+
+
+def test_what_is_no_secret_may_be_a_file_too(tmp_path: Path):
+    name = tmp_path / "name"
+    name.write_text("worker-1\n")
+    settings = load_settings(Sample, {**GOOD, "PENSTOCK_NAME": "", "PENSTOCK_NAME_FILE": str(name)})
+    assert settings.name == "worker-1"

@@ -43,6 +43,11 @@ class SecretBook:
             self._values[name] = secrets.token_hex(SECRET_BYTES)
             self._write()
 
+    def renew(self, names: Iterable[str]) -> None:
+        """Draw the secrets called `names` afresh, as `ensure` would, and write the file once."""
+        self._values.update((name, secrets.token_urlsafe(SECRET_BYTES)) for name in names)
+        self._write()
+
     def __getitem__(self, name: str) -> str:
         """The secret called `name`.
 

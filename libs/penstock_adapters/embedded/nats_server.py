@@ -12,7 +12,7 @@ import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from penstock_adapters.embedded.credentials import SecretBook, nats_secret
 from penstock_adapters.embedded.faults import ServerMissingError
@@ -28,6 +28,7 @@ MAX_FILE_STORE_BYTES: Final = 64 * 1024 * 1024 * 1024
 PROBE_TIMEOUT_S: Final = 0.5
 GREETING_LIMIT_BYTES: Final = 16 * 1024
 NAME: Final = "nats"
+UserT = TypeVar("UserT", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ accounts {{
 """
 
 
-def render_account(passwords: Mapping[BusUser, str], table: Mapping[BusUser, Permissions]) -> str:
+def render_account(passwords: Mapping[UserT, str], table: Mapping[UserT, Permissions]) -> str:
     """Text of the account with the users of `table`, for the `accounts` of a configuration."""
     users = ",\n".join(_render_user(user, passwords[user], table[user]) for user in table)
     return f"""\
@@ -115,9 +116,9 @@ def permission_rules(permissions: Permissions) -> dict[str, dict[str, tuple[str,
     return {"publish": publish, "subscribe": {"allow": permissions.subscribe}}
 
 
-def _render_user(user: BusUser, password: str, permissions: Permissions) -> str:
+def _render_user(user: str, password: str, permissions: Permissions) -> str:
     rules = permission_rules(permissions)
-    entry = {"user": user.value, "password": password, "permissions": rules}
+    entry = {"user": str(user), "password": password, "permissions": rules}
     return "      " + json.dumps(entry)  # the format of the server is a superset of JSON
 
 

@@ -9,6 +9,7 @@ then logs in once, so that what does not fit is said before any service starts.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -51,14 +52,22 @@ def has_login(url: str) -> bool:
     return urlsplit(url).username is not None
 
 
-def write_roles_script(folder: StateFolder, secrets: SecretBook) -> None:
-    """Write the script that creates databases and roles to `folder.postgres_roles`."""
-    verifiers = role_verifiers(secrets)
+def roles_script(verifiers: Mapping[str, str]) -> str:
+    """Text of the script that creates databases and roles, with each role's verifier in it.
+
+    Args:
+        verifiers: of each role's password, by variable of `roles.sql`.
+    """
     script = _GETENV.sub(
         lambda line: f"\\set {line[1]} '{verifiers[line[2]]}'",
         ROLES_SQL.read_text(encoding="utf-8"),
     )
-    write_private(folder.postgres_roles, _SCRIPT_HEAD + script)
+    return _SCRIPT_HEAD + script
+
+
+def write_roles_script(folder: StateFolder, secrets: SecretBook) -> None:
+    """Write the script that creates databases and roles to `folder.postgres_roles`."""
+    write_private(folder.postgres_roles, roles_script(role_verifiers(secrets)))
 
 
 def prepare_outside(url: str, folder: StateFolder, secrets: SecretBook) -> None:

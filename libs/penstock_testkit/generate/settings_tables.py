@@ -25,7 +25,7 @@ _HEAD = """\
 <!-- Written by `make generate` from the services' settings models. Do not edit. -->
 
 Read from the environment once, at the start. All faults are reported together. A secret has no
-default; `<VARIABLE>_FILE` may name a file that holds it.
+default. Each variable may be given as a file instead: `<VARIABLE>_FILE` names it.
 """
 
 
