@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from penstock_testkit.collector import Collector, KeptSpan
 from penstock_testkit.stack import Json, RunningStack
@@ -32,6 +33,14 @@ TEMPO_OTLP = os.environ.get("PENSTOCK_TEST_TEMPO_OTLP", "")
 OTLP_PORT = 4317
 SEARCHABLE_WITHIN_S = 90.0  # Tempo holds spans back from searches for 30 s
 SERVICES = {"webhook-gateway", "scheduler", "executor", "approval"}
+ASKS = {  # who asks whom, as the service map has to show it
+    ("webhook-gateway", "scheduler"),
+    ("webhook-gateway", "approval"),
+    ("scheduler", "executor"),
+    ("executor", "scheduler"),
+    ("scheduler", "approval"),
+    ("approval", "scheduler"),
+}
 NODES: Json = {
     "first": {"agent": "noop"},
     "review": {"needs": ["first"], "approval": {"title": "Go on?"}},
@@ -95,6 +104,18 @@ def told(spans: list[KeptSpan]) -> str:
     return "\n".join(f"{one.service} {one.name} {one.span_id} < {one.parent}" for one in spans)
 
 
+def edges(spans: list[KeptSpan]) -> set[tuple[str, str]]:
+    """Give who asks whom, as Tempo makes a service map: of a span that sends and its child."""
+    kinds = {span.span_id: Span.FromString(span.raw).kind for span in spans}
+    services = {span.span_id: span.service for span in spans}
+    return {
+        (services[span.parent], span.service)
+        for span in spans
+        if kinds.get(span.parent) in (Span.SPAN_KIND_CLIENT, Span.SPAN_KIND_PRODUCER)
+        and kinds[span.span_id] in (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CONSUMER)
+    }
+
+
 async def whole_traces(
     stack: RunningStack, traces: Traces, run: str
 ) -> tuple[list[KeptSpan], list[KeptSpan]]:
@@ -139,3 +160,4 @@ async def test_the_trace_of_a_run_is_found_by_its_id_and_whole(
     assert {span.attributes["penstock.node"] for span in of_nodes} == set(NODES), told(of_nodes)
     (waited,) = (span for span in spans if span.name == "approval wait")
     assert {span.trace_id for span in vote} == set(waited.links)
+    assert {edge for edge in edges(spans + vote) if edge[0] != edge[1]} == ASKS
