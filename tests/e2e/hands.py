@@ -34,12 +34,26 @@ GREET_OTHERWISE: Json = {
 
 
 class Hands:
-    """One executor process of the pool `POOL`, beside the stack's own, which never gets a task."""
+    """One executor process of the pool `POOL`, beside the stack's own, which never gets a task.
 
-    def __init__(self, stack: RunningStack, name: str = "hands-1", ops_port: int = 0) -> None:
+    Args:
+        program: what the interpreter runs, in place of the executor itself.
+        settings: what differs from the stack's own executor.
+    """
+
+    def __init__(
+        self,
+        stack: RunningStack,
+        name: str = "hands-1",
+        ops_port: int = 0,
+        program: tuple[str, ...] = ("-m", MODULES["executor"]),
+        **settings: str,
+    ) -> None:
         self._stack = stack
         self._name = name
         self._ops_port = ops_port
+        self._program = program
+        self._settings = settings
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -56,11 +70,12 @@ class Hands:
             "PENSTOCK_POOL": POOL,
             "PENSTOCK_CAPACITY": "1",  # while it has a task, the next one goes to others
             "PENSTOCK_OPS_PORT": str(self._ops_port),
+            **self._settings,
         }
         with self._log.open("ab") as log:
             begin = log.tell()
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", MODULES["executor"], env=settings, stdout=log, stderr=log
+                sys.executable, *self._program, env=settings, stdout=log, stderr=log
             )
 
         async def works() -> bool:
