@@ -95,7 +95,10 @@ def test_data_sources_are_linked_to_each_other():
     found = loaded(ROOT / "deploy/grafana/provisioning/datasources/penstock.yml")["datasources"]
     sources = {source["uid"]: source["jsonData"] for source in found}
     assert set(sources) == {"prometheus", "tempo", "loki"}
-    assert sources["prometheus"]["exemplarTraceIdDestinations"][0]["datasourceUid"] == "tempo"
+    exemplars = sources["prometheus"]["exemplarTraceIdDestinations"]
+    assert {one["name"]: one["datasourceUid"] for one in exemplars} == dict.fromkeys(
+        ("trace_id", "traceID"), "tempo"
+    )
     assert sources["tempo"]["tracesToLogsV2"]["datasourceUid"] == "loki"
     assert sources["tempo"]["tracesToMetrics"]["datasourceUid"] == "prometheus"
     assert sources["loki"]["derivedFields"][0]["datasourceUid"] == "tempo"
