@@ -120,6 +120,31 @@ async def test_tasks_wait_while_the_engine_is_away_and_run_when_it_is_back(
     assert told == ["OPEN", "HALF_OPEN"] * (len(told) // 2) + ["CLOSED"]
 
 
+async def test_an_executor_killed_with_an_open_breaker_closes_it_in_the_record_when_it_is_back(
+    engine: tuple[RunningStack, Hands, Path],
+):
+    stack, hands, switch = engine
+    await hands.start()
+    switch.touch()
+    before = len(changes(stack))
+    run = await stack.trigger("many")
+
+    async def opened() -> bool:
+        return "OPEN" in changes(stack)[before:]
+
+    await stack.until(opened)
+    await hands.kill()
+    assert changes(stack)[-1] != "CLOSED"
+    switch.unlink()
+    await hands.start()
+    assert (await stack.ended(run))["run"]["status"] == "succeeded"
+
+    async def closed() -> bool:
+        return changes(stack)[-1] == "CLOSED"
+
+    await stack.until(closed)
+
+
 async def told_open(stack: RunningStack) -> bool:
     """Tell whether the command line shows it open, with all there is to know."""
     shown = await listed(stack)
