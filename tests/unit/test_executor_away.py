@@ -12,7 +12,8 @@ from penstock_contracts.executor.v1 import BreakerState, ReportBreaker
 from penstock_contracts.run.v1 import ClaimTask
 from penstock_contracts.task.v1 import Outcome
 from penstock_contracts.values import Phase
-from penstock_runtime.breaker import BreakerRules
+from penstock_executor.breakers import MAX_UNSENT
+from penstock_runtime.breaker import Breaker, BreakerRules
 from penstock_runtime.ports.bus import Published
 from penstock_runtime.ports.sandbox import ExitReason, SandboxHealth
 from penstock_runtime.telemetry import metrics as m
@@ -214,3 +215,23 @@ async def test_an_executor_without_a_breaker_reports_none():
         (check,) = await world.executor.checks()
     assert check.data["breaker"] is None
     assert reports(world) == []
+
+
+async def test_a_stop_does_not_wait_for_an_engine_that_hangs():
+    world = ExecutorWorld(breaker=RULES)
+    world.sandbox.answers.clear()
+    async with world:
+        item = world.deliver()
+        await world.until(lambda: world.sandbox.looks)
+        world.stop.set()
+        await world.ended()
+    assert item.fates == []
+
+
+async def test_of_many_changes_while_the_bus_is_away_the_newest_are_kept():
+    world = ExecutorWorld()
+    for number in range(MAX_UNSENT + 3):
+        world.breaker.note(Breaker(state=OPEN, since_us=number))
+    async with world:
+        await world.until(lambda: len(reports(world)) == MAX_UNSENT)
+    assert [one.since_us for one in reports(world)] == list(range(3, MAX_UNSENT + 3))

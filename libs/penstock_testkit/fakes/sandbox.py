@@ -27,7 +27,10 @@ DONE = SandboxResult(
 
 
 class ScriptedSandbox:
-    """Fulfils the port `Sandbox`: prints `lines`, waits while `hold` is unset, gives `result`."""
+    """Fulfils the port `Sandbox`: prints `lines`, waits while `hold` is unset, gives `result`.
+
+    Looks at it are counted, and wait while `answers` is unset.
+    """
 
     def __init__(self) -> None:
         self.health = AVAILABLE
@@ -38,6 +41,9 @@ class ScriptedSandbox:
         self.killed: list[str] = []
         self.hold = asyncio.Event()
         self.hold.set()
+        self.looks = 0
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.closed = False
 
     def ends(
@@ -54,7 +60,9 @@ class ScriptedSandbox:
         )
 
     async def check(self) -> SandboxHealth:
-        """Give `health`."""
+        """Give `health`, once `answers` is set."""
+        self.looks += 1
+        _ = await self.answers.wait()
         return self.health
 
     async def run(self, spec: SandboxSpec, on_log: Callable[[LogLine], None]) -> SandboxResult:

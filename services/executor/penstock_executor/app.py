@@ -173,7 +173,7 @@ class Executor:
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
         while not stop.is_set():
-            if not await self._presence.available():
+            if not (self._presence.lately_available() or await self._found_available(stop)):
                 await self._first_of(self._ports.clock.sleep(RETRY_S), stop.wait())
                 continue
             room = self._options.capacity - len(self._tasks)
@@ -187,6 +187,17 @@ class Executor:
                     _ = spawn(self._attempts.handle(item))
             # Lets the new tasks register themselves, so that they count as running.
             await asyncio.sleep(0)
+
+    async def _found_available(self, stop: asyncio.Event) -> bool:
+        """Look at the sandbox, but no longer than until the stop: an engine may hang."""
+        look = asyncio.ensure_future(self._presence.available())
+        stopped = asyncio.ensure_future(stop.wait())
+        try:
+            _ = await asyncio.wait({look, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            return look.done() and look.result()
+        finally:
+            _ = look.cancel()
+            _ = stopped.cancel()
 
     async def _take(self, limit: int) -> Sequence[WorkItem]:
         try:

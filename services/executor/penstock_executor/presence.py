@@ -63,14 +63,16 @@ class Presence:
         """Look again before the next task: the last one found the sandbox away."""
         self._doubted = True
 
+    def lately_available(self) -> bool:
+        """Tell whether tasks could run a short while ago, and nothing has cast doubt on it."""
+        health = self._health
+        if health is None or not health.available or self._doubted:
+            return False
+        return self._clock.now_us() - self._looked_us < RECHECK_S * MICROSECONDS
+
     async def available(self) -> bool:
         """Tell whether tasks can run now; after a no, ask again in `RETRY_S`."""
-        health = self._health
-        if health is not None and health.available and not self._doubted:
-            age_s = (self._clock.now_us() - self._looked_us) / MICROSECONDS
-            if age_s < RECHECK_S:
-                return True
-        return (await self._look()).available
+        return self.lately_available() or (await self._look()).available
 
     async def _look(self) -> SandboxHealth:
         self._doubted = False  # before: a task may give cause for doubt while it is looked at
