@@ -54,8 +54,12 @@ async def tracing(home: Path, runs: int, in_flight: int, rounds: int) -> None:
 
 def _tell(measured: Mapping[str, list[Loaded]]) -> None:
     print(f"medians of {len(measured['off'])} rounds; CPU seconds per 1,000 steps:")
-    rates = {name: statistics.median(one.rate for one in all) for name, all in measured.items()}
-    costs = {name: statistics.median(one.cost for one in all) for name, all in measured.items()}
+    rates = {
+        name: statistics.median(one.rate for one in rounds) for name, rounds in measured.items()
+    }
+    costs = {
+        name: statistics.median(one.cost for one in rounds) for name, rounds in measured.items()
+    }
     for name in measured:
         parts = ", ".join(
             f"{part} {statistics.median(one.spent[part] for one in measured[name]):.3f}"

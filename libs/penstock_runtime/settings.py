@@ -13,6 +13,7 @@ from enum import Enum, EnumType
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Literal, TypeVar, Union, cast, get_args, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -21,6 +22,8 @@ from penstock_runtime.faults import PenstockFault
 
 PREFIX = "PENSTOCK_"
 FILE_SUFFIX = "_FILE"
+MIN_SECRET_CHARS = 4
+SECRET_PREFIX = "PENSTOCK_SECRET_"  # noqa: S105 - of variables that hold agents' secrets
 MAX_SECRET_FILE_BYTES = 64 * 1024
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -66,10 +69,13 @@ class ServiceSettings(Settings):
     )
     otlp_endpoint: str | None = Field(
         default=None,
-        pattern=r"^https?://[^\s/@]+/?$",
-        description="OpenTelemetry collector that traces are sent to by OTLP over gRPC, as "
+        pattern=r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$",
+        description="OpenTelemetry collector that traces are sent to by OTLP, as "
         "`http://localhost:4317`; without it `OTEL_EXPORTER_OTLP_ENDPOINT`, and without both "
-        "there are no traces",
+        "there are no traces; by gRPC unless `OTEL_EXPORTER_OTLP_PROTOCOL` says `http/protobuf`",
+    )
+    otlp_logs: bool = Field(
+        default=False, description="send the service's log lines to the same collector, too"
     )
     trace_ratio: float = Field(
         default=1.0,
@@ -135,6 +141,18 @@ def load_settings(model: type[SettingsT], environ: Mapping[str, str]) -> Setting
         if not faults:
             return settings
     raise SettingsFault(tuple(faults.values()))
+
+
+def secrets_of(settings: ServiceSettings, environ: Mapping[str, str]) -> list[str]:
+    """Give every secret that a process knows from its environment: its own, and the agents'.
+
+    Very short ones are left out: taking them out of texts would leave little of these.
+    """
+    values: list[object] = [getattr(settings, name) for name in type(settings).model_fields]
+    own = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+    given = [value for name, value in environ.items() if name.startswith(SECRET_PREFIX)]
+    inside = [urlsplit(value).password or "" for value in own if "://" in value]
+    return [value for value in (*own, *inside, *given) if len(value) >= MIN_SECRET_CHARS]
 
 
 def _from_file(name: str, environ: Mapping[str, str], faults: dict[str, str]) -> str:

@@ -13,12 +13,16 @@ from penstock_adapters.memory.ledger import MemoryLedger
 from penstock_adapters.wrappers.tracing.claims import ClaimedControl, ClaimingPublisher, ClaimWatch
 from penstock_adapters.wrappers.tracing.inbox import Taken
 from penstock_adapters.wrappers.tracing.ledger import TracedLedger
+from penstock_adapters.wrappers.tracing.places import place_in
 from penstock_adapters.wrappers.tracing.publisher import TracedPublisher
 from penstock_adapters.wrappers.tracing.sandbox import TracedSandbox
 from penstock_adapters.wrappers.tracing.waits import LongWaits
 from penstock_adapters.wrappers.tracing.work_queue import TracedWorkQueue
 from penstock_contracts.records import EventMeta, NewRecord, encode_state
 from penstock_contracts.subjects import Stream
+from penstock_contracts.task.v1 import TaskMessage
+from penstock_core.effects import QueueTask
+from penstock_runtime.dispatch import Renderer
 from penstock_runtime.faults import Fenced
 from penstock_runtime.ports.bus import Outgoing, Published
 from penstock_runtime.ports.ledger import Commit, PartitionRow
@@ -30,6 +34,7 @@ from penstock_testkit.fakes.clock import ManualClock
 from penstock_testkit.fakes.sandbox import ScriptedSandbox
 from penstock_testkit.fakes.spans import KeptSpans
 
+TASK = "7f0a3a54-0d6c-5a3c-9a5e-0123456789ab"
 RUN = "6f0a3a54-0d6c-5a3c-9a5e-0123456789ab"
 PARENT = derive_trace("a test")
 UNSAMPLED = TraceContext(PARENT.trace_id, PARENT.span_id, 0)
@@ -54,9 +59,24 @@ def clock() -> ManualClock:
 
 
 def task(trace: TraceContext = PARENT) -> KeptItem:
-    data = {"run_id": RUN, "node": "scan", "task_id": "t", "attempt": 2, "agent": "a"}
-    body = {"id": "t", "source": "s", "type": "t", "traceparent": trace.header(), "data": data}
-    return KeptItem("penstock.default.task.p.a.t", to_json(body), queued_us=5)
+    message = TaskMessage(
+        task_id=TASK,
+        run_id=RUN,
+        partition="run-0",
+        workflow="w",
+        node="scan",
+        attempt=2,
+        agent="a",
+        agent_digest="sha256:" + "0" * 64,
+        idempotency_key=TASK,
+        ends_by_us=1,
+        running_s=1,
+        input={"node": "mallory", "workflow": "x"},
+    )
+    effect = QueueTask(subject="penstock.default.task.p.a.t", task=message, tenant="default",
+                       traceparent=trace.header())  # fmt: skip
+    payload = Renderer("run-0", "service:scheduler").render(effect).payload
+    return KeptItem(effect.subject, payload, queued_us=5)
 
 
 def no_logs(line: LogLine) -> None:
@@ -76,11 +96,15 @@ async def test_a_task_tells_how_long_it_waited_and_worked(spans: KeptSpans, cloc
 
     assert inner.fates == ["ack"]
     work, waited = spans.named("process task"), spans.named("queue wait")
-    assert (work.place, work.parent) == (PARENT.child(PROCESS), PARENT.span_id)
+    sent = place_in(inner.payload)
+    assert sent is not None
+    assert (work.place, work.parent) == (sent.child(PROCESS), sent.span_id)
     assert (work.kind, work.end_us - work.start_us) == (SpanKind.CONSUMER, 2_000_000)
     assert (waited.start_us, waited.end_us) == (5, work.start_us)
     assert work.attributes["penstock.attempt"] == 2
     assert work.attributes["penstock.run_id"] == RUN
+    assert work.attributes["penstock.node"] == "scan"
+    assert work.attributes["penstock.task"] == TASK
 
 
 async def test_a_task_given_back_leaves_its_place_to_the_next_delivery(
@@ -94,7 +118,9 @@ async def test_a_task_given_back_leaves_its_place_to_the_next_delivery(
 
     told = spans.named("process task")
     assert told.fault == "given_back"
-    assert told.place != PARENT.child(PROCESS)
+    sent = place_in(task().payload)
+    assert sent is not None
+    assert told.place != sent.child(PROCESS)
 
 
 @pytest.mark.parametrize("payload", [task(UNSAMPLED).payload, b"not json", b""])
@@ -111,12 +137,42 @@ async def test_the_agent_is_told_its_own_place(spans: KeptSpans, clock: ManualCl
     await TracedSandbox(sandbox, clock, spans).run(SPEC, no_logs)
 
     (ran,) = sandbox.ran
-    whole, agent = spans.named("sandbox"), spans.named("agent")
+    (agent,) = spans.all  # it was there at once: there is no start to tell
     assert ran.env["TRACEPARENT"] == agent.place.header()
     assert replace(ran, env=SPEC.env) == SPEC
-    assert whole.parent == PARENT.child(PROCESS).span_id
-    assert agent.parent == spans.named("sandbox start").parent == whole.place.span_id
-    assert whole.fault == ""
+    assert (agent.name, agent.parent) == ("agent", PARENT.child(PROCESS).span_id)
+    assert agent.fault == ""
+
+
+async def test_what_came_before_the_agent_is_the_start_of_its_sandbox(
+    spans: KeptSpans, clock: ManualClock
+):
+    sandbox = ScriptedSandbox()
+    sandbox.hold.clear()
+    sandbox.result = replace(sandbox.result, wall_s=2.0)
+    running = asyncio.ensure_future(TracedSandbox(sandbox, clock, spans).run(SPEC, no_logs))
+    began_us = clock.now_us()
+    await clock.advance(5)
+    sandbox.hold.set()
+    await running
+
+    start, agent = spans.named("sandbox start"), spans.named("agent")
+    assert (start.start_us, start.end_us) == (began_us, began_us + 3_000_000)
+    assert (agent.start_us, agent.end_us) == (start.end_us, began_us + 5_000_000)
+    assert start.parent == agent.parent == PARENT.child(PROCESS).span_id
+
+
+@pytest.mark.parametrize("reason", [ExitReason.START_FAILED, ExitReason.UNAVAILABLE])
+async def test_where_nothing_was_started_there_is_no_agent(
+    reason: ExitReason, spans: KeptSpans, clock: ManualClock
+):
+    sandbox = ScriptedSandbox()
+    sandbox.result = replace(sandbox.result, reason=reason)
+
+    await TracedSandbox(sandbox, clock, spans).run(SPEC, no_logs)
+
+    (told,) = spans.all
+    assert (told.name, told.fault) == ("sandbox start", reason)
 
 
 @pytest.mark.parametrize("env", [{}, {"TRACEPARENT": UNSAMPLED.header()}])

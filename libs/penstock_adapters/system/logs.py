@@ -3,12 +3,14 @@
 import logging
 import sys
 import traceback
-from typing import TextIO
+from typing import TextIO, cast
 
-from pydantic_core import to_json
+from pydantic import JsonValue
+from pydantic_core import from_json, to_json
 
 from penstock_contracts.records import time_text
 from penstock_contracts.values import MICROSECONDS
+from penstock_core.redaction import Redactor
 from penstock_runtime.telemetry.fields import bound_fields
 
 MAX_TEXT_CHARS = 8 * 1024
@@ -22,10 +24,11 @@ _STANDARD = frozenset(
 class JsonFormatter(logging.Formatter):
     """Writes time, level, service, instance, logger, message, bound fields and extras."""
 
-    def __init__(self, service: str, instance: str) -> None:
+    def __init__(self, service: str, instance: str, redact: Redactor | None = None) -> None:
         super().__init__()
         self._service = service
         self._instance = instance
+        self._redact = redact or Redactor(())
 
     def format(self, record: logging.LogRecord) -> str:
         """Give one line without newlines."""
@@ -35,18 +38,35 @@ class JsonFormatter(logging.Formatter):
             "service": self._service,
             "instance": self._instance,
             "logger": record.name,
-            "message": _short(record.getMessage()),
+            "message": shortened(record.getMessage()),
         }
-        line.update(bound_fields())
-        line.update(
-            (name, value) for name, value in record.__dict__.items() if name not in _STANDARD
-        )
-        if record.exc_info and record.exc_info[1] is not None:
-            line["error"] = _short("".join(traceback.format_exception(record.exc_info[1])))
-        return to_json(line, fallback=str).decode()
+        line.update(fields_of(record))
+        fault = fault_of(record)
+        if fault:
+            line["error"] = fault
+        written = to_json(line, fallback=str).decode()
+        if self._redact.finds(written):
+            cleaned = self._redact.value(cast("JsonValue", from_json(written)))
+            written = to_json(cleaned).decode()
+        return written
 
 
-def _short(text: str) -> str:
+def fields_of(record: logging.LogRecord) -> dict[str, object]:
+    """Give the bound fields of a line and what came through `extra`."""
+    fields: dict[str, object] = dict(bound_fields())
+    fields.update((name, it) for name, it in record.__dict__.items() if name not in _STANDARD)
+    return fields
+
+
+def fault_of(record: logging.LogRecord) -> str:
+    """Give the stack trace of a line's exception; "" if it has none."""
+    if record.exc_info is None or record.exc_info[1] is None:
+        return ""
+    return shortened("".join(traceback.format_exception(record.exc_info[1])))
+
+
+def shortened(text: str) -> str:
+    """Drop the middle of a long text."""
     if len(text) <= MAX_TEXT_CHARS:
         return text
     half = MAX_TEXT_CHARS // 2
@@ -54,14 +74,19 @@ def _short(text: str) -> str:
 
 
 def configure_logging(
-    service: str, instance: str, level: str = "info", stream: TextIO | None = None
+    service: str,
+    instance: str,
+    level: str = "info",
+    stream: TextIO | None = None,
+    redact: Redactor | None = None,
 ) -> None:
     """Send every log line of the process to `stream` (standard error) as JSON.
 
-    Replaces what was configured before; foreign libraries stay at warning.
+    Replaces what was configured before; foreign libraries stay at warning. What `redact` knows is
+    in no line.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter(service, instance))
+    handler.setFormatter(JsonFormatter(service, instance, redact))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import uvloop
 
 from penstock_adapters.system.logs import configure_logging
+from penstock_core.redaction import Redactor
 from penstock_runtime.faults import PenstockFault
-from penstock_runtime.settings import ServiceSettings, SettingsFault, load_settings
+from penstock_runtime.settings import ServiceSettings, SettingsFault, load_settings, secrets_of
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -49,13 +50,15 @@ def serve(
         0 after a graceful stop, 1 after a failure, 78 when the settings do not stand (every
         fault is written to standard error, one a line).
     """
+    variables = os.environ if environ is None else environ
     try:
-        settings = load_settings(model, os.environ if environ is None else environ)
+        settings = load_settings(model, variables)
     except SettingsFault as fault:
         for line in fault.faults:
             sys.stderr.write(f"penstock {service}: {line}\n")
         return EXIT_SETTINGS
-    configure_logging(service, settings.name, settings.log_level)
+    secrets = Redactor(secrets_of(settings, variables))
+    configure_logging(service, settings.name, settings.log_level, redact=secrets)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

@@ -1,5 +1,5 @@
-"""Spans over OTLP; the only home of OpenTelemetry."""
+"""Spans and log records over OTLP; the only home of OpenTelemetry."""
 
-from penstock_adapters.telemetry.opening import open_spans
+from penstock_adapters.telemetry.opening import Telemetry, open_telemetry
 
-__all__ = ["open_spans"]
+__all__ = ["Telemetry", "open_telemetry"]

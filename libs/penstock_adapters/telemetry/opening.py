@@ -1,49 +1,86 @@
-"""Opening the export of spans, where the settings or OpenTelemetry's own variables name one."""
+"""Opening the export of spans and logs, where settings or OpenTelemetry's variables ask for it."""
 
+import logging
 import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from dataclasses import dataclass, field
 
-from pydantic import SecretStr
-
+from penstock_adapters.system.vitals import Sample
+from penstock_adapters.telemetry.addresses import address_of
+from penstock_adapters.telemetry.encoding import Encoder
+from penstock_adapters.telemetry.logs import OtlpLogs
+from penstock_adapters.telemetry.otlp import OtlpSpans
 from penstock_adapters.telemetry.redaction import Redaction
-from penstock_runtime.settings import ServiceSettings
+from penstock_adapters.telemetry.senders import Signal, open_sender
+from penstock_runtime.settings import ServiceSettings, secrets_of
+from penstock_runtime.telemetry.metrics import TELEMETRY_DROPPED, Metrics
 from penstock_runtime.telemetry.spans import NoSpans, Spans
 
-STANDARD_VARIABLE: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
-_SECRET_PREFIX: Final = "PENSTOCK_SECRET_"  # noqa: S105 - a variable's name
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """What a service exports.
+
+    Attributes:
+        spans: where its spans go.
+        exporters: those that count what no collector took, by signal.
+    """
+
+    spans: Spans
+    exporters: Mapping[Signal, OtlpSpans | OtlpLogs] = field(
+        default_factory=dict[Signal, OtlpSpans | OtlpLogs]
+    )
+
+    def sample(self, metrics: Metrics) -> Sample:
+        """Give a sample of what was dropped."""
+        told = dict.fromkeys(self.exporters, 0)
+
+        async def sample() -> None:
+            for signal, exporter in self.exporters.items():
+                dropped = exporter.dropped
+                metrics.add(TELEMETRY_DROPPED, signal.value, amount=dropped - told[signal])
+                told[signal] = dropped
+
+        return sample
 
 
 @contextmanager
-def open_spans(
+def open_telemetry(
     service: str, settings: ServiceSettings, environ: Mapping[str, str] | None = None
-) -> Generator[Spans]:
-    """Give where spans go: to the collector that is named, or nowhere.
+) -> Generator[Telemetry]:
+    """Give where spans go, and hand the process' log lines over too where that is asked for.
 
     Neither opening nor leaving waits for the collector; what it has not taken within a second of
     leaving is lost. OpenTelemetry is only imported where there is a collector.
+
+    Raises:
+        SettingsFault: a variable asks for what cannot be done here.
     """
     variables = os.environ if environ is None else environ
-    endpoint = settings.otlp_endpoint or variables.get(STANDARD_VARIABLE, "")
-    if not endpoint:
-        yield NoSpans()
-        return
-    # gRPC's own handlers for fork would hold up each start of a sandbox.
-    _ = os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-    _ = os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # standard error is for our log lines
-    from penstock_adapters.telemetry.otlp import OtlpSpans  # noqa: PLC0415 - see above
-
-    redaction = Redaction(_secrets(settings, variables))
-    spans = OtlpSpans(endpoint, service, settings.name, settings.trace_ratio, redaction)
+    spans_to = address_of(Signal.SPANS, settings, variables)
+    logs_to = address_of(Signal.LOGS, settings, variables)
+    about = {
+        "service.namespace": "penstock",
+        "service.name": service,
+        "service.instance.id": settings.name,
+    }
+    encoder = Encoder(about, Redaction(secrets_of(settings, variables)))
+    exporters: dict[Signal, OtlpSpans | OtlpLogs] = {}
+    spans: Spans = NoSpans()
+    if spans_to is not None:
+        sender = open_sender(Signal.SPANS, spans_to.protocol, spans_to.endpoint)
+        spans = exporters[Signal.SPANS] = OtlpSpans(sender, encoder, settings.trace_ratio)
+    if logs_to is not None:
+        sender = open_sender(Signal.LOGS, logs_to.protocol, logs_to.endpoint)
+        handler = exporters[Signal.LOGS] = OtlpLogs(sender, encoder)
+        logging.getLogger().addHandler(handler)
     try:
-        yield spans
+        yield Telemetry(spans, exporters)
     finally:
-        spans.close()
-
-
-def _secrets(settings: ServiceSettings, environ: Mapping[str, str]) -> list[str]:
-    """Give every secret that this process knows from its settings."""
-    values: list[object] = [getattr(settings, name) for name in type(settings).model_fields]
-    own = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
-    return own + [value for name, value in environ.items() if name.startswith(_SECRET_PREFIX)]
+        for exporter in exporters.values():
+            exporter.leave()
+        for exporter in exporters.values():
+            if isinstance(exporter, OtlpLogs):
+                logging.getLogger().removeHandler(exporter)
+            exporter.close()

@@ -1,30 +1,38 @@
-"""What must not leave in a span is taken out before export."""
+"""What must not leave in spans and log records is taken out before export."""
 
 import re
 from collections.abc import Iterable
 from typing import Final
 
-from penstock_runtime.telemetry.spans import AttributeValue
+from penstock_core.redaction import SHOWN, Redactor
+from penstock_runtime.settings import MIN_SECRET_CHARS
 
-SHOWN: Final = "[redacted]"
 MAX_TEXT_CHARS: Final = 256  # of a name or an attribute
-MIN_SECRET_CHARS: Final = 4  # a shorter one would take half of every text out
-_SHAPES: Final = (r"(?<=://)[^/\s@]+:[^/\s@]+(?=@)", r"(?i:bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}")
+_SHAPES: Final = re.compile(
+    r"(?<=://)[^/\s@]+:[^/\s@]+(?=@)|(?i:bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"
+)
+_SIGNS: Final = ("://", "bearer", "basic")  # without one of them there is no such shape
 
 
 class Redaction:
     """Takes known secrets out of texts, and what has the shape of credentials; bounds them."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        """Know `secrets` literally."""
-        known = sorted({one for one in secrets if len(one) >= MIN_SECRET_CHARS}, key=len)
-        patterns = [re.escape(one) for one in reversed(known)]  # the longest first
-        self._pattern = re.compile("|".join((*patterns, *_SHAPES)))
+        """Know `secrets`, also encoded; short ones would take half of every text out."""
+        self._known = Redactor(one for one in secrets if len(one) >= MIN_SECRET_CHARS)
 
-    def text(self, text: str) -> str:
+    def suspects(self, raw: bytes) -> bool:
+        """Tell whether a secret as it is, or what looks like credentials, may be in `raw`."""
+        lowered = raw.lower()
+        return any(sign.encode() in lowered for sign in _SIGNS) or self._known.finds_in(raw)
+
+    def holds(self, text: str) -> bool:
+        """Tell whether a secret is in a text, in any form."""
+        return self._known.finds(text)
+
+    def text(self, text: str, most_chars: int = MAX_TEXT_CHARS) -> str:
         """Redact and bound a text."""
-        return self._pattern.sub(SHOWN, text)[:MAX_TEXT_CHARS]
-
-    def value(self, value: AttributeValue) -> AttributeValue:
-        """Redact and bound an attribute."""
-        return self.text(value) if isinstance(value, str) else value
+        lowered = text.lower()
+        if any(sign in lowered for sign in _SIGNS):
+            text = _SHAPES.sub(SHOWN, text)
+        return self._known.text(text)[:most_chars]

@@ -93,6 +93,9 @@ NATS_CONNECTED = _gauge("nats_connected", "1 while the NATS connection stands")
 NATS_ERRORS = _counter("nats_errors", "asynchronous errors of the NATS client", "kind")
 PUBLISHED = _counter("bus_published", "messages published, by outcome", "stream", "outcome")
 ACK_FAILURES = _counter("bus_ack_failures", "acknowledgements that did not arrive", "stream")
+TELEMETRY_DROPPED = _counter(
+    "telemetry_dropped", "spans and log records that no collector took", "signal"
+)
 SAMPLE_FAILURES = _counter("sample_failures", "gauges that could not be read just then", "kind")
 
 # Partition owners: scheduler and approval

@@ -5,9 +5,9 @@ none; nothing of the protocol depends on it. Attributes hold ids, names and numb
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
 
 from penstock_runtime.telemetry.trace import TraceContext
 
@@ -31,6 +31,7 @@ DESTINATION = "messaging.destination.name"
 MESSAGES = "messaging.batch.message_count"
 NATS = "nats"  # no value of the conventions: they list none for it
 LINKS_MAX = 32  # of one span
+NO_ATTRIBUTES: Final[Mapping[str, AttributeValue]] = MappingProxyType({})
 
 
 class SpanKind(StrEnum):
@@ -42,14 +43,14 @@ class SpanKind(StrEnum):
     CONSUMER = "consumer"
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A piece of work that has ended.
+class Span(NamedTuple):
+    """A piece of work that has ended; a tuple, since a step makes several.
 
     Attributes:
         place: its own place in its trace.
         parent: span id of its parent; "" for the root.
         start_us: microseconds since the epoch; so is `end_us`.
+        attributes: never changed once reported: spans of one piece of work may share them.
         links: places in other traces, or in this one, that it goes back to.
         fault: code of what went wrong; "" for nothing.
     """
@@ -60,7 +61,7 @@ class Span:
     end_us: int
     parent: str = ""
     kind: SpanKind = SpanKind.INTERNAL
-    attributes: Mapping[str, AttributeValue] = field(default_factory=dict[str, AttributeValue])
+    attributes: Mapping[str, AttributeValue] = NO_ATTRIBUTES
     links: tuple[TraceContext, ...] = ()
     fault: str = ""
 
@@ -70,6 +71,10 @@ class Spans(Protocol):
 
     def wants(self, place: TraceContext) -> bool:
         """Tell whether spans of this trace are kept; the answer is the same in every service."""
+        ...
+
+    def place(self, header: str | None) -> TraceContext | None:
+        """Give the place that a `traceparent` names, if it is valid and its trace is kept."""
         ...
 
     def report(self, span: Span) -> None:
@@ -84,6 +89,11 @@ class NoSpans:
         """Say no."""
         del place
         return False
+
+    def place(self, header: str | None) -> TraceContext | None:
+        """Give none."""
+        del header
+        return None
 
     def report(self, span: Span) -> None:
         """Do nothing."""

@@ -8,16 +8,20 @@ continues the trace.
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
-SAMPLED = 0x01
-_PATTERN = re.compile(r"^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$")
+SAMPLED: Final = 0x01
+_VERSION_00 = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})").fullmatch
+_LATER = re.compile(
+    r"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
+).fullmatch
+_NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
+_NONE: Final = (_NO_TRACE, _NO_SPAN)
 _MAX_LENGTH = 512  # a header longer than this is nobody's traceparent
 
 
-@dataclass(frozen=True, slots=True)
-class TraceContext:
+class TraceContext(NamedTuple):
     """A place in a trace.
 
     Attributes:
@@ -36,8 +40,8 @@ class TraceContext:
 
     def child(self, *names: str) -> "TraceContext":
         """Give the span derived from this one and `names`: the same names, the same span."""
-        digits = _digest(self.trace_id + self.span_id, names)
-        return TraceContext(self.trace_id, _nonzero(digits[:16]), self.flags)
+        trace_id, span_id, flags = self
+        return TraceContext(trace_id, _nonzero(_digest(trace_id + span_id, names)[:16]), flags)
 
     def fresh_child(self, entropy: Callable[[int], bytes] = os.urandom) -> "TraceContext":
         """Give a drawn span below this one, for what happens once and is no fact."""
@@ -51,13 +55,11 @@ def parse_traceparent(text: str | None) -> TraceContext | None:
     """
     if text is None or len(text) > _MAX_LENGTH:
         return None
-    found = _PATTERN.match(text)
+    found = _VERSION_00(text) or _LATER(text)
     if found is None:
         return None
-    version, trace_id, span_id, flags, more = found.groups()
-    if version == "ff" or (version == "00" and more):
-        return None
-    if not trace_id.strip("0") or not span_id.strip("0"):
+    trace_id, span_id, flags = found.groups()
+    if trace_id == _NO_TRACE or span_id == _NO_SPAN:
         return None
     return TraceContext(trace_id, span_id, int(flags, 16) & SAMPLED)
 
@@ -94,15 +96,12 @@ def continue_trace(text: str | None) -> TraceContext:
     return start_trace() if parent is None else parent.fresh_child()
 
 
-def _digest(seed: str, names: Iterable[str]) -> str:
-    digest = hashlib.sha256(seed.encode())
-    for name in names:
-        raw = name.encode()
-        digest.update(len(raw).to_bytes(4, "big"))
-        digest.update(raw)
-    return digest.hexdigest()
+def _digest(seed: str, names: tuple[str, ...]) -> str:
+    """Hash in one go, which costs less than in parts; lengths keep the names apart."""
+    told = "".join([seed, *[f"{len(name)}:{name}" for name in names]])
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _nonzero(digits: str) -> str:
     """All zeros means `no id`; the chance is nil, the rule is W3C's."""
-    return digits if digits.strip("0") else digits[:-1] + "1"
+    return digits if digits not in _NONE else digits[:-1] + "1"

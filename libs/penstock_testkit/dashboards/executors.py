@@ -217,6 +217,17 @@ EXECUTORS = Dashboard(
                     ],
                     "ops",
                 ),
+                Panel(
+                    "Spans and log records dropped",
+                    "No collector took them; the work goes on without.",
+                    [
+                        Query(
+                            rate(m.TELEMETRY_DROPPED, "service", "signal", sparse=True),
+                            "{{service}} {{signal}}",
+                        )
+                    ],
+                    "ops",
+                ),
             ),
         ),
     ),

@@ -1,7 +1,7 @@
 """Spans in memory."""
 
 from penstock_runtime.telemetry.spans import Span
-from penstock_runtime.telemetry.trace import TraceContext
+from penstock_runtime.telemetry.trace import TraceContext, parse_traceparent
 
 
 class KeptSpans:
@@ -13,6 +13,11 @@ class KeptSpans:
     def wants(self, place: TraceContext) -> bool:
         """Go by the flag."""
         return bool(place.flags)
+
+    def place(self, header: str | None) -> TraceContext | None:
+        """Read it."""
+        place = parse_traceparent(header)
+        return place if place is not None and place.flags else None
 
     def report(self, span: Span) -> None:
         """Keep it."""

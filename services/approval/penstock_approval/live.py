@@ -10,7 +10,7 @@ from penstock_adapters.postgres.migrate import Schema
 from penstock_adapters.signing import open_signer
 from penstock_adapters.system.ops import OpsServer
 from penstock_adapters.system.process import serve
-from penstock_adapters.telemetry import open_spans
+from penstock_adapters.telemetry import open_telemetry
 from penstock_approval.app import host
 from penstock_approval.settings import ApprovalSettings
 from penstock_contracts.permissions import OWNED_STREAMS, BusUser
@@ -39,13 +39,14 @@ async def run(settings: ApprovalSettings, stop: asyncio.Event) -> None:
     streams = OWNED_STREAMS[BusUser.APPROVAL]
     bus = bus_settings(settings, settings.name)
     async with AsyncExitStack() as stack:
-        spans = stack.enter_context(open_spans(SERVICE, settings))
-        adapters = await stack.enter_async_context(open_owner(bus, settings, streams, spans))
+        telemetry = stack.enter_context(open_telemetry(SERVICE, settings))
+        adapters = await stack.enter_async_context(
+            open_owner(bus, settings, streams, telemetry.spans)
+        )
         parts = partial(adapters.parts, run_partitions=1)
         owned = (host(settings.name, parts, adapters.prepare, signer),)
         probe = ready_probe(owned, lambda: adapters.connection.is_connected)
-        ops = OpsServer(
-            settings.ops_host, settings.ops_port, probe, adapters.metrics, adapters.samples()
-        )
+        samples = (*adapters.samples(), telemetry.sample(adapters.metrics))
+        ops = OpsServer(settings.ops_host, settings.ops_port, probe, adapters.metrics, samples)
         async with ops:
             await own_until(stop, owned, adapters.connection.wait_closed)

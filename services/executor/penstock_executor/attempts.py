@@ -40,6 +40,7 @@ from penstock_runtime.ports.sandbox import ExitReason, Sandbox, SandboxSpec
 from penstock_runtime.ports.work import WorkItem
 from penstock_runtime.telemetry import metrics as m
 from penstock_runtime.telemetry.fields import bind
+from penstock_runtime.telemetry.spans import PROCESS
 from penstock_runtime.telemetry.trace import parse_traceparent
 
 NONCE_BYTES = 16
@@ -290,4 +291,5 @@ def _bind(delivery: Delivery) -> None:
         attempt=task.attempt,
         agent=task.agent,
         trace=None if trace is None else trace.trace_id,
+        span=None if trace is None else trace.child(PROCESS).span_id,
     )

@@ -30,7 +30,7 @@ from penstock_adapters.system.process import serve
 from penstock_adapters.system.prometheus import PrometheusMetrics
 from penstock_adapters.system.secrets import EnvironmentSecrets, FileSecrets, FirstOf
 from penstock_adapters.system.vitals import disk_sample
-from penstock_adapters.telemetry import open_spans
+from penstock_adapters.telemetry import open_telemetry
 from penstock_adapters.wrappers.breaker import BreakingSandbox
 from penstock_adapters.wrappers.patient_publisher import PatientPublisher
 from penstock_adapters.wrappers.tracing.claims import ClaimedControl, ClaimingPublisher, ClaimWatch
@@ -79,7 +79,7 @@ async def run(
         metrics.add(NATS_ERRORS, type(error).__name__)
 
     async with AsyncExitStack() as stack:
-        spans = stack.enter_context(open_spans("executor", settings))
+        telemetry = stack.enter_context(open_telemetry("executor", settings))
         connection = await connect(_bus(settings), bus_error)
         stack.push_async_callback(connection.close)
         scratch = _scratch(settings)
@@ -108,8 +108,8 @@ async def run(
             breaker=breaker,
         )
         empty = stack.enter_context(_empty_folder(scratch))
-        if not isinstance(spans, NoSpans):
-            ports = _traced(ports, spans)
+        if not isinstance(telemetry.spans, NoSpans):
+            ports = _traced(ports, telemetry.spans)
         executor = Executor(ports, _options(settings, scratch, empty))
 
         async def ready() -> Sequence[Check]:
@@ -118,6 +118,7 @@ async def run(
         samples = (
             connection_sample(metrics, lambda: connection.is_connected),
             disk_sample(metrics, "scratch", scratch),
+            telemetry.sample(metrics),
         )
         ops = OpsServer(settings.ops_host, settings.ops_port, ready, metrics, samples)
         _ = await stack.enter_async_context(ops)

@@ -11,7 +11,7 @@ from penstock_adapters.postgres.migrate import Schema
 from penstock_adapters.sampling import queue_sample
 from penstock_adapters.system.ops import OpsServer
 from penstock_adapters.system.process import serve
-from penstock_adapters.telemetry import open_spans
+from penstock_adapters.telemetry import open_telemetry
 from penstock_contracts.permissions import OWNED_STREAMS, BusUser
 from penstock_contracts.subjects import run_partition_count
 from penstock_runtime.codes import TaskCodeBook
@@ -33,8 +33,10 @@ async def run(settings: SchedulerSettings, stop: asyncio.Event) -> None:
     streams = OWNED_STREAMS[BusUser.SCHEDULER]
     bus = bus_settings(settings, settings.name)
     async with AsyncExitStack() as stack:
-        spans = stack.enter_context(open_spans(SERVICE, settings))
-        adapters = await stack.enter_async_context(open_owner(bus, settings, streams, spans))
+        telemetry = stack.enter_context(open_telemetry(SERVICE, settings))
+        adapters = await stack.enter_async_context(
+            open_owner(bus, settings, streams, telemetry.spans)
+        )
         stored = run_partition_count(await adapters.ledger.partitions())
         run_partitions = max(settings.run_partitions, stored)  # it may grow, never shrink
         owned = hosts(
@@ -48,6 +50,7 @@ async def run(settings: SchedulerSettings, stop: asyncio.Event) -> None:
         probe = ready_probe(owned, lambda: adapters.connection.is_connected)
         samples = (
             *adapters.samples(),
+            telemetry.sample(adapters.metrics),
             queue_sample(adapters.metrics, adapters.connection, _pools(settings)),
         )
         ops = OpsServer(settings.ops_host, settings.ops_port, probe, adapters.metrics, samples)

@@ -20,12 +20,11 @@ from penstock_adapters.system.clock import SystemClock
 from penstock_adapters.system.ops import OpsServer
 from penstock_adapters.system.process import serve
 from penstock_adapters.system.prometheus import PrometheusMetrics
-from penstock_adapters.telemetry import open_spans
+from penstock_adapters.telemetry import Telemetry, open_telemetry
 from penstock_adapters.wrappers.tracing.publisher import TracedPublisher
 from penstock_runtime.owning import fail_when
 from penstock_runtime.ports.health import Check
 from penstock_runtime.telemetry.metrics import NATS_ERRORS
-from penstock_runtime.telemetry.spans import Spans
 from penstock_webhook_gateway.app import application, checks
 from penstock_webhook_gateway.bootstrap import admit, read_token
 from penstock_webhook_gateway.http.approval_shapes import PENDING
@@ -50,7 +49,7 @@ async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
     await asyncio.to_thread(migrate_store, settings, Schema.PROJECTION)
     metrics, clock, waiters = PrometheusMetrics(), SystemClock(), Waiters()
     async with (
-        _spans(settings) as spans,
+        _telemetry(settings) as telemetry,
         _bus(settings, metrics) as bus,
         PostgresProjection(settings.postgres_url.get_secret_value()) as store,
     ):
@@ -58,6 +57,7 @@ async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
             settings.name, store, store, lambda: NatsInbox(bus, SOURCES), clock, metrics,
             waiters.applied,
         )  # fmt: skip
+        spans = telemetry.spans
         publisher = TracedPublisher(NatsPublisher(bus), clock, spans)
         doors = Doors(
             publisher, store, NatsStreamTail(bus), waiters, clock, heartbeats=NatsHeartbeats(bus)
@@ -88,6 +88,7 @@ async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
             connection_sample(metrics, lambda: bus.is_connected),
             store_sample(metrics, store),
             approvals_sample(metrics, store, View.APPROVAL, PENDING),
+            telemetry.sample(metrics),
         )
         ops = OpsServer(settings.ops_host, settings.ops_port, probe, metrics, samples)
         app.add_routes(ops.routes())
@@ -105,9 +106,9 @@ async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _spans(settings: GatewaySettings) -> AsyncGenerator[Spans]:
-    with open_spans(SERVICE, settings) as spans:
-        yield spans
+async def _telemetry(settings: GatewaySettings) -> AsyncGenerator[Telemetry]:
+    with open_telemetry(SERVICE, settings) as telemetry:
+        yield telemetry
 
 
 @contextlib.asynccontextmanager

@@ -11,7 +11,7 @@ from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.work import ControlChannel, ControlHandler
 from penstock_runtime.telemetry import spans as s
 from penstock_runtime.telemetry.spans import Span, Spans
-from penstock_runtime.telemetry.trace import TraceContext, parse_traceparent
+from penstock_runtime.telemetry.trace import TraceContext
 
 WAITING_MAX: Final = 1_000  # claims; the oldest are forgotten beyond
 _CLAIM: Final = ".claim_task"
@@ -29,8 +29,8 @@ class ClaimWatch:
 
     def asks(self, message: Outgoing) -> None:
         """Note a claim; one that is sent again keeps its first moment."""
-        handling = parse_traceparent(message.parent)
-        if handling is None or not self._spans.wants(handling):
+        handling = self._spans.place(message.parent)
+        if handling is None:
             return
         data = from_json(message.payload)["data"]
         _ = self._asked.setdefault(

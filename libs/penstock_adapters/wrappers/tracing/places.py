@@ -1,29 +1,30 @@
 """Where in a trace a message or a stored event belongs, read from its bytes without decoding."""
 
-import re
 from typing import Final
 
 from penstock_runtime.telemetry.spans import Spans
-from penstock_runtime.telemetry.trace import SAMPLED, TraceContext
+from penstock_runtime.telemetry.trace import TraceContext, parse_traceparent
 
 HEAD_BYTES: Final = 4_096  # envelopes and stored events carry it in front of their data
+HEADER_CHARS: Final = 55  # of version 00
 _DATA: Final = b'"data":'
 # An unescaped quote ends a JSON string, so that no text inside one can look like this.
-_PATTERN = re.compile(rb'"traceparent":"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})"')
+_NAME: Final = b'"traceparent":"'
 
 
 def place_in(payload: bytes) -> TraceContext | None:
     """Give the place that stands in front of the data; None: there is none."""
-    head = payload[:HEAD_BYTES]
-    end = head.find(_DATA)
-    found = _PATTERN.search(head, 0, len(head) if end < 0 else end)
-    if found is None:
-        return None
-    trace_id, span_id, flags = found.groups()
-    return TraceContext(trace_id.decode(), span_id.decode(), int(flags, 16) & SAMPLED)
+    return parse_traceparent(_header(payload))
 
 
 def wanted_in(payload: bytes, spans: Spans) -> TraceContext | None:
     """Give the place if its trace is kept."""
-    place = place_in(payload)
-    return place if place is not None and spans.wants(place) else None
+    return spans.place(_header(payload))
+
+
+def _header(payload: bytes) -> str | None:
+    named = payload.find(_NAME, 0, HEAD_BYTES)
+    if named < 0 or payload.find(_DATA, 0, named) >= 0:
+        return None
+    starts = named + len(_NAME)
+    return payload[starts : starts + HEADER_CHARS].decode("ascii", "replace")

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from penstock_contracts import subjects
 from penstock_contracts.subjects import Stream
 from penstock_runtime.ports.bus import Outgoing, Published, Publisher
 from penstock_runtime.ports.clock import Clock
@@ -11,6 +10,7 @@ from penstock_runtime.telemetry.spans import AttributeValue, Span, SpanKind, Spa
 from penstock_runtime.telemetry.trace import parse_traceparent
 
 SEND = "send"
+_RUN_TOKEN = 4  # of a subject of RUNS
 _SENT = (Published.DONE, Published.ALREADY_THERE)
 
 
@@ -34,8 +34,9 @@ class TracedPublisher:
         return outcomes
 
     def _report(self, message: Outgoing, began_us: int, ended_us: int) -> None:
-        place, parent = parse_traceparent(message.traceparent), parse_traceparent(message.parent)
-        if place is None or parent is None or not self._spans.wants(place):
+        place = self._spans.place(message.traceparent)
+        parent = None if place is None else parse_traceparent(message.parent)
+        if place is None or parent is None:
             return
         about: dict[str, AttributeValue] = {
             s.SYSTEM: s.NATS,
@@ -44,7 +45,7 @@ class TracedPublisher:
             s.DESTINATION: message.subject,
         }
         if message.stream == Stream.RUNS:
-            about[s.RUN_ID] = subjects.parse(message.subject).rest[1]
+            about[s.RUN_ID] = message.subject.split(".")[_RUN_TOKEN]
         name = f"{SEND} {message.stream or 'core'}"
         self._spans.report(
             Span(name, place, began_us, ended_us, parent.span_id, SpanKind.PRODUCER, about)

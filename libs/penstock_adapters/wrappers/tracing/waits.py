@@ -29,6 +29,7 @@ _APPROVAL_ENDS: Final = frozenset(
 _FAULTY: Final = frozenset({run.RunFailed.TYPE})
 _BEGINNINGS: Final = frozenset({run.RunStarted.TYPE, approval.ApprovalRequested.TYPE})
 _ENDS: Final = _RUN_ENDS | _APPROVAL_ENDS
+MARKS: Final = _BEGINNINGS | _ENDS
 
 
 class _Reader(Protocol):
@@ -53,7 +54,7 @@ class LongWaits:
         self._begun: OrderedDict[str, _Beginning] = OrderedDict()
 
     async def see(self, record: NewRecord) -> None:
-        """Take note of a committed event."""
+        """Take note of a committed event; only `MARKS` matter."""
         if record.topic in _BEGINNINGS:
             begun = _beginning(record.aggregate_id, record.topic, record.state)
             if begun is not None and self._spans.wants(begun.parent):

@@ -82,7 +82,7 @@ class Guard:
         name = route.canonical if route is not None else "none"
         self._count_open(name, 1)
         try:
-            with bound(trace=trace.trace_id):
+            with bound(trace=trace.trace_id, span=trace.span_id):
                 answer = await self._answered(request, handler)
         finally:
             self._count_open(name, -1)
