@@ -103,7 +103,7 @@ async def open_owner(
     Raises:
         TransientFault: one of them does not answer.
     """
-    metrics = PrometheusMetrics()
+    metrics = PrometheusMetrics(spans)
     connection = await connect(
         bus, on_error=lambda error: metrics.add(NATS_ERRORS, type(error).__name__)
     )

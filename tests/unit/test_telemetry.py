@@ -10,10 +10,11 @@ from typing import NoReturn
 import pytest
 
 from penstock_adapters.system.clock import SystemClock
-from penstock_adapters.system.logs import configure_logging
+from penstock_adapters.system.logs import JsonFormatter, configure_logging
 from penstock_adapters.system.prometheus import PrometheusMetrics
+from penstock_core.redaction import Redactor
 from penstock_runtime.ports.heartbeat import NoHeartbeats
-from penstock_runtime.telemetry.fields import bind, bound, bound_fields
+from penstock_runtime.telemetry.fields import bind, bound, bound_fields, bound_place, placed
 from penstock_runtime.telemetry.metrics import (
     ALL,
     TASK_SECONDS,
@@ -29,6 +30,7 @@ from penstock_runtime.telemetry.trace import (
     start_trace,
 )
 from penstock_testkit.fakes.clock import turns
+from penstock_testkit.fakes.spans import KeptSpans
 
 # --- trace context ------------------------------------------------------------------------------
 
@@ -161,7 +163,9 @@ def test_measurements_are_exposed() -> None:
     metrics.set(TASKS_RUNNING, 4, "default")
     metrics.observe(TASK_SECONDS, 0.2, "default", "probe")
 
-    text = metrics.exposition().decode()
+    body, content_type = metrics.exposition()
+    text = body.decode()
+    assert content_type.startswith("text/plain")
 
     assert 'penstock_tasks_taken_total{pool="default"} 3.0' in text
     assert 'penstock_tasks_running{pool="default"} 4.0' in text
@@ -184,3 +188,45 @@ async def test_the_systems_clock_goes_on() -> None:
     before = clock.now_us()
     await clock.sleep(-1)
     assert clock.now_us() >= before > 1_700_000_000_000_000
+
+
+def test_a_kept_trace_is_the_exemplar_of_what_was_measured_in_it() -> None:
+    metrics, place = PrometheusMetrics(KeptSpans()), start_trace()
+    unsampled = TraceContext("1" * 32, "1" * 16, 0)
+    for there, seconds in ((place, 0.3), (unsampled, 40.0), (None, 2.0)):
+        with placed(there):
+            metrics.observe(TASK_SECONDS, seconds, "default", "noop")
+
+    body, content_type = metrics.exposition("application/openmetrics-text;version=1.0.0")
+    told = [line for line in body.decode().splitlines() if " # " in line]
+
+    assert content_type.startswith("application/openmetrics-text; version=1.0.0")
+    assert len(told) == 1
+    assert f'# {{trace_id="{place.trace_id}"}} 0.3' in told[0]
+    assert place.trace_id not in metrics.exposition()[0].decode()
+
+
+def test_lines_of_a_span_name_it() -> None:
+    place = start_trace()
+    with placed(place):
+        assert bound_fields() == {"trace": place.trace_id, "span": place.span_id}
+        assert bound_place() == place
+        with placed(None):
+            assert bound_place() is None
+    assert bound_place() is None
+    assert bound_fields() == {}
+
+
+def test_no_log_line_holds_a_secret_of_the_process() -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter("s", "s-1", Redactor(["pass/word"])))
+    log = logging.getLogger("a test of lines")
+    log.propagate = False
+    log.addHandler(handler)
+
+    log.warning("as it is: %s", "pass/word", extra={"url": "http://x/?a=pass%2Fword", "n": 1})
+    line = json.loads(stream.getvalue())
+
+    assert line["message"] == "as it is: [redacted]"
+    assert (line["url"], line["n"]) == ("http://x/?a=[redacted]", 1)

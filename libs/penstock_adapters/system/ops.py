@@ -9,7 +9,7 @@ from typing import Self
 from aiohttp import web
 from pydantic_core import to_json
 
-from penstock_adapters.system.prometheus import CONTENT_TYPE, PrometheusMetrics
+from penstock_adapters.system.prometheus import PrometheusMetrics
 from penstock_adapters.system.vitals import Sample, Vitals
 from penstock_runtime.ports.health import Check, ReadyProbe
 from penstock_runtime.telemetry.metrics import UP
@@ -25,7 +25,8 @@ class OpsServer:
     """Serves health and metrics from `start` (or entering the context) until `close`.
 
     `/health/live` answers 200 as long as the event loop turns; `/health/ready` 200 or 503 with
-    `{"status", "checks": [{"name", "ok", "detail", ...}]}`; `/metrics` Prometheus' text format.
+    `{"status", "checks": [{"name", "ok", "detail", ...}]}`; `/metrics` Prometheus' text format,
+    or OpenMetrics to who asks for it.
     """
 
     def __init__(
@@ -127,8 +128,9 @@ class OpsServer:
         except TimeoutError:
             return [Check("probe", ok=False, detail=f"no answer within {PROBE_TIMEOUT_S:g} s")]
 
-    async def _answer_metrics(self, _request: web.Request) -> web.Response:
-        return web.Response(body=self._metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+    async def _answer_metrics(self, request: web.Request) -> web.Response:
+        body, content_type = self._metrics.exposition(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
 
 def _json(body: object, status: int) -> web.Response:

@@ -9,21 +9,24 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 
+from penstock_runtime.telemetry.fields import bound_place
 from penstock_runtime.telemetry.metrics import Kind, Metric
-
-CONTENT_TYPE = CONTENT_TYPE_LATEST
+from penstock_runtime.telemetry.spans import NoSpans, Spans
 
 
 class PrometheusMetrics:
     """Fulfils the port `Metrics`; one registry an instance, never the global one.
 
     Children are kept by their labels, so that a measurement on a hot path is one dictionary
-    lookup and one addition.
+    lookup and one addition. What a histogram is told of within a trace that is kept has that
+    trace as its exemplar.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, spans: Spans | None = None) -> None:
+        """Begin with nothing; `spans` tells which traces are kept."""
+        self._spans = spans or NoSpans()
         self._registry = CollectorRegistry(auto_describe=False)
         _ = ProcessCollector(registry=self._registry)
         _ = PlatformCollector(registry=self._registry)
@@ -61,11 +64,19 @@ class PrometheusMetrics:
             family = self._family(metric)
             assert isinstance(family, Histogram), metric.name  # noqa: S101 - a caller's defect
             child = self._histograms[key] = family.labels(*labels) if labels else family
-        child.observe(value)
+        place = bound_place()
+        if place is not None and self._spans.wants(place):
+            child.observe(value, {"trace_id": place.trace_id})
+        else:
+            child.observe(value)
 
-    def exposition(self) -> bytes:
-        """Give everything in Prometheus' text format."""
-        return generate_latest(self._registry)
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """Give everything and its content type, in the format that an `Accept` header asks for.
+
+        Only OpenMetrics shows exemplars; without the wish for it, it is Prometheus' text format.
+        """
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
 
     def _family(self, metric: Metric) -> Counter | Gauge | Histogram:
         family = self._families.get(metric.name)

@@ -11,6 +11,7 @@ from penstock_contracts.trigger.v1 import TriggerIgnored, TriggerMatched
 from penstock_contracts.values import MICROSECONDS, Wire
 from penstock_core.approval.state import ApprovalState
 from penstock_core.run.state import RunState
+from penstock_runtime.telemetry.fields import placed
 from penstock_runtime.telemetry.metrics import (
     APPROVAL_SECONDS,
     APPROVALS_REQUESTED,
@@ -24,6 +25,7 @@ from penstock_runtime.telemetry.metrics import (
     VOTES,
     Metrics,
 )
+from penstock_runtime.telemetry.trace import parse_traceparent
 
 Count = Callable[[Metrics, Wire, object, int], None]
 
@@ -59,7 +61,8 @@ def _run_ended(outcome: str) -> Count:
     def count(metrics: Metrics, _event: Wire, state: object, now_us: int) -> None:
         metrics.add(RUNS_ENDED, outcome)
         if isinstance(state, RunState) and state.started_us:
-            metrics.observe(RUN_SECONDS, _seconds(state.started_us, now_us), outcome)
+            with placed(parse_traceparent(state.traceparent)):
+                metrics.observe(RUN_SECONDS, _seconds(state.started_us, now_us), outcome)
 
     return count
 

@@ -39,7 +39,7 @@ from penstock_runtime.ports.repositories import Opened
 from penstock_runtime.ports.sandbox import ExitReason, Sandbox, SandboxSpec
 from penstock_runtime.ports.work import WorkItem
 from penstock_runtime.telemetry import metrics as m
-from penstock_runtime.telemetry.fields import bind
+from penstock_runtime.telemetry.fields import bind, bind_place
 from penstock_runtime.telemetry.spans import PROCESS
 from penstock_runtime.telemetry.trace import parse_traceparent
 
@@ -283,13 +283,12 @@ class Attempts:
 
 def _bind(delivery: Delivery) -> None:
     task = delivery.task
-    trace = parse_traceparent(delivery.traceparent)
     bind(
         run=task.run_id,
         node=task.node,
         task=task.task_id,
         attempt=task.attempt,
         agent=task.agent,
-        trace=None if trace is None else trace.trace_id,
-        span=None if trace is None else trace.child(PROCESS).span_id,
     )
+    sent = parse_traceparent(delivery.traceparent)
+    bind_place(None if sent is None else sent.child(PROCESS))

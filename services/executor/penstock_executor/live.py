@@ -73,13 +73,14 @@ async def run(
     Raises:
         TransientFault: the bus does not answer at the start.
     """
-    clock, metrics = SystemClock(), PrometheusMetrics()
+    clock = SystemClock()
 
     def bus_error(error: Exception) -> None:
         metrics.add(NATS_ERRORS, type(error).__name__)
 
     async with AsyncExitStack() as stack:
         telemetry = stack.enter_context(open_telemetry("executor", settings))
+        metrics = PrometheusMetrics(telemetry.spans)
         connection = await connect(_bus(settings), bus_error)
         stack.push_async_callback(connection.close)
         scratch = _scratch(settings)

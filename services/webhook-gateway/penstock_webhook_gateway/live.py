@@ -47,9 +47,9 @@ def main() -> int:
 async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
     """Keep the read model and serve HTTP until `stop` is set."""
     await asyncio.to_thread(migrate_store, settings, Schema.PROJECTION)
-    metrics, clock, waiters = PrometheusMetrics(), SystemClock(), Waiters()
+    clock, waiters = SystemClock(), Waiters()
     async with (
-        _telemetry(settings) as telemetry,
+        _telemetry(settings) as (telemetry, metrics),
         _bus(settings, metrics) as bus,
         PostgresProjection(settings.postgres_url.get_secret_value()) as store,
     ):
@@ -106,9 +106,11 @@ async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _telemetry(settings: GatewaySettings) -> AsyncGenerator[Telemetry]:
+async def _telemetry(
+    settings: GatewaySettings,
+) -> AsyncGenerator[tuple[Telemetry, PrometheusMetrics]]:
     with open_telemetry(SERVICE, settings) as telemetry:
-        yield telemetry
+        yield telemetry, PrometheusMetrics(telemetry.spans)
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,7 @@ from aiohttp.typedefs import Middleware
 
 from penstock_contracts.envelope import MAX_BODY_BYTES
 from penstock_runtime.faults import TransientFault
-from penstock_runtime.telemetry.fields import bound
+from penstock_runtime.telemetry.fields import placed
 from penstock_runtime.telemetry.metrics import (
     HTTP_OPEN,
     HTTP_REQUESTS,
@@ -82,14 +82,15 @@ class Guard:
         name = route.canonical if route is not None else "none"
         self._count_open(name, 1)
         try:
-            with bound(trace=trace.trace_id, span=trace.span_id):
+            with placed(trace):
                 answer = await self._answered(request, handler)
         finally:
             self._count_open(name, -1)
         method = request.method if request.method in METHODS else "other"
         self._metrics.add(HTTP_REQUESTS, method, name, str(answer.status))
         seconds = (clock.now_us() - started) / 1e6
-        self._metrics.observe(HTTP_SECONDS, seconds, method, name)
+        with placed(trace):
+            self._metrics.observe(HTTP_SECONDS, seconds, method, name)
         return answer
 
     def _count_open(self, route: str, change: int) -> None:
