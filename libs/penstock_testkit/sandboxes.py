@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,9 +11,13 @@ from pathlib import Path
 import pytest
 
 from penstock_adapters.bubblewrap import BubblewrapSandbox
+from penstock_adapters.bundles import sdk_folder
+from penstock_adapters.dagger import DaggerSandbox, Image
 from penstock_adapters.egress import EgressDecision
 
 GRACE_S = 0.5
+ENGINE_VARIABLE = "_EXPERIMENTAL_DAGGER_RUNNER_HOST"
+CLI_VARIABLE = "_EXPERIMENTAL_DAGGER_CLI_BIN"
 
 
 @asynccontextmanager
@@ -39,3 +45,51 @@ async def opened_bubblewrap(
         yield sandbox
     finally:
         await sandbox.close()
+
+
+@asynccontextmanager
+async def opened_dagger(
+    scratch: Path,
+    *,
+    engine: str | None = None,
+    on_egress: Callable[[str, EgressDecision], None] | None = None,
+    image: Image = None,
+) -> AsyncIterator[DaggerSandbox]:
+    """A sandbox on the Dagger engine that the environment names; skips the test without one.
+
+    Args:
+        scratch: Its folder.
+        engine: Another way to that engine: through a proxy of the test's.
+        on_egress: Told of decisions about egress.
+        image: Files of agents; this machine's own by default.
+    """
+    folder = sdk_folder()
+    sandbox = DaggerSandbox(
+        scratch,
+        cli=dagger_cli(),
+        engine=engine or dagger_engine(),
+        image=image,
+        readable=() if folder is None else (folder,),
+        on_egress=on_egress,
+        grace_s=GRACE_S,
+    )
+    try:
+        yield sandbox
+    finally:
+        await sandbox.close()
+
+
+def dagger_engine() -> str:
+    """The runner host that tests may use; skips the test without one."""
+    engine = os.environ.get(ENGINE_VARIABLE)
+    if not engine:
+        pytest.skip(f"no Dagger engine: set {ENGINE_VARIABLE}, unix:///run/dagger/engine.sock say")
+    return engine
+
+
+def dagger_cli() -> Path:
+    """The `dagger` program; skips the test where there is none."""
+    found = os.environ.get(CLI_VARIABLE) or shutil.which("dagger")
+    if not found:
+        pytest.skip(f"no `dagger` program: put it on PATH, or name it by {CLI_VARIABLE}")
+    return Path(found)

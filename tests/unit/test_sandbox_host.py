@@ -10,7 +10,8 @@ import pytest
 from penstock_adapters.bubblewrap.cgroups import find_cgroups
 from penstock_adapters.bubblewrap.obstacles import explain
 from penstock_adapters.bubblewrap.task import change_owner
-from penstock_adapters.bubblewrap.view import View, ViewTooWide, make_etc
+from penstock_adapters.bubblewrap.view import View, ViewTooWide
+from penstock_adapters.process.etc import make_etc
 from penstock_adapters.process.output import OutputState, read_path
 from penstock_adapters.process.scratch import Scratch, owner_is_dead, remove_tree, unique_name
 

@@ -18,10 +18,11 @@ from penstock_adapters.bubblewrap.launcher import Launcher, Slot
 from penstock_adapters.bubblewrap.obstacles import explain
 from penstock_adapters.bubblewrap.task import TaskFiles, open_to_all, readable_to_all
 from penstock_adapters.bubblewrap.tree import SandboxTree
-from penstock_adapters.bubblewrap.view import ViewTooWide, host_view, make_etc
+from penstock_adapters.bubblewrap.view import ViewTooWide, host_view
 from penstock_adapters.egress import EgressDecision, EgressPolicy, EgressProxy
 from penstock_adapters.process.adapter import DEFAULT_GRACE_S, no_image, start_failed
 from penstock_adapters.process.asked import BadSpec
+from penstock_adapters.process.etc import make_etc
 from penstock_adapters.process.scratch import Scratch
 from penstock_adapters.process.seccomp import UnknownMachine, filter_program
 from penstock_adapters.process.supervision import Ending, Supervisor, complete, conclude, outcome

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from penstock_adapters.bubblewrap.identity import NAMESPACE_FD, Identity
-from penstock_adapters.bubblewrap.view import certificate_bundle
 from penstock_adapters.process.asked import check_spec
+from penstock_adapters.process.etc import certificate_bundle
 from penstock_adapters.process.output import Output, read_descriptor
 from penstock_runtime.ports.sandbox import (
     ENV_EGRESS_SOCKET,

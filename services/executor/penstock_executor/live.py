@@ -12,6 +12,7 @@ from pathlib import Path
 
 from penstock_adapters.bubblewrap import BubblewrapSandbox
 from penstock_adapters.bundles import FolderBundles, default_roots, sdk_folder
+from penstock_adapters.dagger import DaggerSandbox, default_image
 from penstock_adapters.egress import EgressDecision
 from penstock_adapters.git import GitRepositories
 from penstock_adapters.inline import InlineSandbox, builtin_manifests
@@ -39,7 +40,7 @@ from penstock_adapters.wrappers.tracing.sandbox import TracedSandbox
 from penstock_adapters.wrappers.tracing.work_queue import TracedWorkQueue
 from penstock_executor.app import Executor, Options, Ports
 from penstock_executor.breakers import BreakerChanges
-from penstock_executor.settings import ExecutorSettings, SandboxKind
+from penstock_executor.settings import DaggerNetwork, ExecutorSettings, SandboxKind
 from penstock_executor.workspaces import Workspaces
 from penstock_runtime.owning import fail_when
 from penstock_runtime.ports.health import Check
@@ -196,10 +197,25 @@ def _sandbox(settings: ExecutorSettings, scratch: Path, clock: SystemClock) -> S
     match settings.sandbox:
         case SandboxKind.BUBBLEWRAP:
             return BubblewrapSandbox(scratch, readable=_sdk(), on_egress=_log_egress)
+        case SandboxKind.DAGGER:
+            return _dagger(settings, scratch)
         case SandboxKind.PROCESS:
             return ProcessSandbox(scratch, allow_unsandboxed=settings.allow_unsandboxed)
         case SandboxKind.INLINE:
             return InlineSandbox(clock)
+
+
+def _dagger(settings: ExecutorSettings, scratch: Path) -> DaggerSandbox:
+    cli = settings.dagger_cli or os.environ.get("_EXPERIMENTAL_DAGGER_CLI_BIN")
+    return DaggerSandbox(
+        scratch,
+        cli=None if cli is None else Path(cli),
+        engine=settings.dagger_engine or os.environ.get("_EXPERIMENTAL_DAGGER_RUNNER_HOST"),
+        image=default_image(settings.dagger_image),
+        readable=_sdk(),
+        network=settings.dagger_network is DaggerNetwork.ENGINE,
+        on_egress=_log_egress,
+    )
 
 
 def _log_egress(task_id: str, decision: EgressDecision) -> None:
@@ -234,7 +250,7 @@ def _secrets(settings: ExecutorSettings) -> Secrets:
 
 
 def _options(settings: ExecutorSettings, scratch: Path, empty: Path) -> Options:
-    mounts = settings.sandbox is SandboxKind.BUBBLEWRAP
+    mounts = settings.sandbox in (SandboxKind.BUBBLEWRAP, SandboxKind.DAGGER)
     hidden = [scratch] if settings.home is None else [scratch, settings.home]
     return Options(
         name=settings.name,

@@ -24,8 +24,16 @@ class SandboxKind(StrEnum):
     """Adapters of the sandbox port."""
 
     BUBBLEWRAP = "bubblewrap"
+    DAGGER = "dagger"
     PROCESS = "process"
     INLINE = "inline"
+
+
+class DaggerNetwork(StrEnum):
+    """What lets agents out of a container."""
+
+    PROXY = "proxy"
+    ENGINE = "engine"
 
 
 class ImageDigests(StrEnum):
@@ -119,6 +127,27 @@ class ExecutorSettings(NatsSettings, ServiceSettings):
         description="public keys of the approval service, `<key id>:<base64>` separated by "
         "commas, as it logs its own at its start; without them no task that a person has to "
         "allow is executed",
+    )
+    dagger_engine: str | None = Field(
+        default=None,
+        description="engine of `PENSTOCK_SANDBOX=dagger`: `unix://`, `tcp://` or "
+        "`docker-container://` (default: `_EXPERIMENTAL_DAGGER_RUNNER_HOST`, else the CLI decides)",
+    )
+    dagger_cli: Path | None = Field(
+        default=None,
+        description="the `dagger` program "
+        "(default: `_EXPERIMENTAL_DAGGER_CLI_BIN`, else the one on PATH)",
+    )
+    dagger_image: str = Field(
+        default="host",
+        description="what agents without an image run in: an image by its digest, "
+        "`oci-archive:/path`, `rootfs:/path`, or `host`: the executor's own interpreter and "
+        "libraries, brought to the engine",
+    )
+    dagger_network: DaggerNetwork = Field(
+        default=DaggerNetwork.PROXY,
+        description="how agents with `network: egress` get out: through the executor's proxy "
+        "and `PENSTOCK_EGRESS_ALLOW`, or by the engine's own network, which then decides",
     )
     image_registries: RegistryList = Field(
         default=(),

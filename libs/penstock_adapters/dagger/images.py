@@ -1,0 +1,163 @@
+"""The containers that tasks start from: an image, and the interpreter brought along."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from penstock_adapters.dagger.host_root import HostRoot, plan_root
+from penstock_adapters.dagger.interpreter import INSIDE
+from penstock_adapters.dagger.session import Session
+from penstock_adapters.process.etc import make_etc
+from penstock_contracts.images import ImageFault, OciArchive, RegistryImage, read_image
+
+if TYPE_CHECKING:
+    import dagger
+
+IMAGE_WAIT_S = 600.0
+"""Seconds in which an image has to be there: fetched, or uploaded to the engine."""
+
+HOST = "host"
+"""The default image's name for this machine's own interpreter and libraries."""
+
+_NOBODY = 65_534
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An OCI tarball of this machine."""
+
+    path: Path
+    tag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A root file system of this machine."""
+
+    path: Path
+
+
+Image = RegistryImage | Archive | Tree | None
+"""Where a container's files come from; None: what `plan_root` finds on this machine."""
+
+
+def default_image(text: str) -> Image:
+    """Read the setting for agents without an image.
+
+    Args:
+        text: `host`, a registry's image, `oci-archive:/path[:tag]` or `rootfs:/path`.
+
+    Raises:
+        ImageFault: It is none of these.
+    """
+    kind, colon, place = text.partition(":")
+    if text == HOST:
+        return None
+    if kind == "rootfs" and colon and place.startswith("/"):
+        return Tree(Path(place))
+    if kind == "oci-archive" and colon and place.startswith("/"):
+        path, _, tag = place.partition(":")
+        return Archive(Path(path), tag or None)
+    found = read_image(text)
+    if not isinstance(found, RegistryImage):
+        raise ImageFault(f"`{text}`: here a path is absolute, `rootfs:/path` for instance")
+    return found
+
+
+def image_of(text: str, bundle: Path) -> Image:
+    """Read what a manifest says; its paths are inside the agent's folder.
+
+    Raises:
+        ImageFault: It is no image reference.
+    """
+    found = read_image(text)
+    if isinstance(found, RegistryImage):
+        return found
+    path = (bundle / found.path).resolve()
+    if not path.is_relative_to(bundle.resolve()):
+        raise ImageFault(f"`{text}` leads out of the agent's folder")
+    return Archive(path, found.tag) if isinstance(found, OciArchive) else Tree(path)
+
+
+class Bases:
+    """Containers by image, made once in each session.
+
+    Args:
+        runtime: Folder of the interpreter brought along.
+        readable: Folders that agents without an image read besides.
+        etc: Private folder for what becomes their /etc.
+    """
+
+    def __init__(self, runtime: Path, readable: Iterable[Path], etc: Path) -> None:
+        self._runtime = runtime
+        self._readable = tuple(readable)
+        self._etc = etc
+        self._plan: HostRoot | None = None
+        self._session: Session | None = None
+        self._made: dict[Image, asyncio.Task[str]] = {}
+
+    async def base(self, session: Session, image: Image) -> str:
+        """Give the id of a container with an image's files.
+
+        Raises:
+            EngineAway: The engine does not answer.
+            Refused: The image cannot be had; the message says why.
+            CannotCollect: This machine's interpreter cannot be brought along.
+        """
+        if session is not self._session:
+            self._session, self._made = session, {}
+        making = self._made.get(image)
+        if making is None or (making.done() and not _succeeded(making)):
+            making = self._made[image] = asyncio.create_task(self._make(session, image))
+            making.add_done_callback(_succeeded)  # looked at even if nobody waits any more
+        return await asyncio.shield(making)
+
+    async def _make(self, session: Session, image: Image) -> str:
+        plan = await self._planned() if image is None else None
+        async with session.asking(IMAGE_WAIT_S):
+            client = session.api.client
+            container = self._filled(client, image) if plan is None else self._brought(client, plan)
+            runtime = client.host().directory(str(self._runtime), no_cache=True)
+            container = container.with_mounted_directory(INSIDE, runtime, read_only=True)
+            container = container.with_user("0:0").with_workdir("/")
+            # Evaluated here, so that a task's own time does not pay for a download.
+            return str(await (await container.sync()).id())
+
+    @staticmethod
+    def _filled(client: dagger.Client, image: Image) -> dagger.Container:
+        match image:
+            case RegistryImage():
+                return client.container().from_(str(image))
+            case Archive(path, tag):
+                return client.container().import_(client.host().file(str(path)), tag=tag or "")
+            case Tree(path):
+                return client.container().with_rootfs(client.host().directory(str(path)))
+            case None:
+                raise AssertionError("made by _brought")
+
+    async def _planned(self) -> HostRoot:
+        if self._plan is None:
+            self._plan = await asyncio.to_thread(plan_root, self._readable)
+            make_etc(self._etc, _NOBODY, _NOBODY)
+        return self._plan
+
+    def _brought(self, client: dagger.Client, plan: HostRoot) -> dagger.Container:
+        root = client.directory()
+        host = client.host()
+        for part in plan.parts:
+            folder = host.directory(
+                str(part.folder), include=sorted(part.include), exclude=list(part.exclude)
+            )
+            root = root.with_directory(str(part.folder), folder)
+        root = root.with_directory("/etc", host.directory(str(self._etc / "etc")))
+        for place, target in plan.links.items():
+            root = root.with_symlink(target, place)
+        return client.container().with_rootfs(root)
+
+
+def _succeeded(task: asyncio.Task[str]) -> bool:
+    return not task.cancelled() and task.exception() is None
