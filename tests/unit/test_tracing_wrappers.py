@@ -27,8 +27,9 @@ from penstock_runtime.faults import Fenced
 from penstock_runtime.ports.bus import Outgoing, Published
 from penstock_runtime.ports.ledger import Commit, PartitionRow
 from penstock_runtime.ports.sandbox import ExitReason, Limits, LogLine, SandboxSpec
-from penstock_runtime.telemetry.spans import PROCESS, SpanKind
-from penstock_runtime.telemetry.trace import TraceContext, derive_trace, trigger_trace
+from penstock_runtime.telemetry.fields import bound, placed
+from penstock_runtime.telemetry.spans import SpanKind
+from penstock_runtime.telemetry.trace import PROCESS, TraceContext, derive_trace, trigger_trace
 from penstock_testkit.fakes.bus import KeptControl, KeptItem, KeptPublisher, KeptQueue
 from penstock_testkit.fakes.clock import ManualClock
 from penstock_testkit.fakes.sandbox import ScriptedSandbox
@@ -37,6 +38,7 @@ from penstock_testkit.fakes.spans import KeptSpans
 TASK = "7f0a3a54-0d6c-5a3c-9a5e-0123456789ab"
 RUN = "6f0a3a54-0d6c-5a3c-9a5e-0123456789ab"
 PARENT = derive_trace("a test")
+HANDLING = PARENT.child(PROCESS)
 UNSAMPLED = TraceContext(PARENT.trace_id, PARENT.span_id, 0)
 SPEC = SandboxSpec(
     task_id="t",
@@ -134,7 +136,8 @@ async def test_other_tasks_pass_as_they_are(payload: bytes, spans: KeptSpans, cl
 async def test_the_agent_is_told_its_own_place(spans: KeptSpans, clock: ManualClock):
     sandbox = ScriptedSandbox()
 
-    await TracedSandbox(sandbox, clock, spans).run(SPEC, no_logs)
+    with placed(HANDLING):
+        await TracedSandbox(sandbox, clock, spans).run(SPEC, no_logs)
 
     (ran,) = sandbox.ran
     (agent,) = spans.all  # it was there at once: there is no start to tell
@@ -150,7 +153,8 @@ async def test_what_came_before_the_agent_is_the_start_of_its_sandbox(
     sandbox = ScriptedSandbox()
     sandbox.hold.clear()
     sandbox.result = replace(sandbox.result, wall_s=2.0)
-    running = asyncio.ensure_future(TracedSandbox(sandbox, clock, spans).run(SPEC, no_logs))
+    with placed(HANDLING):
+        running = asyncio.ensure_future(TracedSandbox(sandbox, clock, spans).run(SPEC, no_logs))
     began_us = clock.now_us()
     await clock.advance(5)
     sandbox.hold.set()
@@ -169,28 +173,45 @@ async def test_where_nothing_was_started_there_is_no_agent(
     sandbox = ScriptedSandbox()
     sandbox.result = replace(sandbox.result, reason=reason)
 
-    await TracedSandbox(sandbox, clock, spans).run(SPEC, no_logs)
+    with placed(HANDLING):
+        await TracedSandbox(sandbox, clock, spans).run(SPEC, no_logs)
 
     (told,) = spans.all
     assert (told.name, told.fault) == ("sandbox start", reason)
 
 
-@pytest.mark.parametrize("env", [{}, {"TRACEPARENT": UNSAMPLED.header()}])
+@pytest.mark.parametrize("place", [None, UNSAMPLED])
 async def test_without_a_trace_the_sandbox_is_told_the_same(
-    env: dict[str, str], spans: KeptSpans, clock: ManualClock
+    place: TraceContext | None, spans: KeptSpans, clock: ManualClock
 ):
-    sandbox, spec = ScriptedSandbox(), replace(SPEC, env=env)
+    sandbox = ScriptedSandbox()
 
-    await TracedSandbox(sandbox, clock, spans).run(spec, no_logs)
+    with placed(place):
+        await TracedSandbox(sandbox, clock, spans).run(SPEC, no_logs)
+
+    assert sandbox.ran == [SPEC]
+    assert spans.all == []
+
+
+async def test_an_agent_that_is_told_no_place_has_a_span_all_the_same(
+    spans: KeptSpans, clock: ManualClock
+):
+    sandbox, spec = ScriptedSandbox(), replace(SPEC, env={})
+
+    with placed(HANDLING), bound(run=RUN, node="scan", attempt=2, agent="a"):
+        await TracedSandbox(sandbox, clock, spans).run(spec, no_logs)
 
     assert sandbox.ran == [spec]
-    assert spans.all == []
+    told = spans.named("agent").attributes
+    assert (told["penstock.run_id"], told["penstock.node"]) == (RUN, "scan")
+    assert (told["penstock.attempt"], told["penstock.agent"]) == (2, "a")
 
 
 async def test_a_cancelled_agent_is_told_as_such(spans: KeptSpans, clock: ManualClock):
     sandbox = ScriptedSandbox()
     sandbox.hold.clear()
-    running = asyncio.ensure_future(TracedSandbox(sandbox, clock, spans).run(SPEC, no_logs))
+    with placed(HANDLING):
+        running = asyncio.ensure_future(TracedSandbox(sandbox, clock, spans).run(SPEC, no_logs))
     await asyncio.sleep(0)
     running.cancel()
 

@@ -1,5 +1,9 @@
 """Metrics through prometheus_client; its only home."""
 
+from bisect import bisect_left
+from time import monotonic
+from typing import Final
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -14,6 +18,8 @@ from prometheus_client.exposition import choose_encoder
 from penstock_runtime.telemetry.fields import bound_place
 from penstock_runtime.telemetry.metrics import Kind, Metric
 from penstock_runtime.telemetry.spans import NoSpans, Spans
+
+EXEMPLAR_S: Final = 1.0  # between two exemplars of one bucket: each costs as much as all else
 
 
 class PrometheusMetrics:
@@ -31,6 +37,7 @@ class PrometheusMetrics:
         _ = ProcessCollector(registry=self._registry)
         _ = PlatformCollector(registry=self._registry)
         _ = GCCollector(registry=self._registry)
+        self._shown: dict[tuple[int | str, ...], float] = {}
         self._counters: dict[tuple[str, ...], Counter] = {}
         self._gauges: dict[tuple[str, ...], Gauge] = {}
         self._histograms: dict[tuple[str, ...], Histogram] = {}
@@ -65,10 +72,18 @@ class PrometheusMetrics:
             assert isinstance(family, Histogram), metric.name  # noqa: S101 - a caller's defect
             child = self._histograms[key] = family.labels(*labels) if labels else family
         place = bound_place()
-        if place is not None and self._spans.wants(place):
+        if place is not None and self._spans.wants(place) and self._shows(key, metric, value):
             child.observe(value, {"trace_id": place.trace_id})
         else:
             child.observe(value)
+
+    def _shows(self, key: tuple[str, ...], metric: Metric, value: float) -> bool:
+        """Tell whether a bucket's exemplar is older than a second; a newer one is never seen."""
+        bucket, now_s = (bisect_left(metric.buckets, value), *key), monotonic()
+        if now_s < self._shown.get(bucket, 0.0) + EXEMPLAR_S:
+            return False
+        self._shown[bucket] = now_s
+        return True
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """Give everything and its content type, in the format that an `Accept` header asks for.

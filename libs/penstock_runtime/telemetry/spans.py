@@ -13,7 +13,6 @@ from penstock_runtime.telemetry.trace import TraceContext
 
 AttributeValue = str | int | float | bool
 
-PROCESS = "process"  # names the span of handling a message, below that of sending it
 RUN_ID = "penstock.run_id"
 NODE = "penstock.node"
 TASK = "penstock.task"

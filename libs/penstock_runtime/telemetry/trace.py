@@ -9,9 +9,12 @@ import hashlib
 import os
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 SAMPLED: Final = 0x01
+PROCESS: Final = "process"  # names the span of handling a message, below that of sending it
+_REMEMBERED: Final = 1_024  # messages in work
 _VERSION_00 = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})").fullmatch
 _LATER = re.compile(
     r"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
@@ -88,6 +91,13 @@ def child_header(text: str | None, *names: str) -> str | None:
     """Give the header of the child of a `traceparent`; None if there is none or it is not valid."""
     parent = parse_traceparent(text)
     return None if parent is None else parent.child(*names).header()
+
+
+@lru_cache(_REMEMBERED)
+def handling_of(text: str | None) -> TraceContext | None:
+    """Give the span of handling the message with this `traceparent`; several parts ask for it."""
+    sent = parse_traceparent(text)
+    return None if sent is None else sent.child(PROCESS)
 
 
 def continue_trace(text: str | None) -> TraceContext:

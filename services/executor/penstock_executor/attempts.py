@@ -40,8 +40,7 @@ from penstock_runtime.ports.sandbox import ExitReason, Sandbox, SandboxSpec
 from penstock_runtime.ports.work import WorkItem
 from penstock_runtime.telemetry import metrics as m
 from penstock_runtime.telemetry.fields import bind, bind_place
-from penstock_runtime.telemetry.spans import PROCESS
-from penstock_runtime.telemetry.trace import parse_traceparent
+from penstock_runtime.telemetry.trace import handling_of
 
 NONCE_BYTES = 16
 DELAY_SILENT_S = 5.0  # a claim without an answer: the scheduler may be away
@@ -290,5 +289,4 @@ def _bind(delivery: Delivery) -> None:
         attempt=task.attempt,
         agent=task.agent,
     )
-    sent = parse_traceparent(delivery.traceparent)
-    bind_place(None if sent is None else sent.child(PROCESS))
+    bind_place(handling_of(delivery.traceparent))

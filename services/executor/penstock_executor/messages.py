@@ -12,8 +12,7 @@ from penstock_contracts.values import DEFAULT_TENANT, TimeUs, Wire
 from penstock_executor.intake import Delivery
 from penstock_executor.outcomes import Ending
 from penstock_runtime.ports.bus import Outgoing
-from penstock_runtime.telemetry.spans import PROCESS
-from penstock_runtime.telemetry.trace import child_header
+from penstock_runtime.telemetry.trace import handling_of
 
 _CLAIM = "claim_task"
 _STARTED = "report_started"
@@ -125,8 +124,9 @@ class Messages:
         task = delivery.task
         message_id = f"{task.task_id}/{command}" + (f"/{nonce}" if nonce else "")
         kind: str = type(body).__dict__["TYPE"]
-        parent = child_header(delivery.traceparent, PROCESS)
-        trace = child_header(parent, "send", message_id)
+        handling = handling_of(delivery.traceparent)
+        parent = None if handling is None else handling.header()
+        trace = None if handling is None else handling.child("send", message_id).header()
         payload = self._encode(delivery, message_id, kind, task.run_id, body.to_data(), trace)
         subject = subjects.run(delivery.tenant, task.partition, task.run_id, command)
         return Outgoing(Stream.RUNS, subject, payload, None, trace, parent)

@@ -15,7 +15,7 @@ from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.ledger import Commit, Ledger, PartitionRow
 from penstock_runtime.telemetry import spans as s
 from penstock_runtime.telemetry.spans import AttributeValue, Span, SpanKind, Spans
-from penstock_runtime.telemetry.trace import TraceContext, start_trace, trigger_trace
+from penstock_runtime.telemetry.trace import PROCESS, TraceContext, start_trace, trigger_trace
 
 _TIMER: Final = b"timer/"  # begins the causation id of what no message has caused
 _NAMED: Final = {
@@ -140,7 +140,7 @@ def _processed(
     begins = kind_of(record.topic) == "trigger" and sent == trigger_trace(
         record.aggregate_id, time_number(head["time"].decode())
     )
-    place, parent = (sent, "") if begins else (sent.child(s.PROCESS), sent.span_id)
+    place, parent = (sent, "") if begins else (sent.child(PROCESS), sent.span_id)
     return Span(
         f"process {name_of(record.topic)}",
         place,
@@ -154,7 +154,7 @@ def _processed(
 
 
 def _about(record: NewRecord, head: re.Match[bytes]) -> dict[str, AttributeValue]:
-    about: dict[str, AttributeValue] = {s.SYSTEM: s.NATS, s.OPERATION: s.PROCESS}
+    about: dict[str, AttributeValue] = {s.SYSTEM: s.NATS, s.OPERATION: PROCESS}
     about[s.TENANT] = head["tenant"].decode() if head["tenant"] else DEFAULT_TENANT
     pair = _PAIR(record.state, head.end())
     while pair is not None:

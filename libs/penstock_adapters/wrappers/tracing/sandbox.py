@@ -14,22 +14,18 @@ from penstock_runtime.ports.sandbox import (
     SandboxSpec,
 )
 from penstock_runtime.telemetry import spans as s
+from penstock_runtime.telemetry.fields import bound_fields, bound_place
 from penstock_runtime.telemetry.spans import AttributeValue, Span, Spans
 from penstock_runtime.telemetry.trace import TraceContext
 
 VARIABLE: Final = "TRACEPARENT"
 START_MIN_US: Final = 1_000  # a sandbox that is there sooner has no start worth a span
 _NOT_BEGUN: Final = frozenset({ExitReason.START_FAILED, ExitReason.UNAVAILABLE})
-_ABOUT: Final = (
-    ("PENSTOCK_RUN_ID", s.RUN_ID),
-    ("PENSTOCK_NODE", s.NODE),
-    ("PENSTOCK_ATTEMPT", s.ATTEMPT),
-    ("PENSTOCK_WORKFLOW", s.WORKFLOW),
-)
+_ABOUT: Final = (("run", s.RUN_ID), ("node", s.NODE), ("attempt", s.ATTEMPT), ("agent", s.AGENT))
 
 
 class TracedSandbox:
-    """Fulfils the port `Sandbox`."""
+    """Fulfils the port `Sandbox`; where it is asked to run something tells whose span that is."""
 
     def __init__(self, inner: Sandbox, clock: Clock, spans: Spans) -> None:
         """Wrap `inner`."""
@@ -42,13 +38,14 @@ class TracedSandbox:
         return await self._inner.check()
 
     async def run(self, spec: SandboxSpec, on_log: Callable[[LogLine], None]) -> SandboxResult:
-        """Pass on with the agent's own place in the environment, and report."""
-        sent = self._spans.place(spec.env.get(VARIABLE))
-        if sent is None:
+        """Pass on, and report; an agent that is told a place is told its own."""
+        handling = bound_place()
+        if handling is None or not self._spans.wants(handling):
             return await self._inner.run(spec, on_log)
-        handling = sent.child(s.PROCESS)
         agent = handling.child("agent")
-        told = replace(spec, env={**spec.env, VARIABLE: agent.header()})
+        told = spec
+        if VARIABLE in spec.env:  # a result that is remembered must not depend on it
+            told = replace(spec, env={**spec.env, VARIABLE: agent.header()})
         began_us, wall_s, reason = self._clock.now_us(), 0.0, ExitReason.CANCELLED
         try:
             result = await self._inner.run(told, on_log)
@@ -87,8 +84,9 @@ class TracedSandbox:
 
 def _about(spec: SandboxSpec) -> dict[str, AttributeValue]:
     about: dict[str, AttributeValue] = {s.TASK: spec.task_id}
-    about.update({key: spec.env[name] for name, key in _ABOUT if name in spec.env})
-    attempt = about.get(s.ATTEMPT)
-    if isinstance(attempt, str) and attempt.isdecimal():
-        about[s.ATTEMPT] = int(attempt)
+    fields = bound_fields()
+    for name, key in _ABOUT:
+        value = fields.get(name)
+        if value is not None:
+            about[key] = value
     return about

@@ -9,7 +9,7 @@ from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.work import WorkItem, WorkQueue
 from penstock_runtime.telemetry import spans as s
 from penstock_runtime.telemetry.spans import AttributeValue, Span, SpanKind, Spans
-from penstock_runtime.telemetry.trace import TraceContext
+from penstock_runtime.telemetry.trace import PROCESS, TraceContext
 
 # A task's names stand in front of its input and in this order, and an unescaped quote ends a JSON
 # string: nothing that a person wrote can look like them. Decoding the whole message once more
@@ -63,7 +63,7 @@ class _TracedItem:
         try:
             await self._inner.ack_sync()
         finally:
-            self._report(self._sent.child(s.PROCESS), "")
+            self._report(self._sent.child(PROCESS), "")
 
     async def give_back(self, delay_s: float) -> None:
         try:
@@ -100,7 +100,7 @@ class _TracedItem:
 def _about(payload: bytes, subject: str) -> dict[str, AttributeValue]:
     about: dict[str, AttributeValue] = {
         s.SYSTEM: s.NATS,
-        s.OPERATION: s.PROCESS,
+        s.OPERATION: PROCESS,
         s.DESTINATION: subject,
     }
     found = _NAMES(payload)
