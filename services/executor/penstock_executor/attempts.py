@@ -140,7 +140,7 @@ class Attempts:
         logs = running.logs
         if logs is None or not logs.printed:
             return
-        logs.flush()
+        logs.finish()
         self._metrics.add(m.LOG_LINES, self._pool, amount=logs.printed)
         if logs.dropped:
             self._metrics.add(m.LOG_LINES_DROPPED, self._pool, amount=logs.dropped)
@@ -214,6 +214,7 @@ class Attempts:
         waited_us = max(begun_us - running.item.queued_us, 0)
         self._metrics.observe(m.TASK_QUEUE_SECONDS, waited_us / MICROSECONDS, self._pool)
         result = await self._sandbox.run(spec, logs.write)
+        logs.finish()
         spent_s = (self._clock.now_us() - begun_us) / MICROSECONDS
         if result.reason in (ExitReason.UNAVAILABLE, ExitReason.LOST):
             raise Away(result.reason, prepared.redact.text(result.detail) or "it does not answer")

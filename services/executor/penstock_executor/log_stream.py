@@ -6,8 +6,9 @@ from typing import Literal
 from penstock_contracts.values import TimeUs
 from penstock_executor.redaction import Redactor
 from penstock_runtime.ports.bus import Outgoing
-from penstock_runtime.ports.sandbox import LogLine
+from penstock_runtime.ports.sandbox import LOG_LINE_BYTES, LogLine
 
+PIECE_BYTES = LOG_LINE_BYTES - 3  # from here on it may be a piece of a longer line
 MAX_LINES = 64  # in one message; the pulse sends what is fewer after at most 100 ms
 
 Compose = Callable[[int, TimeUs, tuple[tuple[str, str], ...]], Outgoing]
@@ -29,17 +30,36 @@ class LogStream:
         self._post = post
         self._redact = redact
         self._lines: list[tuple[Literal["stdout", "stderr"], str]] = []
+        self._cut: dict[Literal["stdout", "stderr"], str] = {}
         self._at_us = 0
         self.printed = 0
         self.dropped = 0
         self.last_line = ""
 
     def write(self, line: LogLine) -> None:
-        """Take a line; never waits."""
-        text = self._redact.text(line.text)
+        """Take a line; never waits.
+
+        The end of what may be a piece of a longer line waits for the next piece, so that a secret
+        that was cut in two there is found.
+        """
+        text = self._cut.pop(line.stream, "") + line.text
+        if self._redact.longest_chars and len(line.text.encode()) >= PIECE_BYTES:
+            text, self._cut[line.stream] = self._redact.split(text, self._redact.longest_chars - 1)
+        else:
+            text = self._redact.text(text)
+        self._add(line.stream, text, line.at_us)
+
+    def finish(self) -> None:
+        """Take what waits for a next piece as lines, and send everything."""
+        for stream, text in self._cut.items():
+            self._add(stream, self._redact.text(text), self._at_us)
+        self._cut.clear()
+        self.flush()
+
+    def _add(self, stream: Literal["stdout", "stderr"], text: str, at_us: TimeUs) -> None:
         if not self._lines:
-            self._at_us = line.at_us
-        self._lines.append((line.stream, text))
+            self._at_us = at_us
+        self._lines.append((stream, text))
         self.printed += 1
         if text.strip():
             self.last_line = text
