@@ -15,7 +15,7 @@ from penstock_contracts.values import MICROSECONDS
 FAILURES = 5
 WINDOW_S = 120.0
 OPEN_S = 60.0
-HANG_S = 60.0
+HANG_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,15 @@ class BreakerRules:
     window_s: float = WINDOW_S
     open_s: float = OPEN_S
     hang_s: float = HANG_S
+
+    @property
+    def silence_s(self) -> float:
+        """Seconds of silence, while the sandbox is looked at, that count as one failure.
+
+        So many of them fit into the window that an engine which only hangs opens it, however
+        patient a single look is.
+        """
+        return self.window_s / (self.failures + 1)
 
 
 class Signal(StrEnum):

@@ -63,13 +63,13 @@ class Engine(ScriptedSandbox):
 
 
 class World:
-    def __init__(self) -> None:
+    def __init__(self, rules: BreakerRules = RULES) -> None:
         self.clock = ManualClock()
         self.engine = Engine()
         self.metrics = KeptMetrics()
         self.told: list[Breaker] = []
         self.sandbox = BreakingSandbox(
-            self.engine, "dagger", self.clock, RULES, self.metrics, self.told.append
+            self.engine, "dagger", self.clock, rules, self.metrics, self.told.append
         )
 
     @property
@@ -189,7 +189,7 @@ async def test_a_look_that_raises_is_an_answer(world: World):
     health = await world.sandbox.check()
     assert (health.available, health.adapter) == (False, "dagger")
     assert health.obstacle == "the sandbox failed: ConnectionError"
-    assert world.failures("check") == 1
+    assert world.failures("error") == 1
 
 
 async def test_a_look_that_hangs_is_ended_and_counts(world: World):
@@ -199,8 +199,8 @@ async def test_a_look_that_hangs_is_ended_and_counts(world: World):
     assert not look.done()
     await world.clock.advance(1)
     assert look.done()
-    assert look.result().obstacle == "it did not answer in 30 s"
-    assert world.failures("check") == 1
+    assert look.result().obstacle == "it has not answered for 30 s"
+    assert world.failures("hung") == 2  # after 20 s, and at its end
 
 
 async def test_a_task_that_hangs_is_ended_lost_and_counts(world: World):
@@ -284,3 +284,35 @@ async def test_closing_ends_a_look_and_the_inner_one(world: World):
     assert world.engine.closed
     with pytest.raises(asyncio.CancelledError):
         await look
+
+
+async def test_an_engine_that_only_hangs_opens_it_within_the_window():
+    rules = BreakerRules()  # as they are by default
+    world = World(rules)
+    world.engine.answers.clear()
+    look = asyncio.create_task(world.sandbox.check())
+    await world.clock.advance(rules.window_s - rules.silence_s - 1)
+    assert not look.done()
+    await world.clock.advance(1)
+    assert look.result().obstacle == ("the circuit breaker is open: it has not answered for 100 s")
+    assert (world.states, world.failures("hung")) == ([CLOSED, OPEN], 5)
+
+    await world.clock.advance(rules.open_s)
+    probe = asyncio.create_task(world.sandbox.check())
+    await world.clock.advance(rules.hang_s - 1)  # an engine that is cold has all of it
+    assert not probe.done()
+    world.engine.answers.set()
+    assert (await probe).available
+    assert world.states == [CLOSED, OPEN, HALF_OPEN, CLOSED]
+
+
+async def test_a_probe_that_hangs_is_ended_and_opens_it_again(world: World):
+    await world.open()
+    await world.clock.advance(RULES.open_s)
+    world.engine.answers.clear()
+    probe = asyncio.create_task(world.sandbox.check())
+    await world.clock.advance(RULES.hang_s)
+    assert not probe.result().available
+    assert world.states == [CLOSED, OPEN, HALF_OPEN, OPEN]
+    assert world.told[-1].reason == "it has not answered for 30 s"
+    assert world.failures("hung") == 1

@@ -25,6 +25,8 @@ END_S = 10.0  # that what is cancelled has to end, before it is left to itself
 AWAY = frozenset({ExitReason.UNAVAILABLE, ExitReason.LOST})
 CHECK, HUNG, DEFECT = "check", "hung", "error"  # kinds of failures beside the reasons of `AWAY`
 
+_MEND = "see the executor's log, and look at what runs its tasks"
+
 OnChange = Callable[[Breaker], None]
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -36,20 +38,22 @@ class Hung(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Looked:
-    """What a look found, and '' or what was wrong."""
+    """What a look found, '' or what was wrong, and its kind: '' if it was counted already."""
 
     health: SandboxHealth
-    fault: str
+    fault: str = ""
+    kind: str = CHECK
 
 
 class BreakingSandbox:
     """Fulfils the port `Sandbox`.
 
     A failure is what the engine did, never what a task did: a result UNAVAILABLE or LOST, an
-    error, a look that finds nothing can run, and no answer in time (`rules.hang_s` after a task's
-    own time, or after a look began). Enough of them open the breaker. Then nothing reaches the
-    sandbox: a task is UNAVAILABLE at once, and a look says so. When its time is over the next look
-    is the one probe; whoever looks meanwhile waits for the same one.
+    error, a look that finds nothing can run, and no answer in time: `rules.hang_s` after a task's
+    own time, and at a look each `rules.silence_s`, until it is ended after `rules.hang_s`. Enough
+    of them open the breaker. Then nothing reaches the sandbox: a task is UNAVAILABLE at once, and a
+    look says so. When its time is over the next look is the one probe, with all of `rules.hang_s`;
+    whoever looks meanwhile waits for the same one.
 
     Args:
         inner: what is guarded.
@@ -125,25 +129,48 @@ class BreakingSandbox:
         found = await self._ask()
         self._last = found.health
         if self._breaker.state is BreakerState.HALF_OPEN:
+            if found.fault:
+                self._metrics.add(m.SANDBOX_FAILURES, self._adapter, found.kind or HUNG)
             self._become(self._breaker.probed(self._clock.now_us(), found.fault, self._rules))
-        elif found.fault:
-            self._fail(CHECK, found.fault)
+        elif found.fault and found.kind:
+            self._fail(found.kind, found.fault)
         return found.health if self._breaker.lets_through else self._refusal()
 
     async def _ask(self) -> _Looked:
         try:
-            health = await self._within(self._inner.check(), self._rules.hang_s)
-        except Hung:
-            fault = f"it did not answer in {self._rules.hang_s:g} s"
+            health = await self._answer()
+        except Hung as hung:
+            return _Looked(self._unavailable(str(hung), _MEND), str(hung), "")
         except Exception as error:  # noqa: BLE001 - the task boundary of a look: it has a result
             _log.exception("the sandbox cannot be looked at")
             fault = f"the sandbox failed: {type(error).__name__}"
         else:
             if health.available:
-                return _Looked(health, "")
+                return _Looked(health)
             return _Looked(health, health.obstacle or "it is not available")
-        mend = "see the executor's log, and look at what runs its tasks"
-        return _Looked(self._unavailable(fault, mend), fault)
+        return _Looked(self._unavailable(fault, _MEND), fault, DEFECT)
+
+    async def _answer(self) -> SandboxHealth:
+        """Await a look; its silence counts while it lasts.
+
+        Raises:
+            Hung: it lasted too long, or has opened the breaker.
+        """
+        looking = asyncio.ensure_future(self._inner.check())
+        waited_s = 0.0
+        try:
+            while True:
+                step_s = min(self._rules.silence_s, self._rules.hang_s - waited_s)
+                if await self._done_in(looking, step_s):
+                    return looking.result()
+                waited_s += step_s
+                silence = f"it has not answered for {waited_s:g} s"
+                if self._breaker.lets_through:
+                    self._fail(HUNG, silence)
+                if waited_s >= self._rules.hang_s or self._breaker.state is BreakerState.OPEN:
+                    raise Hung(silence)
+        finally:
+            await self._end(looking)
 
     def _unavailable(self, obstacle: str, mend: str) -> SandboxHealth:
         last = self._last or SandboxHealth(self._adapter, "", False, (), None, None)
@@ -185,26 +212,29 @@ class BreakingSandbox:
             Hung: it did not.
         """
         working = asyncio.ensure_future(work)
-        watch = asyncio.ensure_future(self._clock.sleep(seconds))
         try:
-            _ = await asyncio.wait({working, watch}, return_when=asyncio.FIRST_COMPLETED)
-            if not working.done():
+            if not await self._done_in(working, seconds):
                 raise Hung
             return working.result()
         finally:
-            _ = watch.cancel()
             await self._end(working)
+
+    async def _done_in(self, working: asyncio.Future[Any], seconds: float) -> bool:
+        watch = asyncio.ensure_future(self._clock.sleep(seconds))
+        try:
+            _ = await asyncio.wait({working, watch}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            _ = watch.cancel()
+        return working.done()
 
     async def _end(self, working: asyncio.Future[Any]) -> None:
         """Cancel, and wait until it has cleaned up; what hangs even there is left to itself."""
         if working.done():
             return
         _ = working.cancel()
-        watch = asyncio.ensure_future(self._clock.sleep(END_S))
         try:
-            _ = await asyncio.wait({working, watch}, return_when=asyncio.FIRST_COMPLETED)
+            _ = await self._done_in(working, END_S)
         finally:
-            _ = watch.cancel()
             if not working.done():
                 _log.error("the sandbox does not end what was cancelled")
             self._left.add(working)

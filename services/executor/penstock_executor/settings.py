@@ -179,9 +179,9 @@ class ExecutorSettings(NatsSettings, ServiceSettings):
         default=HANG_S,
         gt=0,
         le=86_400,
-        description="seconds without an answer that count as a failure: when the sandbox is "
-        "looked at, and for a task after its own time (`wall_s`) is over; a first start may "
-        "have to fetch an image meanwhile",
+        description="seconds the sandbox has for an answer before what it does is ended: when "
+        "it is looked at, which may have to start an engine or fetch an image, and for a task "
+        "after its own time (`wall_s`) is over",
     )
     secrets_dir: Path | None = Field(
         default=None,
