@@ -78,18 +78,19 @@ class Guard:
         started = clock.now_us()
         trace = continue_trace(request.headers.get("traceparent"))
         request[TRACEPARENT] = trace.header()
+        place = trace if request.path.startswith(API) else None  # others are not worth a span
         route = request.match_info.route.resource
         name = route.canonical if route is not None else "none"
         self._count_open(name, 1)
         try:
-            with placed(trace):
+            with placed(place):
                 answer = await self._answered(request, handler)
         finally:
             self._count_open(name, -1)
         method = request.method if request.method in METHODS else "other"
         self._metrics.add(HTTP_REQUESTS, method, name, str(answer.status))
         seconds = (clock.now_us() - started) / 1e6
-        with placed(trace):
+        with placed(place):
             self._metrics.observe(HTTP_SECONDS, seconds, method, name)
         return answer
 
