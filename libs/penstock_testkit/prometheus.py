@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 import shutil
+import time
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ SCRAPE_S = 1
 READY_S = 20.0
 END_S = 10.0
 POLL_S = 0.1
+LOOK_BACK_S = 300
 
 
 def program(name: str) -> str | None:
@@ -37,12 +39,21 @@ class Prometheus:
 
     async def query(self, expr: str) -> list[Any]:
         """Evaluate an expression now; a fault in it fails the caller."""
-        params = {"query": expr}
-        async with self._http.get(f"{self._url}/api/v1/query", params=params) as answer:
+        found: list[Any] = (await self._ask("query", query=expr))["result"]
+        return found
+
+    async def exemplars(self, selector: str) -> list[dict[str, str]]:
+        """Give the labels of the exemplars that series have had in the last minutes."""
+        now = int(time.time())
+        window = {"start": str(now - LOOK_BACK_S), "end": str(now + 1)}
+        series = await self._ask("query_exemplars", query=selector, **window)
+        return [one["labels"] for told in series for one in told["exemplars"]]
+
+    async def _ask(self, what: str, **params: str) -> Any:  # noqa: ANN401 - as the API answers
+        async with self._http.get(f"{self._url}/api/v1/{what}", params=params) as answer:
             told = await answer.json()
-            assert told["status"] == "success", f"{expr}: {told}"
-            found: list[Any] = told["data"]["result"]
-            return found
+            assert told["status"] == "success", f"{params}: {told}"
+            return told["data"]
 
 
 @contextlib.asynccontextmanager
@@ -63,7 +74,8 @@ async def scraping(
     _ = _written(folder / "rules.yml", rules or "{}")
     config = _written(folder / "prometheus.yml", json.dumps(_config(targets, alertmanager)))
     own = (f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}")
-    async with serving("prometheus", folder, *own) as (url, http):
+    more = "--enable-feature=exemplar-storage"
+    async with serving("prometheus", folder, *own, more) as (url, http):
         yield Prometheus(url, http)
 
 
