@@ -7,12 +7,14 @@ MAKEFLAGS += --no-builtin-rules
 BIN := .venv/bin
 TESTS ?= tests
 PYTEST_ARGS ?=
+IMAGE ?= penstock:0.1.0
+IMAGE_ARGS ?=
 # A file stays on one worker, so that what a module starts is started once.
 PARALLEL ?= --numprocesses=auto --maxprocesses=4 --dist=loadfile
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 
-.PHONY: help venv demo up down test check lint types generate ratchet bench lock build clean
+.PHONY: help venv demo up down test check lint types generate ratchet bench lock build image clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | \
@@ -71,6 +73,9 @@ lock: venv ## resolve the dependencies again within their bounds
 build: venv ## build the wheel into dist/
 	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
 		--no-build-isolation --wheel-dir dist .
+
+image: ## build the container image of the services (IMAGE=penstock:0.1.0 IMAGE_ARGS=--build-arg=...)
+	@docker build --file deploy/images/Dockerfile --tag "$(IMAGE)" $(IMAGE_ARGS) .
 
 clean: ## remove the environment, caches and builds (never .penstock, which holds your data)
 	@rm -rf .venv .venv.lock .cache .pytest_cache .ruff_cache .hypothesis .coverage* coverage.json build dist

@@ -39,6 +39,7 @@ from tests.architecture.compose import (
     OURS,
     REQUIRED,
     SHELL_LESS,
+    Yaml,
     loaded,
     mounts,
     networks,
@@ -122,12 +123,13 @@ def test_a_service_is_bounded_restarted_and_asked_how_it_is(name: str):
     service = services()[name]
     assert {"cpus", "mem_limit", "pids_limit", "restart"} <= set(service)
     assert (name in LASTING) == (service["restart"] == "unless-stopped") or "profiles" in service
-    health = service.get("healthcheck")
+    health: Yaml | None = service.get("healthcheck")
     if name in ONCE:
         assert health == {"disable": True}
     elif name in SHELL_LESS:
         assert health is None
     else:
+        assert health
         assert {"test", "interval", "timeout", "start_period", "retries"} <= set(health)
 
 
