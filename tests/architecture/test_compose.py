@@ -25,7 +25,7 @@ from penstock_adapters.embedded.home import StateFolder
 from penstock_approval.settings import ApprovalSettings
 from penstock_contracts.permissions import BusUser, inbox_prefix
 from penstock_executor.settings import ExecutorSettings
-from penstock_runtime.settings import FILE_SUFFIX, Settings, variable
+from penstock_runtime.settings import FILE_SUFFIX, Settings, load_settings, variable
 from penstock_scheduler.settings import SchedulerSettings
 from penstock_webhook_gateway.settings import GatewaySettings
 from tests.architecture.compose import (
@@ -56,8 +56,6 @@ MODELS: dict[str, type[Settings]] = {
     "executor": ExecutorSettings,
     "executor-egress": ExecutorSettings,
 }
-# Read by the sandbox that runs agents in Dagger, once it is in the tree.
-COMING = {"PENSTOCK_DAGGER_ENGINE", "PENSTOCK_DAGGER_CLI", "PENSTOCK_DAGGER_IMAGE"}
 COMMAND_LINE = {"PENSTOCK_HOME", "PENSTOCK_URL", "PENSTOCK_NATS_URL", "PENSTOCK_POSTGRES_URL"}
 HANDED_TO = {  # who else than `prepare` mounts the volume of a process
     "for-administrator": {"cli", "enroll"},
@@ -155,7 +153,7 @@ def test_a_variable_is_a_setting_of_its_service(name: str):
     known = {variable(field) for field in fields}
     known |= {variable(field) + FILE_SUFFIX for field in fields}
     told = set(services()[name]["environment"])
-    assert told - COMING - {"DO_NOT_TRACK"} <= known
+    assert told - {"DO_NOT_TRACK"} <= known
 
 
 def test_other_variables_of_ours_are_the_command_line_s():
@@ -240,6 +238,22 @@ def test_what_is_handed_out_is_what_is_mounted(tmp_path: Path):
             assert files == there, name
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_service_takes_what_it_is_told(name: str, tmp_path: Path):
+    folder = StateFolder.at(tmp_path / "home")
+    folder.create()
+    place = Place(
+        "nats://nats:4222", "postgresql://postgres:5432", ["default", "egress"], "default"
+    )
+    write_deployment(tmp_path / "out", place, folder, SecretBook(folder.secrets))
+    volume = next(source for source, target, _ in mounts(name) if target == "/run/penstock")
+    handed = str(tmp_path / "out" / volume.removeprefix("for-"))
+    told = services()[name]["environment"]
+    texts = {key: "" if value is None else str(value) for key, value in told.items()}
+    environ = {key: value.replace("/run/penstock", handed) for key, value in texts.items()}
+    load_settings(MODELS[name], environ)
+
+
 def test_mounted_files_and_named_volumes_exist():
     for name in services():
         for source, _, _ in mounts(name):
@@ -261,7 +275,9 @@ def test_nothing_is_reachable_that_need_not_be():
     for engine in ENGINES:
         assert not networks(engine) & inside
         assert not any("tcp://" in part for part in services()[engine]["command"])
-    assert {name for name in services() if "uplink" in networks(name)} == {"engine-egress"}
+    assert {name for name in services() if "uplink" in networks(name)} == {
+        "engine-egress", "executor-egress",
+    }  # fmt: skip
     assert {name for name in services() if networks(name) & {"engine", "engine-egress"}} == {
         *ENGINES, "images",
     }  # fmt: skip
