@@ -62,7 +62,7 @@ class Encoder:
     def __init__(self, about: Mapping[str, str], redaction: Redaction) -> None:
         """Say `about` the service (its resource attributes)."""
         self._redaction = redaction
-        self._plain = _Texts(self._harmless)
+        self._plain = _Texts(self._harmless, taken_as_they_are=_EACH_ANOTHER)
         self._cleaned = _Texts(redaction.text)
         self._resource = wire.field(b"\x0a", self._cleaned.attributes(about, b"\x0a"))
 
@@ -98,8 +98,9 @@ class _Unclean(Exception):
 class _Texts:
     """Writes spans and records; each text passes `clean`, or is as harmless as it is."""
 
-    def __init__(self, clean: Clean) -> None:
+    def __init__(self, clean: Clean, taken_as_they_are: frozenset[str] = frozenset()) -> None:
         self._clean = clean
+        self._taken = taken_as_they_are
         self._name = lru_cache(REMEMBERED_MAX)(self._text)
         # Looked at for each attribute: a dictionary takes a third of what `lru_cache` does.
         self._known: dict[tuple[bytes, str, AttributeValue], bytes] = {}
@@ -161,8 +162,8 @@ class _Texts:
     def _attribute(self, tag: bytes, name: str, value: AttributeValue) -> bytes:
         key = self._name(b"\x0a", name)
         if isinstance(value, str):
-            derived = name in _EACH_ANOTHER and len(value) <= MAX_TEXT_CHARS
-            raw = value.encode("utf-8", "replace") if derived else self._bytes(value)
+            taken = name in self._taken and len(value) <= MAX_TEXT_CHARS
+            raw = value.encode("utf-8", "replace") if taken else self._bytes(value)
             written = wire.field(b"\x0a", raw)
         else:
             written = _number(value)
