@@ -199,15 +199,17 @@ async def test_a_dead_collector_holds_nobody_up(door, protocol: str) -> None:  #
     assert left - reported < LEAVES_WITHIN_S
 
 
-def test_the_standard_variables_name_collectors_too() -> None:
-    settings = load_settings(ServiceSettings, {"PENSTOCK_NAME": "one"})
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_ENDPOINT", "PENSTOCK_OTLP_ENDPOINT"])
+def test_the_standard_variables_name_collectors_too(name: str) -> None:
     with Collector.listening() as one, Collector.listening() as other:
         environ = {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": one.url,
+            "PENSTOCK_NAME": "one",
+            name: one.url,
             "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": f"{other.http_url}/v1/logs",
             "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "http/protobuf",
             "OTEL_LOGS_EXPORTER": "otlp",
         }
+        settings = load_settings(ServiceSettings, environ)
         with open_telemetry("scheduler", settings, environ) as telemetry:
             telemetry.spans.report(span())
             log.warning("line")

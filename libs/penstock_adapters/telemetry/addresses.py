@@ -1,4 +1,8 @@
-"""Where each signal is exported to, and how: our settings, then OpenTelemetry's variables."""
+"""Where each signal is exported to, and how.
+
+A variable of OpenTelemetry for the one signal comes first, then our setting, then its variable for
+all signals.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,7 +49,7 @@ def address_of(
     protocol = _protocol(name, environ)
     own = environ.get(f"OTEL_EXPORTER_OTLP_{name}_ENDPOINT", "")
     base = settings.otlp_endpoint or environ.get(ENDPOINT, "")
-    if settings.otlp_endpoint is None and own:
+    if own:  # of one signal alone: more to the point than our own setting
         return Address(own, protocol)
     if not base:
         return None
