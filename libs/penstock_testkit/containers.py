@@ -267,7 +267,7 @@ def _substitutes(image: str) -> dict[str, Any]:
             "image": image,
             "entrypoint": ["tini", "--"],
             "healthcheck": _asks(
-                f"import urllib.request as u; u.urlopen('{HEALTH_URL}', timeout=2)"
+                "python", "-c", f"import urllib.request as u; u.urlopen('{HEALTH_URL}', timeout=9)"
             ),
         }
     if not os.environ.get("POSTGRES_IMAGE"):
@@ -278,9 +278,7 @@ def _substitutes(image: str) -> dict[str, Any]:
             "entrypoint": ["sh", "-ec"],
             "command": [START_POSTGRES],
             "volumes": ["postgres-data:/var/lib/penstock"],  # whose owner is right in our image
-            "healthcheck": {
-                "test": ["CMD", f"{programs}/pg_isready", "-q", "-h", LOOPBACK, "-U", "postgres"]
-            },
+            "healthcheck": _asks(f"{programs}/pg_isready", "-q", "-h", LOOPBACK, "-U", "postgres"),
         }
         services["databases"] = {**own, "environment": {"PATH": f"{programs}:/usr/bin:/bin"}}
     return services
@@ -290,5 +288,6 @@ def _text(told: bytes | str) -> str:
     return told if isinstance(told, str) else told.decode(errors="replace")
 
 
-def _asks(code: str) -> Mapping[str, Sequence[str]]:
-    return {"test": ["CMD", "python", "-c", code]}
+def _asks(*line: str) -> Mapping[str, object]:
+    """A health check that a busy machine does not fail: starting an interpreter takes its time."""
+    return {"test": ["CMD", *line], "timeout": "10s", "retries": 10}
