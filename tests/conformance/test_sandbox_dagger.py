@@ -46,6 +46,7 @@ class TestDaggerSandbox(SandboxConformance):
 
     async def test_closing_ends_what_runs(self, tmp_path: Path, spec: BuildSpec, mark: str) -> None:
         async with opened_dagger(tmp_path / "scratch") as sandbox:
+            assert (await sandbox.check()).available
             await super().test_closing_ends_what_runs(sandbox, spec, mark)
             result = await sandbox.run(spec("pass"), Log())
             assert (result.reason, result.detail) == (

@@ -161,7 +161,9 @@ class DaggerSandbox:
             try:
                 base = await ready.bases.base(session, image)
             except Refused as refusal:
-                return start_failed(f"the image {spec.image or ''} cannot be used: {refusal}")
+                if spec.image is None:
+                    return _away(f"the files that agents run in cannot be used: {refusal}")
+                return start_failed(f"the image {spec.image} cannot be used: {refusal}")
             return await self._run_in(ready, session, base, spec, on_log)
         except (EngineAway, NotStarted, CannotCollect, UnknownMachine) as fault:
             return _away(str(fault))

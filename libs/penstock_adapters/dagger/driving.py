@@ -20,8 +20,14 @@ START_WAIT_S = 60.0
 KILL_WAIT_S = 5.0
 """Seconds until it has to have killed an agent and said so."""
 
-PING_WAIT_S = 5.0
-"""Seconds for an engine to show that it is alive, when something took too long."""
+PING_EVERY_S = 15.0
+"""Seconds between two looks whether the engine of a running task is alive."""
+
+PING_WAIT_S = 10.0
+"""Seconds for an engine to show that it is."""
+
+LATE_WAIT_S = 0.5
+"""Seconds for what a container said just before its request ended."""
 
 
 class NotStarted(Exception):
@@ -83,27 +89,44 @@ class Driver:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         self.line.start(order)
+        await self._wait(session, request, begun + self._limits.wall_s)
         ended = self.line.ended
-        await asyncio.wait(
-            {ended, self._stop}, timeout=self._limits.wall_s, return_when=asyncio.FIRST_COMPLETED
-        )
-        if not ended.done() and not self._stop.done():
+        if not ended.done() and not self._stop.done() and self._heard_of(session, request):
             self._end(ExitReason.TIMEOUT, f"ran longer than {self._limits.wall_s:g} s")
             self.line.say(b"T")
             await asyncio.wait({ended}, timeout=self._grace_s)
         if not ended.done():
             self.line.say(b"K")
-            await asyncio.wait({ended}, timeout=KILL_WAIT_S)
+            heard_of = self._heard_of(session, request)
+            await asyncio.wait({ended}, timeout=KILL_WAIT_S if heard_of else LATE_WAIT_S)
         last_line = self._prints.end()
         end = ended.result() if ended.done() else None
         if end is None:
             await suspect(session)
-            raise Lost("the engine went away while the agent ran")
+            raise Lost("the engine or its container went away while the agent ran")
         return concluded(
             end, self._stop.result() if self._stop.done() else None, self._limits,
             wall_s=loop.time() - begun, truncated=self._prints.budget.truncated,
             last_line=last_line,
         )  # fmt: skip
+
+    async def _wait(self, session: Session, request: asyncio.Task[Any], until: float) -> None:
+        """Wait for an end, and for signs that none will come."""
+        loop = asyncio.get_running_loop()
+        waits: set[asyncio.Future[Any]] = {self.line.ended, self._stop, request}
+        while (left_s := until - loop.time()) > 0:
+            await asyncio.wait(
+                waits, timeout=min(left_s, PING_EVERY_S), return_when=asyncio.FIRST_COMPLETED
+            )
+            if any(wait.done() for wait in waits):
+                return
+            await suspect(session)
+            if not session.usable:
+                return
+
+    @staticmethod
+    def _heard_of(session: Session, request: asyncio.Task[Any]) -> bool:
+        return session.usable and not request.done()
 
     async def _opened(self, session: Session, request: asyncio.Task[Any]) -> None:
         opened = self.line.opened

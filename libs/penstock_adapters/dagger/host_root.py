@@ -28,6 +28,7 @@ PROGRAMS = (
 )  # fmt: skip
 """Programs that agents may call, where this machine has them."""
 
+_SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")  # links, in many systems
 _LEFT_OUT = (
     "**/__pycache__", "ensurepip", "idlelib", "lib2to3/tests", "test", "tkinter", "turtledemo",
     "site-packages", "dist-packages", "config-*", "lib-dynload/_tkinter*",
@@ -67,7 +68,7 @@ def plan_root(readable: Iterable[Path] = ()) -> HostRoot:
     Raises:
         CannotCollect: `ldd` is missing here.
     """
-    links: dict[str, str] = {}
+    links = {place: os.readlink(place) for place in _SYSTEM if Path(place).is_symlink()}
     parts: dict[Path, Part] = {}
     stdlib = _settled(Path(sysconfig.get_path("stdlib")), links)
     parts[stdlib] = Part(stdlib, exclude=_LEFT_OUT)

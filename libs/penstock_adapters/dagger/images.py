@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from penstock_adapters.dagger.faults import Refused
 from penstock_adapters.dagger.host_root import HostRoot, plan_root
 from penstock_adapters.dagger.interpreter import INSIDE
 from penstock_adapters.dagger.session import Session
@@ -24,6 +26,8 @@ HOST = "host"
 """The default image's name for this machine's own interpreter and libraries."""
 
 _NOBODY = 65_534
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,14 @@ class Bases:
 
     async def _make(self, session: Session, image: Image) -> str:
         plan = await self._planned() if image is None else None
+        try:
+            return await self._make_once(session, image, plan)
+        except Refused as refusal:
+            # An engine that is just clearing a lost session away may hand out what it removes.
+            _log.info("image asked for again", extra={"reason": str(refusal)})
+            return await self._make_once(session, image, plan)
+
+    async def _make_once(self, session: Session, image: Image, plan: HostRoot | None) -> str:
         async with session.asking(IMAGE_WAIT_S):
             client = session.api.client
             container = self._filled(client, image) if plan is None else self._brought(client, plan)

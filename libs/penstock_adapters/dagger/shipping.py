@@ -108,7 +108,7 @@ async def mounting(session: Session, mount: Mount, uid: int, others: Sequence[Mo
             covered because nobody is to see it.
     """
     covered = [
-        other.target.removeprefix(f"{mount.target}/")
+        other.target.removeprefix(f"{mount.target}/") + "/*"  # the folder itself is mounted on
         for other in others
         if other.target.startswith(f"{mount.target}/")
     ]

@@ -1,0 +1,62 @@
+"""docs/security/sandboxes.md: what each sandbox denies, and what it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from penstock_testkit.escapes import ESCAPES, LIMITED, Escape
+
+PAGE = "docs/security/sandboxes.md"
+owns = (PAGE,)
+
+_SHOWN = ("bubblewrap", "dagger")
+_HEAD = """<!-- generated from libs/penstock_testkit/escapes.py: do not edit -->
+
+# What the sandboxes deny
+
+Each line is tried from inside, by `tests/security/test_sandbox_denials.py`, in every sandbox that
+the machine has. What is called open has to be open, and nothing else may be: the table cannot say
+more, or less, than what was seen.
+
+The `process` and `inline` adapters isolate nothing, and deny none of this.
+
+| an agent tries to | bubblewrap | dagger |
+| --- | --- | --- |
+"""
+_LIMITS = """
+## What is limited, and by whom
+
+| | bubblewrap | dagger |
+| --- | --- | --- |
+"""
+_BESIDES = """
+## What else to know about an engine
+
+- Whoever reaches an engine's socket is root on its host. It is never shown to an agent, and belongs
+  to executors alone.
+- Turn insecure root capabilities off on the engine (`engine.json`:
+  `{"security": {"insecureRootCapabilities": false}}`). Penstock never asks for them.
+- In a container the first process is root, with what the engine grants by default. The agent is
+  not: it has a uid that no other task has, no capabilities, no way to new ones, and the same call
+  filter as under bubblewrap, which refuses network sockets besides.
+- With `PENSTOCK_DAGGER_NETWORK=engine` agents with `network: egress` may open network sockets. What
+  they reach is then what the engine reaches, other containers on it included. Run such a pool on
+  an engine of its own.
+- Give an engine a memory limit of its own: the kernel then ends what a watchdog is too late for.
+"""
+
+
+def generate(root: Path) -> Mapping[str, str]:
+    """Write the page."""
+    _ = root
+    rows = "".join(_row(escape) for escape in ESCAPES)
+    limits = "".join(f"| {' | '.join(row)} |\n" for row in LIMITED)
+    return {PAGE: _HEAD + rows + _LIMITS + limits + _BESIDES}
+
+
+def _row(escape: Escape) -> str:
+    cells = [
+        f"open: {escape.open_in[name]}" if name in escape.open_in else "denied" for name in _SHOWN
+    ]
+    return f"| {escape.aim} | {' | '.join(cells)} |\n"
