@@ -261,7 +261,7 @@ class DaggerSandbox:
         await exchange.open()
         return _Ready(
             command,
-            Bases(runtime, self._readable, folder),
+            Bases(runtime, self._readable, folder / "files.tar"),
             exchange,
             filter_program(network=False),
             filter_program(network=True),
@@ -298,6 +298,21 @@ class DaggerSandbox:
     async def _shut(self, proxy: EgressProxy, folder: Path) -> None:
         await proxy.close()
         self._scratch.remove(folder)
+
+    async def base(self) -> tuple[Session, str]:
+        """Give the session, and the container that agents without an image start from.
+
+        Raises:
+            EngineAway: There is no engine.
+            Refused: It does not take the files.
+        """
+        ready, session = await self._ready(), await self._connection.session()
+        return session, await ready.bases.base(session, self._image)
+
+    async def settled(self) -> None:
+        """Wait until the engine has cleared away every container whose agent has ended."""
+        if self._finishing:
+            await asyncio.wait(tuple(self._finishing), timeout=FINISH_WAIT_S)
 
     async def close(self) -> None:
         """Cancel what runs, and close the connection. May be repeated."""

@@ -4,6 +4,9 @@ Under bubblewrap such an agent sees this machine's programs and libraries, mount
 be elsewhere, so the same is brought to it, at the same places, but only what the agents that came
 with Penstock need: the interpreter, the standard library, the libraries that the agents import,
 and a few programs. An agent that needs more names an image.
+
+It is brought as an image of one layer, in one file: an engine asks for folders file by file, and
+every layer more costs each start of a container.
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ import shutil
 import sys
 import sysconfig
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from importlib import metadata
 from pathlib import Path
 
@@ -30,8 +34,8 @@ PROGRAMS = (
 
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")  # links, in many systems
 _LEFT_OUT = (
-    "**/__pycache__", "ensurepip", "idlelib", "lib2to3/tests", "test", "tkinter", "turtledemo",
-    "site-packages", "dist-packages", "config-*", "lib-dynload/_tkinter*",
+    "ensurepip", "idlelib", "lib2to3/tests", "test", "tkinter", "turtledemo", "site-packages",
+    "dist-packages", "config-*", "lib-dynload/_tkinter*", "*.opt-?.pyc",
 )  # fmt: skip
 _DISTRIBUTION, _EXTRA = "penstock", "agents"
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -42,8 +46,8 @@ class Part:
     """A folder of this machine, shown at its own place.
 
     Attributes:
-        include: patterns of what is taken; none for all of it.
-        exclude: patterns of what is left out.
+        include: names at its top that are taken; none for all of them.
+        exclude: patterns of what is left out, by their path below it.
     """
 
     folder: Path
@@ -73,10 +77,10 @@ def plan_root(readable: Iterable[Path] = ()) -> HostRoot:
     stdlib = _settled(Path(sysconfig.get_path("stdlib")), links)
     parts[stdlib] = Part(stdlib, exclude=_LEFT_OUT)
     site = _settled(Path(sysconfig.get_path("purelib")), links)
-    parts[site] = Part(site, _imported(site), ("**/__pycache__",))
+    parts[site] = Part(site, _imported(site), ("*.opt-?.pyc",))
     for folder in readable:
         place = _settled(folder, links)
-        parts[place] = Part(place, exclude=("**/__pycache__",))
+        parts[place] = Part(place)
     programs = [Path(found) for name in PROGRAMS if (found := shutil.which(name))]
     binaries = [Path(sys.executable).resolve(), *(path.resolve() for path in programs)]
     own = [path for path in stdlib.glob("lib-dynload/*.so") if not path.match("_tkinter*")]
@@ -95,6 +99,27 @@ def plan_root(readable: Iterable[Path] = ()) -> HostRoot:
         if not covered:
             parts.setdefault(folder, Part(folder)).include |= names
     return HostRoot(tuple(parts.values()), links)
+
+
+def listed(root: HostRoot) -> Iterator[tuple[str, Path]]:
+    """Give every file, folder and link to bring, as its place without the first slash, in order.
+
+    A link of the plan itself has no source of its own: its place stands for it.
+    """
+    for part in root.parts:
+        top = str(part.folder).removeprefix("/")
+        for name in sorted(part.include) or sorted(os.listdir(part.folder)):
+            yield from _below(part, part.folder / name, f"{top}/{name}")
+
+
+def _below(part: Part, source: Path, place: str) -> Iterator[tuple[str, Path]]:
+    below = str(source.relative_to(part.folder))
+    if any(fnmatchcase(below, pattern) for pattern in part.exclude) or not os.path.lexists(source):
+        return
+    yield place, source
+    if source.is_dir() and not source.is_symlink():
+        for name in sorted(os.listdir(source)):
+            yield from _below(part, source / name, f"{place}/{name}")
 
 
 def _settled(path: Path, links: dict[str, str]) -> Path:

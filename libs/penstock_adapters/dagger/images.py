@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from penstock_adapters.dagger.archive import write_archive
 from penstock_adapters.dagger.faults import Refused
-from penstock_adapters.dagger.host_root import HostRoot, plan_root
+from penstock_adapters.dagger.host_root import plan_root
 from penstock_adapters.dagger.interpreter import INSIDE
 from penstock_adapters.dagger.session import Session
-from penstock_adapters.process.etc import make_etc
 from penstock_contracts.images import ImageFault, OciArchive, RegistryImage, read_image
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ IMAGE_WAIT_S = 600.0
 
 HOST = "host"
 """The default image's name for this machine's own interpreter and libraries."""
-
-_NOBODY = 65_534
 
 _log = logging.getLogger(__name__)
 
@@ -93,14 +91,14 @@ class Bases:
     Args:
         runtime: Folder of the interpreter brought along.
         readable: Folders that agents without an image read besides.
-        etc: Private folder for what becomes their /etc.
+        archive: Where an image of their files is put.
     """
 
-    def __init__(self, runtime: Path, readable: Iterable[Path], etc: Path) -> None:
+    def __init__(self, runtime: Path, readable: Iterable[Path], archive: Path) -> None:
         self._runtime = runtime
         self._readable = tuple(readable)
-        self._etc = etc
-        self._plan: HostRoot | None = None
+        self._place = archive
+        self._staged: Archive | None = None
         self._session: Session | None = None
         self._made: dict[Image, asyncio.Task[str]] = {}
 
@@ -121,54 +119,38 @@ class Bases:
         return await asyncio.shield(making)
 
     async def _make(self, session: Session, image: Image) -> str:
-        plan = await self._planned() if image is None else None
+        if image is None and self._staged is None:
+            plan = await asyncio.to_thread(plan_root, self._readable)
+            await asyncio.to_thread(write_archive, plan, self._place)
+            self._staged = Archive(self._place, None)
         try:
-            return await self._make_once(session, image, plan)
+            return await self._make_once(session, image or self._staged)
         except Refused as refusal:
             # An engine that is just clearing a lost session away may hand out what it removes.
             _log.info("image asked for again", extra={"reason": str(refusal)})
-            return await self._make_once(session, image, plan)
+            return await self._make_once(session, image or self._staged)
 
-    async def _make_once(self, session: Session, image: Image, plan: HostRoot | None) -> str:
+    async def _make_once(self, session: Session, image: Image) -> str:
         async with session.asking(IMAGE_WAIT_S):
             client = session.api.client
-            container = self._filled(client, image) if plan is None else self._brought(client, plan)
             runtime = client.host().directory(str(self._runtime), no_cache=True)
+            container = _filled(client, image)
             container = container.with_mounted_directory(INSIDE, runtime, read_only=True)
             container = container.with_user("0:0").with_workdir("/")
             # Evaluated here, so that a task's own time does not pay for a download.
             return str(await (await container.sync()).id())
 
-    @staticmethod
-    def _filled(client: dagger.Client, image: Image) -> dagger.Container:
-        match image:
-            case RegistryImage():
-                return client.container().from_(str(image))
-            case Archive(path, tag):
-                return client.container().import_(client.host().file(str(path)), tag=tag or "")
-            case Tree(path):
-                return client.container().with_rootfs(client.host().directory(str(path)))
-            case None:
-                raise AssertionError("made by _brought")
 
-    async def _planned(self) -> HostRoot:
-        if self._plan is None:
-            self._plan = await asyncio.to_thread(plan_root, self._readable)
-            make_etc(self._etc, _NOBODY, _NOBODY)
-        return self._plan
-
-    def _brought(self, client: dagger.Client, plan: HostRoot) -> dagger.Container:
-        root = client.directory()
-        host = client.host()
-        for part in plan.parts:
-            folder = host.directory(
-                str(part.folder), include=sorted(part.include), exclude=list(part.exclude)
-            )
-            root = root.with_directory(str(part.folder), folder)
-        root = root.with_directory("/etc", host.directory(str(self._etc / "etc")))
-        for place, target in plan.links.items():
-            root = root.with_symlink(target, place)
-        return client.container().with_rootfs(root)
+def _filled(client: dagger.Client, image: Image) -> dagger.Container:
+    match image:
+        case RegistryImage():
+            return client.container().from_(str(image))
+        case Archive(path, tag):
+            return client.container().import_(client.host().file(str(path)), tag=tag or "")
+        case Tree(path):
+            return client.container().with_rootfs(client.host().directory(str(path)))
+        case None:
+            raise AssertionError("staged before")
 
 
 def _succeeded(task: asyncio.Task[str]) -> bool:
