@@ -14,7 +14,7 @@ PARALLEL ?= --numprocesses=auto --maxprocesses=4 --dist=loadfile
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 
-.PHONY: help venv demo up down test check lint types generate ratchet bench lock build image clean
+.PHONY: help venv demo up down test test-dagger check lint types generate ratchet bench lock build image clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | \
@@ -40,6 +40,9 @@ ifeq ($(TESTS),tests)
 else
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
 endif
+
+test-dagger: venv ## what needs a Dagger engine (_EXPERIMENTAL_DAGGER_RUNNER_HOST)
+	@$(BIN)/python -m pytest -m dagger --timeout=600 $(PYTEST_ARGS) tests
 
 check: lint types ## everything CI runs: lint, types, import direction, generated files, tests
 	@$(BIN)/python -m penstock_testkit.generate --check
