@@ -2,5 +2,6 @@
 
 from penstock_adapters.dagger.adapter import DaggerSandbox
 from penstock_adapters.dagger.images import Image, default_image
+from penstock_adapters.dagger.waits import Waits
 
-__all__ = ["DaggerSandbox", "Image", "default_image"]
+__all__ = ["DaggerSandbox", "Image", "Waits", "default_image"]

@@ -22,6 +22,7 @@ from penstock_adapters.dagger.orders import order_of, patience, uid_of
 from penstock_adapters.dagger.recalling import NO_END_S, recall
 from penstock_adapters.dagger.session import Session
 from penstock_adapters.dagger.shipping import Bundles, mounting, take_back
+from penstock_adapters.dagger.waits import DEFAULT_WAITS, Waits
 from penstock_adapters.egress import EgressDecision, EgressPolicy, EgressProxy
 from penstock_adapters.process.adapter import DEFAULT_GRACE_S, start_failed
 from penstock_adapters.process.asked import BadSpec, check_spec
@@ -43,15 +44,6 @@ SOCKET_PATH_BYTES = 100
 """Longest path of a Unix socket, with a little room."""
 
 LONGEST_NAME = len("/.sock") + 32
-
-FINISH_WAIT_S = 30.0
-"""Seconds an engine may take to clear a container away whose agent has ended."""
-
-CANCEL_WAIT_S = 1.0
-"""Seconds a cancelled container may take to end by itself before its request is cancelled."""
-
-SECRET_WAIT_S = 20.0
-"""Seconds for a secret or a socket to be made known to an engine."""
 
 _TRIAL_LIMITS = Limits(
     memory_bytes=256 * 2**20,
@@ -96,9 +88,10 @@ class DaggerSandbox:
             else they have the executor's proxy, and no network.
         on_egress: Told each decision of a task's egress proxy, with the task's id.
         grace_s: Seconds between SIGTERM and SIGKILL at a timeout.
+        waits: How long an engine may take for everything.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - an operator's settings, each by its name
         self,
         scratch: Path,
         *,
@@ -109,6 +102,7 @@ class DaggerSandbox:
         network: bool = False,
         on_egress: Callable[[str, EgressDecision], None] | None = None,
         grace_s: float = DEFAULT_GRACE_S,
+        waits: Waits = DEFAULT_WAITS,
     ) -> None:
         self._scratch = Scratch(scratch)
         self._image = image
@@ -116,7 +110,8 @@ class DaggerSandbox:
         self._network = network
         self._on_egress = on_egress
         self._grace_s = grace_s
-        self._connection = Connection(cli, engine, self._scratch.task_folder())
+        self._waits = waits
+        self._connection = Connection(cli, engine, self._scratch.task_folder(), waits)
         self._bundles = Bundles()
         self._sockets: dict[Session, str] = {}
         self._short: tempfile.TemporaryDirectory[str] | None = None
@@ -229,10 +224,10 @@ class DaggerSandbox:
         steps = [*steps, channel, ("withExec", arguments)]
         ready.exchange.expect(driver.line)
         request = asyncio.create_task(session.ask(chained(steps, "id", "exitCode"), None))
-        wait_s = CANCEL_WAIT_S
+        wait_s, cancelled = self._waits.cancel_s, True
         try:
             result = await driver.run(session, request, order)
-            wait_s = FINISH_WAIT_S
+            wait_s, cancelled = self._waits.finish_s, False
             if writable:
                 ready.exchange.forget(driver.line)
                 answer = innermost(await request, steps)
@@ -244,7 +239,7 @@ class DaggerSandbox:
             finishing = asyncio.create_task(_finish(request, wait_s))
             self._finishing.add(finishing)
             finishing.add_done_callback(self._finishing.discard)
-            if wait_s == CANCEL_WAIT_S:
+            if cancelled:
                 await complete(_settled(finishing))
 
     async def _ready(self) -> _Ready:
@@ -312,7 +307,7 @@ class DaggerSandbox:
     async def settled(self) -> None:
         """Wait until the engine has cleared away every container whose agent has ended."""
         if self._finishing:
-            await asyncio.wait(tuple(self._finishing), timeout=FINISH_WAIT_S)
+            await asyncio.wait(tuple(self._finishing), timeout=self._waits.finish_s)
 
     async def close(self) -> None:
         """Cancel what runs, and close the connection. May be repeated."""
@@ -323,7 +318,7 @@ class DaggerSandbox:
             task.cancel()
         pending = {*self._running, *self._finishing}
         if pending:
-            await asyncio.wait(pending, timeout=FINISH_WAIT_S)
+            await asyncio.wait(pending, timeout=self._waits.finish_s)
         if self._prepared is not None:
             await asyncio.wait({self._prepared})
             if not self._prepared.cancelled() and self._prepared.exception() is None:
@@ -343,7 +338,7 @@ async def _channel(session: Session, path: Path, known: dict[Session, str]) -> S
     if session not in known:
         known.clear()
         steps: list[Step] = [("host", {}), ("unixSocket", {"path": str(path)})]
-        answer = await session.ask(chained(steps, "id"), SECRET_WAIT_S)
+        answer = await session.ask(chained(steps, "id"), session.waits.secret_s)
         known[session] = str(innermost(answer, steps)["id"])
     place = f"{INSIDE_ROOT}/.channel"
     return "withUnixSocket", {"path": place, "source": known[session], "owner": "0:0"}
@@ -356,7 +351,7 @@ async def _secrets(session: Session, spec: SandboxSpec) -> list[Step]:
         setting: list[Step] = [
             ("setSecret", {"name": f"{spec.task_id}-{name}", "plaintext": value})
         ]
-        answer = await session.ask(chained(setting, "id"), SECRET_WAIT_S)
+        answer = await session.ask(chained(setting, "id"), session.waits.secret_s)
         found = innermost(answer, setting)["id"]
         steps.append(("withSecretVariable", {"name": name, "secret": found}))
     return steps

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from penstock_adapters.dagger.faults import EngineAway
 from penstock_adapters.dagger.session import Session
+from penstock_adapters.dagger.waits import Waits
 
 
 class Connection:
@@ -17,12 +18,14 @@ class Connection:
         cli: The `dagger` program; None looks on PATH.
         engine: Runner host; None leaves the choice to the CLI.
         folder: Private folder for the CLI's files.
+        waits: How long everything may take.
     """
 
-    def __init__(self, cli: Path | None, engine: str | None, folder: Path) -> None:
+    def __init__(self, cli: Path | None, engine: str | None, folder: Path, waits: Waits) -> None:
         self._cli = cli
         self._engine = engine
         self._folder = folder
+        self._waits = waits
         self._opening: asyncio.Task[Session] | None = None
         self._opened = 0
 
@@ -45,7 +48,7 @@ class Connection:
         self._opened += 1
         folder = self._folder / f"cli-{self._opened}"
         folder.mkdir(mode=0o700)
-        return await Session.open(cli, self._engine, folder)
+        return await Session.open(cli, self._engine, folder, self._waits)
 
     async def close(self) -> None:
         """Close what is open."""

@@ -14,21 +14,6 @@ from penstock_adapters.process.proctree import Usage
 from penstock_adapters.process.supervision import Ending, Stop, conclude
 from penstock_runtime.ports.sandbox import ExitReason, Limits, LogLine, SandboxResult
 
-START_WAIT_S = 60.0
-"""Seconds until a container's first process has to have called."""
-
-KILL_WAIT_S = 5.0
-"""Seconds until it has to have killed an agent and said so."""
-
-PING_EVERY_S = 15.0
-"""Seconds between two looks whether the engine of a running task is alive."""
-
-PING_WAIT_S = 10.0
-"""Seconds for an engine to show that it is."""
-
-LATE_WAIT_S = 0.5
-"""Seconds for what a container said just before its request ended."""
-
 
 class NotStarted(Exception):
     """No agent was started; the message says why."""
@@ -98,10 +83,12 @@ class Driver:
         if not ended.done():
             self.line.say(b"K")
             heard_of = self._heard_of(session, request)
-            await asyncio.wait({ended}, timeout=KILL_WAIT_S if heard_of else LATE_WAIT_S)
+            waits = session.waits
+            await asyncio.wait({ended}, timeout=waits.kill_s if heard_of else waits.late_s)
         last_line = self._prints.end()
         end = ended.result() if ended.done() else None
-        if end is None:
+        # One that was killed here because the engine seemed gone did not end by itself either.
+        if end is None or (end.stop == "K" and not self._stop.done()):
             await suspect(session)
             raise Lost("the engine or its container went away while the agent ran")
         return concluded(
@@ -116,7 +103,9 @@ class Driver:
         waits: set[asyncio.Future[Any]] = {self.line.ended, self._stop, request}
         while (left_s := until - loop.time()) > 0:
             await asyncio.wait(
-                waits, timeout=min(left_s, PING_EVERY_S), return_when=asyncio.FIRST_COMPLETED
+                waits,
+                timeout=min(left_s, session.waits.ping_every_s),
+                return_when=asyncio.FIRST_COMPLETED,
             )
             if any(wait.done() for wait in waits):
                 return
@@ -130,14 +119,13 @@ class Driver:
 
     async def _opened(self, session: Session, request: asyncio.Task[Any]) -> None:
         opened = self.line.opened
-        await asyncio.wait(
-            {opened, request}, timeout=START_WAIT_S, return_when=asyncio.FIRST_COMPLETED
-        )
+        start_s = session.waits.start_s
+        await asyncio.wait({opened, request}, timeout=start_s, return_when=asyncio.FIRST_COMPLETED)
         if opened.done():
             return
         if not request.done():
             await suspect(session)
-            raise NotStarted(f"no container was started in {START_WAIT_S:g} s")
+            raise NotStarted(f"no container was started in {start_s:g} s")
         try:
             request.result()
         except (EngineAway, Refused) as fault:
@@ -165,6 +153,6 @@ def concluded(
 async def suspect(session: Session) -> None:
     """Find out whether an engine is alive; a session with one that is not is of no use."""
     try:
-        await session.ask("query { version }", PING_WAIT_S)
+        await session.ask("query { version }", session.waits.ping_s)
     except (EngineAway, Refused):
         session.broken = True

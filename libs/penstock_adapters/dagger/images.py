@@ -19,9 +19,6 @@ from penstock_contracts.images import ImageFault, OciArchive, RegistryImage, rea
 if TYPE_CHECKING:
     import dagger
 
-IMAGE_WAIT_S = 600.0
-"""Seconds in which an image has to be there: fetched, or uploaded to the engine."""
-
 HOST = "host"
 """The default image's name for this machine's own interpreter and libraries."""
 
@@ -131,7 +128,7 @@ class Bases:
             return await self._make_once(session, image or self._staged)
 
     async def _make_once(self, session: Session, image: Image) -> str:
-        async with session.asking(IMAGE_WAIT_S):
+        async with session.asking(session.waits.image_s):
             client = session.api.client
             runtime = client.host().directory(str(self._runtime), no_cache=True)
             container = _filled(client, image)

@@ -19,18 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock_adapters.dagger.faults import EngineAway
+from penstock_adapters.dagger.waits import Waits
 
 if TYPE_CHECKING:
     from penstock_adapters.dagger.sdk import Api
 
-HELLO_WAIT_S = 30.0
-"""Seconds until a started CLI has to have reached its engine."""
-
-SCHEMA_WAIT_S = 30.0
-"""Seconds for the first answer of the engine's API."""
-
 _SDK = "penstock_adapters.dagger.sdk"
-_END_WAIT_S = 2.0
 _HELLO_BYTES = 4_096
 _REASON_CHARS = 300
 _PASSED_ON = ("PATH", "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY",
@@ -42,17 +36,19 @@ class Session:
     """A CLI process and a client; broken for good once a request could not be made.
 
     Attributes:
+        waits: How long its requests may take.
         broken: Set once a request got no answer.
     """
 
-    def __init__(self, cli: asyncio.subprocess.Process) -> None:
+    def __init__(self, cli: asyncio.subprocess.Process, waits: Waits) -> None:
         self._cli = cli
+        self.waits = waits
         self._sdk: Any = None
         self._api: Api | None = None
         self.broken = False
 
     @classmethod
-    async def open(cls, cli: Path, engine: str | None, folder: Path) -> Session:
+    async def open(cls, cli: Path, engine: str | None, folder: Path, waits: Waits) -> Session:
         """Start a CLI and connect through it.
 
         Args:
@@ -60,12 +56,13 @@ class Session:
             engine: Runner host, as `_EXPERIMENTAL_DAGGER_RUNNER_HOST` takes it; None leaves the
                 choice to the CLI.
             folder: Private folder for the CLI's own files and its log.
+            waits: How long everything may take.
 
         Raises:
             EngineAway: There is no CLI, or it does not reach an engine in time.
         """
         if engine is not None:
-            await _knock(engine)
+            await _knock(engine, waits.hello_s)
         log = folder / "cli.log"
         with log.open("wb") as said:
             try:
@@ -76,14 +73,14 @@ class Session:
                 )  # fmt: skip
             except OSError as error:
                 raise EngineAway(f"{cli} cannot be started: {error.strerror}") from error
-        session = cls(process)
+        session = cls(process, waits)
         try:
-            async with asyncio.timeout(HELLO_WAIT_S):
+            async with asyncio.timeout(waits.hello_s):
                 await session._connect()
         except TimeoutError:
             await session.close()
             where = engine or "an engine of its own choice"
-            raise EngineAway(f"no answer from {where} in {HELLO_WAIT_S:g} s") from None
+            raise EngineAway(f"no answer from {where} in {waits.hello_s:g} s") from None
         except EngineAway as error:
             await session.close()
             raise EngineAway(f"{error}{_last_line(log)}") from error
@@ -105,7 +102,7 @@ class Session:
             self._sdk = await asyncio.to_thread(import_module, _SDK)
         except ImportError as error:
             raise EngineAway("dagger-io is missing: install penstock[dagger]") from error
-        self._api = self._sdk.Api(port, token, SCHEMA_WAIT_S)
+        self._api = self._sdk.Api(port, token, self.waits.schema_s)
         await self.api.open()
 
     @property
@@ -158,13 +155,13 @@ class Session:
         """End the client and the CLI; what hangs is killed."""
         self.broken = True
         with suppress(Exception):  # it is going away, in whatever state it is
-            async with asyncio.timeout(_END_WAIT_S):
+            async with asyncio.timeout(self.waits.end_s):
                 if self._api is not None:
                     await self._api.close()
         if self._cli.stdin is not None:
             self._cli.stdin.close()
         try:
-            async with asyncio.timeout(_END_WAIT_S):
+            async with asyncio.timeout(self.waits.end_s):
                 await self._cli.wait()
         except TimeoutError:
             with suppress(ProcessLookupError):
@@ -172,7 +169,7 @@ class Session:
             await self._cli.wait()
 
 
-async def _knock(engine: str) -> None:
+async def _knock(engine: str, wait_s: float) -> None:
     """Tell at once that nobody listens; the CLI would try for minutes.
 
     Raises:
@@ -180,7 +177,7 @@ async def _knock(engine: str) -> None:
     """
     kind, _, place = engine.partition("://")
     try:
-        async with asyncio.timeout(HELLO_WAIT_S):
+        async with asyncio.timeout(wait_s):
             if kind == "unix":
                 _, writer = await asyncio.open_unix_connection(place)
             elif kind == "tcp":

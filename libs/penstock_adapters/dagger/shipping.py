@@ -15,9 +15,6 @@ from penstock_adapters.dagger.session import Session
 from penstock_runtime.bundles import CACHE_NAMES
 from penstock_runtime.ports.sandbox import INSIDE_ROOT, Mount
 
-UPLOAD_WAIT_S = 120.0
-"""Seconds for a workspace to be uploaded or taken back."""
-
 MAX_BUNDLES = 64
 """Agents' folders whose upload is remembered."""
 
@@ -93,7 +90,7 @@ async def upload(session: Session, folder: Path, exclude: Sequence[str] = ()) ->
     """
     arguments = {"path": str(folder), "noCache": True}
     steps: list[Step] = [("host", {}), ("directory", {**arguments, "exclude": list(exclude)})]
-    answer = await session.ask(chained(steps, "id"), UPLOAD_WAIT_S)
+    answer = await session.ask(chained(steps, "id"), session.waits.upload_s)
     return str(innermost(answer, steps)["id"])
 
 
@@ -121,7 +118,7 @@ async def mounting(session: Session, mount: Mount, uid: int, others: Sequence[Mo
             arguments["owner"] = owner
         return "withMountedDirectory", {**arguments, "readOnly": True}
     steps: list[Step] = [("host", {}), ("file", {"path": str(mount.source), "noCache": True})]
-    answer = await session.ask(chained(steps, "id"), UPLOAD_WAIT_S)
+    answer = await session.ask(chained(steps, "id"), session.waits.upload_s)
     found = innermost(answer, steps)["id"]
     return "withMountedFile", {"path": mount.target, "source": found, "owner": owner}
 
@@ -133,4 +130,4 @@ async def take_back(session: Session, container: str, mount: Mount) -> None:
         ("directory", {"path": mount.target}),
     ]
     path = json.dumps(str(mount.source), ensure_ascii=False)
-    await session.ask(chained(steps, f"export(path: {path}, wipe: true)"), UPLOAD_WAIT_S)
+    await session.ask(chained(steps, f"export(path: {path}, wipe: true)"), session.waits.upload_s)
