@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from penstock_adapters.dagger import DaggerSandbox
-from penstock_runtime.ports.sandbox import ExitReason
+from penstock_runtime.ports.sandbox import ExitReason, Sandbox
 from penstock_testkit.conformance.sandbox import (
     BuildSpec,
     Log,
@@ -40,16 +41,19 @@ class TestDaggerSandbox(SandboxConformance):
         return opened
 
     @pytest_asyncio.fixture(loop_scope="module")
-    async def greeter(self) -> AsyncIterator[int]:
+    async def greeter(self) -> AsyncIterator[int]:  # pyright: ignore[reportIncompatibleVariableOverride]
         async with greeting() as port:
             yield port
 
-    async def test_closing_ends_what_runs(self, tmp_path: Path, spec: BuildSpec, mark: str) -> None:
-        async with opened_dagger(tmp_path / "scratch") as sandbox:
-            assert (await sandbox.check()).available
-            await super().test_closing_ends_what_runs(sandbox, spec, mark)
-            result = await sandbox.run(spec("pass"), Log())
-            assert (result.reason, result.detail) == (
-                ExitReason.UNAVAILABLE,
-                "the sandbox is closed",
-            )
+    async def test_closing_ends_what_runs(
+        self, sandbox: Sandbox, spec: BuildSpec, mark: str
+    ) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            async with opened_dagger(Path(folder) / "scratch") as own:
+                assert (await own.check()).available
+                await super().test_closing_ends_what_runs(own, spec, mark)
+                result = await own.run(spec("pass"), Log())
+        assert (result.reason, result.detail) == (
+            ExitReason.UNAVAILABLE,
+            "the sandbox is closed",
+        )

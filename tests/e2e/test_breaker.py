@@ -47,6 +47,7 @@ async def engine(place: Path) -> AsyncGenerator[tuple[RunningStack, Hands, Path]
         hands = Hands(
             stack,
             NAME,
+            ops_port=0,
             program=(failing_executor.__file__,),
             PENSTOCK_CAPACITY=str(NODES),
             PENSTOCK_BREAKER_OPEN_S="2",
