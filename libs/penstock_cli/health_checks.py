@@ -22,6 +22,7 @@ from typing import Any, cast
 import aiohttp
 
 from penstock_adapters.bubblewrap import BubblewrapSandbox
+from penstock_adapters.dagger import DaggerSandbox, cli_program, engine_host
 from penstock_adapters.embedded.faults import EmbeddedError
 from penstock_adapters.embedded.home import StateFolder
 from penstock_adapters.embedded.nats_server import find_nats_server
@@ -33,7 +34,8 @@ from penstock_adapters.embedded.service_environment import (
 )
 from penstock_adapters.embedded.status import StackState, read_status
 from penstock_cli.services import IN_ORDER, known_services
-from penstock_cli.stack_view import ALLOW_VARIABLE
+from penstock_cli.stack_view import ALLOW_VARIABLE, SANDBOX_VARIABLE
+from penstock_runtime.ports.sandbox import Sandbox
 
 OLDEST_PYTHON = (3, 11)
 DISK_WANTED_BYTES = 1024**3
@@ -109,7 +111,7 @@ def _server(variable: str, name: str, wheel: str, find: Callable[[], Path]) -> F
 async def sandbox() -> list[Finding]:
     """Try the sandbox for real."""
     with tempfile.TemporaryDirectory(prefix="penstock-doctor-") as scratch:
-        tried = BubblewrapSandbox(Path(scratch))
+        tried = _chosen_sandbox(Path(scratch))
         try:
             health = await tried.check()
         finally:
@@ -121,10 +123,20 @@ async def sandbox() -> list[Finding]:
             Finding("sandbox limits", grade, note, "works; see docs/adr/0007-bubblewrap-sandbox.md")
             for note in health.degraded
         ]
-    detail, mend = health.obstacle or "bubblewrap cannot start", health.mend or ""
+    detail, mend = health.obstacle or f"{health.adapter} cannot start", health.mend or ""
     if os.environ.get(ALLOW_VARIABLE) == "1":
         return [Finding("sandbox", Grade.WEAK, f"{detail}; agents would run UNSANDBOXED", mend)]
     return [Finding("sandbox", Grade.BROKEN, detail, mend)]
+
+
+def _chosen_sandbox(scratch: Path) -> Sandbox:
+    if os.environ.get(SANDBOX_VARIABLE) != "dagger":
+        return BubblewrapSandbox(scratch)
+    return DaggerSandbox(
+        scratch,
+        cli=cli_program(os.environ.get("PENSTOCK_DAGGER_CLI"), os.environ),
+        engine=engine_host(os.environ.get("PENSTOCK_DAGGER_ENGINE"), os.environ),
+    )
 
 
 def state_folder(folder: StateFolder) -> Iterator[Finding]:

@@ -13,11 +13,10 @@ import pytest
 from penstock_adapters.bubblewrap import BubblewrapSandbox
 from penstock_adapters.bundles import sdk_folder
 from penstock_adapters.dagger import DaggerSandbox, Image
+from penstock_adapters.dagger.surroundings import CLI_VARIABLE, ENGINE_VARIABLE
 from penstock_adapters.egress import EgressDecision
 
 GRACE_S = 0.5
-ENGINE_VARIABLE = "_EXPERIMENTAL_DAGGER_RUNNER_HOST"
-CLI_VARIABLE = "_EXPERIMENTAL_DAGGER_CLI_BIN"
 
 
 @asynccontextmanager

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock_testkit.sandboxes import CLI_VARIABLE, ENGINE_VARIABLE, dagger_cli, dagger_engine
+from penstock_adapters.dagger.surroundings import CLI_VARIABLE, ENGINE_VARIABLE
+from penstock_testkit.sandboxes import dagger_cli, dagger_engine
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.dagger, pytest.mark.timeout(400)]
 

@@ -12,7 +12,12 @@ from pathlib import Path
 
 from penstock_adapters.bubblewrap import BubblewrapSandbox
 from penstock_adapters.bundles import FolderBundles, default_roots, sdk_folder
-from penstock_adapters.dagger import DaggerSandbox, default_image
+from penstock_adapters.dagger import (
+    DaggerSandbox,
+    cli_program,
+    default_image,
+    engine_host,
+)
 from penstock_adapters.egress import EgressDecision
 from penstock_adapters.git import GitRepositories
 from penstock_adapters.inline import InlineSandbox, builtin_manifests
@@ -206,11 +211,10 @@ def _sandbox(settings: ExecutorSettings, scratch: Path, clock: SystemClock) -> S
 
 
 def _dagger(settings: ExecutorSettings, scratch: Path) -> DaggerSandbox:
-    cli = settings.dagger_cli or os.environ.get("_EXPERIMENTAL_DAGGER_CLI_BIN")
     return DaggerSandbox(
         scratch,
-        cli=None if cli is None else Path(cli),
-        engine=settings.dagger_engine or os.environ.get("_EXPERIMENTAL_DAGGER_RUNNER_HOST"),
+        cli=cli_program(settings.dagger_cli, os.environ),
+        engine=engine_host(settings.dagger_engine, os.environ),
         image=default_image(settings.dagger_image),
         readable=_sdk(),
         network=settings.dagger_network is DaggerNetwork.ENGINE,

@@ -5,9 +5,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
-from penstock_contracts.images import ImageFault, ImagePolicy, read_registry
+from penstock_contracts.images import ImageFault, ImagePolicy, read_image, read_registry
 from penstock_contracts.values import Name
 from penstock_runtime.breaker import FAILURES, HANG_S, OPEN_S, WINDOW_S, BreakerRules
 from penstock_runtime.grants import read_keys
@@ -84,6 +84,14 @@ def _registry(number: int, text: str) -> str:
         raise ValueError(f"entry {number}: {fault}") from None
 
 
+def _default_image(value: str) -> str:
+    """Check `host`, `rootfs:/path`, `oci-archive:/path[:tag]`, or a registry's image."""
+    if value != "host" and not value.startswith(("rootfs:/", "oci-archive:/")):
+        _ = read_image(value)
+    return value
+
+
+DefaultImage = Annotated[str, AfterValidator(_default_image)]
 PathList = Annotated[tuple[Path, ...], BeforeValidator(_paths)]
 RuleList = Annotated[tuple[EgressRule, ...], BeforeValidator(_rules)]
 RegistryList = Annotated[tuple[str, ...], BeforeValidator(_registries)]
@@ -138,7 +146,7 @@ class ExecutorSettings(NatsSettings, ServiceSettings):
         description="the `dagger` program "
         "(default: `_EXPERIMENTAL_DAGGER_CLI_BIN`, else the one on PATH)",
     )
-    dagger_image: str = Field(
+    dagger_image: DefaultImage = Field(
         default="host",
         description="what agents without an image run in: an image by its digest, "
         "`oci-archive:/path`, `rootfs:/path`, or `host`: the executor's own interpreter and "
