@@ -162,7 +162,11 @@ def _end_of(payload: bytes) -> End | None:
     data = payload[_ENDING_BYTES:]
     state = OutputState.PRESENT if data else OutputState.MISSING
     output = Output(OutputState.TOO_LARGE) if payload[1:2] == b"L" else Output(state, data or None)
-    return End(Exit(numbers[0], numbers[1] / 1e6, numbers[2]), output, payload[:1].decode("ascii"))
+    return End(
+        Exit(numbers[0], numbers[1] / 1e6, numbers[2]),
+        output,
+        payload[:1].decode("ascii", "replace"),
+    )
 
 
 def stop_of(letter: str, limits: Limits) -> Stop | None:

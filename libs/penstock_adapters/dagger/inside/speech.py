@@ -110,7 +110,7 @@ class Tape:
         if payload:
             self._frames += kind + len(payload).to_bytes(4, "big") + payload
 
-    def keep(self) -> None:
+    def keep(self, path: str = RECORD) -> None:
         """Write everything."""
-        with open(RECORD, "wb") as file:
+        with open(path, "wb") as file:
             file.write(binascii.b2a_base64(self._frames, newline=False))
