@@ -68,7 +68,9 @@ class Play:
         self._say = say
         self._agent: asyncio.subprocess.Process | None = None
         self._killed = False
-        self._folder = Path(tempfile.mkdtemp(prefix="fake-"))
+        # The path of a socket has to be short; everything else goes with the state folder.
+        place = None if order["egress"] else faults.folder
+        self._folder = Path(tempfile.mkdtemp(prefix="fake-", dir=place))
 
     async def run(self) -> int:
         """Run the agent, and tell its end; gives its exit code."""

@@ -22,6 +22,11 @@ ROOT = Path(__file__).parents[2]
 WAIT_S = 40.0
 WAITS = Waits(ping_every_s=0.3, ping_s=10, kill_s=1, finish_s=5, image_s=60, upload_s=20)
 
+SLEEP = (
+    "\nhome = os.getppid(); print('up', flush=True)\nwhile os.getppid() == home: time.sleep(0.05)"
+)
+"""Runs until it is ended, or its engine is."""
+
 
 @dataclass(frozen=True)
 class World:

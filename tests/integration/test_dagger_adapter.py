@@ -14,13 +14,11 @@ import pytest_asyncio
 from penstock_adapters.egress import EgressDecision
 from penstock_runtime.ports.sandbox import EgressRule, ExitReason, Mount
 from penstock_testkit.sandbox_probes import LIMITS, Log, processes_marked
-from tests.integration.fake_world import World, output, played, task
+from tests.integration.fake_world import SLEEP, World, output, played, task
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module")]
 
 DECISIONS: list[tuple[str, EgressDecision]] = []
-UP = "print('up', flush=True); "
-SLEEP = f"{UP}time.sleep(600)"
 PATIENT = f"signal.signal(15, signal.SIG_IGN); {SLEEP}"
 
 
@@ -69,13 +67,13 @@ async def test_lines_come_while_the_agent_runs(world: World, bundle: Path):
 
 
 async def test_an_agent_that_runs_too_long_is_asked_first(world: World, bundle: Path):
-    limits = replace(LIMITS, wall_s=0.5)
+    limits = replace(LIMITS, wall_s=2)
     polite = f"signal.signal(15, lambda *_: (give('tidied'), sys.exit(4))); {SLEEP}"
-    result = await world.ran(replace(task(bundle, polite), limits=limits))
-    assert (result.reason, result.exit_code) == (ExitReason.TIMEOUT, 4)
-    assert result.output == b'"tidied"'
-    result = await world.ran(replace(task(bundle, PATIENT), limits=limits))
-    assert (result.reason, result.exit_code) == (ExitReason.TIMEOUT, 137)
+    specs = [replace(task(bundle, code), limits=limits) for code in (polite, PATIENT)]
+    results = await asyncio.gather(*map(world.ran, specs))
+    assert [result.reason for result in results] == [ExitReason.TIMEOUT, ExitReason.TIMEOUT]
+    assert [result.exit_code for result in results] == [4, 137]
+    assert [result.output for result in results] == [b'"tidied"', None]
 
 
 async def test_a_cancelled_agent_is_dead(world: World, bundle: Path):

@@ -15,12 +15,11 @@ from penstock_adapters.dagger import DaggerSandbox
 from penstock_adapters.dagger.images import Archive, Tree
 from penstock_runtime.ports.sandbox import ExitReason, Limits
 from penstock_testkit.sandbox_probes import LIMITS, Log
-from tests.integration.fake_world import WAIT_S, WAITS, World, output, played, task
+from tests.integration.fake_world import SLEEP, WAIT_S, WAITS, World, output, played, task
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module")]
 
-SLEEP = "print('up', flush=True); time.sleep(600)"
-SHORT = replace(WAITS, hello_s=0.5, start_s=0.5, ping_s=0.5, end_s=0.2, cancel_s=0.2, finish_s=0.5)
+SHORT = replace(WAITS, hello_s=0.5, start_s=0.5, ping_s=2, end_s=0.2, cancel_s=0.2, finish_s=0.5)
 BRIEF: Limits = replace(LIMITS, wall_s=0.5)
 
 
