@@ -25,7 +25,7 @@ class Waits:
         end_s: A CLI may take to end once it is told to.
     """
 
-    hello_s: float = 30.0
+    hello_s: float = 60.0
     schema_s: float = 30.0
     image_s: float = 600.0
     upload_s: float = 120.0
