@@ -33,6 +33,7 @@ FAULTS = {
     "refuse-once": "no image can be had, once",
     "refuse-exec": "no container can be started",
     "refuse-socket": "no socket can be made known",
+    "refuse-export": "nothing can be brought back",
     "garbled-record": "what is remembered cannot be read",
     "short-record": "what is remembered has no end",
     "bad-hello": "a container calls with a word of its own",
@@ -134,6 +135,8 @@ class Engine:
             case "version":
                 return "v0.21.0"
             case "export":
+                if self.faults.on("refuse-export"):
+                    raise Refusal("no space left on device")
                 return given["path"]
             case _:
                 return made[name]

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from penstock_adapters.dagger import DaggerSandbox
 from penstock_adapters.dagger.images import Archive, Tree
-from penstock_runtime.ports.sandbox import ExitReason, Limits
+from penstock_runtime.ports.sandbox import ExitReason, Limits, Mount
 from penstock_testkit.sandbox_probes import LIMITS, Log
 from tests.integration.fake_world import SLEEP, WAIT_S, WAITS, World, output, played, task
 
@@ -90,6 +90,17 @@ async def test_a_container_that_does_not_come_up(
             result = await world.ran(task(bundle, "give(1)"))
     assert result.reason is ExitReason.UNAVAILABLE
     assert result.detail.endswith(said)
+    await goes_on(world, bundle)
+
+
+async def test_a_workspace_that_does_not_come_back_is_a_loss(
+    world: World, bundle: Path, tmp_path: Path
+):
+    mounts = (Mount(tmp_path, "/penstock/space", writable=True),)
+    with world.fault("refuse-export"):
+        result = await world.ran(replace(task(bundle, "give(1)"), mounts=mounts))
+    assert (result.reason, result.output) == (ExitReason.LOST, None)
+    assert result.detail.endswith("brought back: no space left on device")
     await goes_on(world, bundle)
 
 

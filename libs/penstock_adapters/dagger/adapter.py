@@ -21,7 +21,13 @@ from penstock_adapters.dagger.libraries import CannotCollect
 from penstock_adapters.dagger.orders import order_of, patience, uid_of
 from penstock_adapters.dagger.recalling import NO_END_S, recall
 from penstock_adapters.dagger.session import Session
-from penstock_adapters.dagger.shipping import Bundles, mounting, take_back
+from penstock_adapters.dagger.shipping import (
+    Bundles,
+    channel_step,
+    mounting,
+    secret_steps,
+    take_back,
+)
 from penstock_adapters.dagger.waits import DEFAULT_WAITS, Waits
 from penstock_adapters.egress import EgressDecision, EgressPolicy, EgressProxy
 from penstock_adapters.process.adapter import DEFAULT_GRACE_S, start_failed
@@ -35,6 +41,7 @@ from penstock_runtime.ports.sandbox import (
     ExitReason,
     Limits,
     LogLine,
+    Mount,
     SandboxHealth,
     SandboxResult,
     SandboxSpec,
@@ -191,7 +198,7 @@ class DaggerSandbox:
             egress=driver.line.token if proxied else "",
         )  # fmt: skip
         async with self._egress(driver, spec if proxied else None):
-            steps += await _secrets(session, spec)
+            steps += await secret_steps(session, spec)
             return await self._drive(ready, session, steps, spec, order, driver)
 
     async def _steps(self, session: Session, base: str, spec: SandboxSpec, uid: int) -> list[Step]:
@@ -220,7 +227,7 @@ class DaggerSandbox:
             "expect": Word("ANY"),
             "noInit": True,
         }
-        channel = await _channel(session, ready.exchange.path, self._sockets)
+        channel = await channel_step(session, ready.exchange.path, self._sockets)
         steps = [*steps, channel, ("withExec", arguments)]
         ready.exchange.expect(driver.line)
         request = asyncio.create_task(session.ask(chained(steps, "id", "exitCode"), None))
@@ -230,9 +237,7 @@ class DaggerSandbox:
             wait_s, cancelled = self._waits.finish_s, False
             if writable:
                 ready.exchange.forget(driver.line)
-                answer = innermost(await request, steps)
-                for mount in writable:
-                    await take_back(session, str(answer["id"]), mount)
+                await _taken_back(session, request, steps, writable)
             return result
         finally:
             ready.exchange.forget(driver.line)
@@ -333,28 +338,20 @@ def _away(detail: str) -> SandboxResult:
     return SandboxResult(ExitReason.UNAVAILABLE, None, None, None, detail, 0.0, 0.0, 0, False)
 
 
-async def _channel(session: Session, path: Path, known: dict[Session, str]) -> Step:
-    """Give the step that mounts the one socket on which all first processes call."""
-    if session not in known:
-        known.clear()
-        steps: list[Step] = [("host", {}), ("unixSocket", {"path": str(path)})]
-        answer = await session.ask(chained(steps, "id"), session.waits.secret_s)
-        known[session] = str(innermost(answer, steps)["id"])
-    place = f"{INSIDE_ROOT}/.channel"
-    return "withUnixSocket", {"path": place, "source": known[session], "owner": "0:0"}
+async def _taken_back(
+    session: Session, request: asyncio.Task[Any], steps: list[Step], mounts: list[Mount]
+) -> None:
+    """Bring the workspaces of an agent that has ended back.
 
-
-async def _secrets(session: Session, spec: SandboxSpec) -> list[Step]:
-    """Make secrets known to the engine, which scrubs them from what it prints itself."""
-    steps: list[Step] = []
-    for name, value in spec.secrets.items():
-        setting: list[Step] = [
-            ("setSecret", {"name": f"{spec.task_id}-{name}", "plaintext": value})
-        ]
-        answer = await session.ask(chained(setting, "id"), session.waits.secret_s)
-        found = innermost(answer, setting)["id"]
-        steps.append(("withSecretVariable", {"name": name, "secret": found}))
-    return steps
+    Raises:
+        Lost: They cannot be had any more, and so what the agent did is not known.
+    """
+    try:
+        answer = innermost(await request, steps)
+        for mount in mounts:
+            await take_back(session, str(answer["id"]), mount)
+    except (EngineAway, Refused) as fault:
+        raise Lost(f"what the agent made could not be brought back: {fault}") from fault
 
 
 async def _finish(request: asyncio.Task[Any], wait_s: float) -> None:

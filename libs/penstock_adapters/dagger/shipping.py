@@ -13,7 +13,7 @@ from penstock_adapters.bubblewrap.task import readable_to_all
 from penstock_adapters.dagger.documents import Step, chained, innermost
 from penstock_adapters.dagger.session import Session
 from penstock_runtime.bundles import CACHE_NAMES
-from penstock_runtime.ports.sandbox import INSIDE_ROOT, Mount
+from penstock_runtime.ports.sandbox import INSIDE_ROOT, Mount, SandboxSpec
 
 MAX_BUNDLES = 64
 """Agents' folders whose upload is remembered."""
@@ -131,3 +131,27 @@ async def take_back(session: Session, container: str, mount: Mount) -> None:
     ]
     path = json.dumps(str(mount.source), ensure_ascii=False)
     await session.ask(chained(steps, f"export(path: {path}, wipe: true)"), session.waits.upload_s)
+
+
+async def channel_step(session: Session, path: Path, known: dict[Session, str]) -> Step:
+    """Give the step that mounts the one socket on which all first processes call."""
+    if session not in known:
+        known.clear()
+        steps: list[Step] = [("host", {}), ("unixSocket", {"path": str(path)})]
+        answer = await session.ask(chained(steps, "id"), session.waits.secret_s)
+        known[session] = str(innermost(answer, steps)["id"])
+    place = f"{INSIDE_ROOT}/.channel"
+    return "withUnixSocket", {"path": place, "source": known[session], "owner": "0:0"}
+
+
+async def secret_steps(session: Session, spec: SandboxSpec) -> list[Step]:
+    """Make secrets known to the engine, which scrubs them from what it prints itself."""
+    steps: list[Step] = []
+    for name, value in spec.secrets.items():
+        setting: list[Step] = [
+            ("setSecret", {"name": f"{spec.task_id}-{name}", "plaintext": value})
+        ]
+        answer = await session.ask(chained(setting, "id"), session.waits.secret_s)
+        found = innermost(answer, setting)["id"]
+        steps.append(("withSecretVariable", {"name": name, "secret": found}))
+    return steps
