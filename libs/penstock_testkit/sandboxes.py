@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +12,12 @@ import pytest
 from penstock_adapters.bubblewrap import BubblewrapSandbox
 from penstock_adapters.bundles import sdk_folder
 from penstock_adapters.dagger import DaggerSandbox, Image
-from penstock_adapters.dagger.surroundings import CLI_VARIABLE, ENGINE_VARIABLE
+from penstock_adapters.dagger.surroundings import (
+    CLI_VARIABLE,
+    ENGINE_VARIABLE,
+    cli_program,
+    installed_cli,
+)
 from penstock_adapters.egress import EgressDecision
 
 GRACE_S = 0.5
@@ -88,7 +92,7 @@ def dagger_engine() -> str:
 
 def dagger_cli() -> Path:
     """The `dagger` program; skips the test where there is none."""
-    found = os.environ.get(CLI_VARIABLE) or shutil.which("dagger")
+    found = cli_program(None, os.environ) or installed_cli()
     if not found:
         pytest.skip(f"no `dagger` program: put it on PATH, or name it by {CLI_VARIABLE}")
-    return Path(found)
+    return found

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 
 from penstock_adapters.dagger.faults import EngineAway
 from penstock_adapters.dagger.session import Session
+from penstock_adapters.dagger.surroundings import installed_cli
 from penstock_adapters.dagger.waits import Waits
 
 
@@ -44,7 +44,7 @@ class Connection:
     async def _reopen(self, old: asyncio.Task[Session] | None) -> Session:
         if old is not None and not old.cancelled() and old.exception() is None:
             await old.result().close()
-        cli = self._cli or _on_path()
+        cli = self._cli or _installed()
         self._opened += 1
         folder = self._folder / f"cli-{self._opened}"
         folder.mkdir(mode=0o700)
@@ -61,11 +61,11 @@ class Connection:
             await opening.result().close()
 
 
-def _on_path() -> Path:
-    found = shutil.which("dagger")
+def _installed() -> Path:
+    found = installed_cli()
     if found is None:
         raise EngineAway("no `dagger` program: set PENSTOCK_DAGGER_CLI, or put it on PATH")
-    return Path(found)
+    return found
 
 
 def _works(opening: asyncio.Task[Session]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,3 +20,13 @@ def cli_program(given: Path | str | None, environ: Mapping[str, str]) -> Path | 
     """Give the `dagger` program; None looks on PATH."""
     found = given or environ.get(CLI_VARIABLE)
     return Path(found) if found else None
+
+
+def installed_cli() -> Path | None:
+    """Give the `dagger` of PATH, else the newest one that the SDK has downloaded before."""
+    found = shutil.which("dagger")
+    if found is not None:
+        return Path(found)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dagger"
+    kept = [path for path in cache.glob("dagger-*") if os.access(path, os.X_OK) and path.is_file()]
+    return max(kept, key=lambda path: path.stat().st_mtime, default=None)
