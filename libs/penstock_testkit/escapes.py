@@ -38,7 +38,8 @@ def fills(folder):
     for number in range(32):
         with open(f'{folder}/{number}', 'wb') as file: file.write(b'x' * (1 << 20))
 """
-"""What every attempt can use; `sys.argv[1]` is a file of the host, `[2]` a port of its loopback."""
+"""What every attempt can use; `sys.argv[1]` is a file of the host, `[2]` a port of its
+loopback, `[3]` the executor's home folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ ESCAPES = (
     Escape(
         "host-home",
         "list a home folder's credentials",
-        "any(map(os.path.lexists, ('/root/.ssh', '/root/.aws', '/root/.kube', '/root/.netrc')))",
+        "any(os.path.lexists(f'{sys.argv[3]}/{name}') for name in "
+        "('.ssh', '.aws', '.kube', '.netrc', '.bashrc', '.profile'))",
     ),
     Escape("shadow", "read password hashes", "reads('/etc/shadow')"),
     Escape("machine-id", "learn which machine it is", "reads('/etc/machine-id')"),

@@ -32,7 +32,7 @@ async def through(sandbox: Sandbox, escape: Escape, folder: Path, port: int) -> 
     bundle, secret = folder / "bundle", folder / "secret.txt"
     bundle.mkdir()
     secret.write_text("of the host")
-    command = ("python", "-S", "-c", program(escape), str(secret), str(port))
+    command = ("python", "-S", "-c", program(escape), str(secret), str(port), str(Path.home()))
     spec = SandboxSpec("escape", bundle, command, b"{}", LIMITS)
     lines: list[str] = []
     async with asyncio.timeout(WAIT_S):

@@ -16,26 +16,11 @@ import pytest
 from penstock_adapters.bubblewrap import BubblewrapSandbox
 from penstock_adapters.bubblewrap.identity import HOST_UIDS
 from penstock_runtime.ports.sandbox import ExitReason, Mount, SandboxResult, SandboxSpec
+from penstock_testkit.escapes import PRELUDE
 from penstock_testkit.sandbox_probes import LIMITS, MIB, WAIT_S
 from penstock_testkit.sandboxes import opened_bubblewrap
 
 pytestmark = pytest.mark.real
-
-PRELUDE = """
-import ctypes, errno, json, os, socket, sys
-libc = ctypes.CDLL(None, use_errno=True)
-def call(number, *arguments):
-    ctypes.set_errno(0)
-    result = libc.syscall(number, *[ctypes.c_long(value) for value in arguments])
-    return result if result >= 0 else errno.errorcode[ctypes.get_errno()]
-def attempt(action):
-    try:
-        return action()
-    except OSError as error:
-        return errno.errorcode[error.errno]
-def give(value):
-    open(os.environ['PENSTOCK_OUTPUT'], 'w').write(json.dumps(value))
-"""
 
 BuildSpec = Callable[..., SandboxSpec]
 Inside = Callable[..., Awaitable[object]]
