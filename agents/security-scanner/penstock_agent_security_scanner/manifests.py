@@ -11,7 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from penstock_agent_security_scanner.files import SourceFile
+from penstock_agent_sdk.repository import SourceFile
 
 PYPI = "PyPI"
 NPM = "npm"

@@ -3,7 +3,7 @@
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -70,13 +70,21 @@ class SourceFile:
 
 @dataclass
 class Walk:
-    """Walks a repository once; `skipped` counts by reason what was not read.
+    """Walks a repository once.
 
     Links are not followed (they may point out of the repository) and only regular files are
     opened (a pipe would block for ever). `truncated` is set when `MAX_FILES` was met.
+
+    Attributes:
+        root: Folder of the repository.
+        only: Names to yield, relative and with slashes; None for all. The rest is not opened and
+            not counted.
+        skipped: How many were not read, by reason.
+        truncated: More files than `MAX_FILES`.
     """
 
     root: Path
+    only: Collection[str] | None = None
     skipped: Counter[str] = field(default_factory=Counter[str])
     truncated: bool = False
 
@@ -84,6 +92,8 @@ class Walk:
         """Files in a stable order, each read once."""
         read = 0
         for name, path, entry in self._regular_files():
+            if self.only is not None and name not in self.only:
+                continue
             if read >= MAX_FILES:
                 self.truncated = True
                 return

@@ -1,0 +1,1 @@
+"""Reviews the changed lines of a repository."""

@@ -1,0 +1,1 @@
+"""Judges a repository by rules on licences, web security settings and secrets."""
