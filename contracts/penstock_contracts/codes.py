@@ -20,6 +20,7 @@ class Code(StrEnum):
     # Answers over HTTP
     NOT_FOUND = "not_found"  # no such address
     RATE_LIMITED = "rate_limited"  # too many requests; `Retry-After` says when
+    GONE = "gone"  # it was there; its retention time is over
     UNAVAILABLE = "unavailable"  # something behind the API does not answer; repeating is safe
     # Refusals of commands
     STALE = "stale"  # a copy, or an answer to something already settled
@@ -45,6 +46,8 @@ class Code(StrEnum):
     INVALID_OUTPUT = "invalid_output"  # the output does not fit the manifest
     OUTPUT_TOO_LARGE = "output_too_large"
     OUT_OF_MEMORY = "out_of_memory"
+    ARTIFACT_REFUSED = "artifact_refused"  # too many or too large, no plain file, or a secret in it
+    ARTIFACT_LOST = "artifact_lost"  # gone before it was durable, or not to be brought back
     TIMEOUT_QUEUED = "timeout_queued"
     TIMEOUT_RUNNING = "timeout_running"
     TIMEOUT_TOTAL = "timeout_total"

@@ -6,6 +6,7 @@ secret code, a grant's signature, span ids). Publishing an effect twice is alway
 
 from dataclasses import dataclass
 
+from penstock_contracts.artifact.v1 import Artifact
 from penstock_contracts.grant.v1 import Grant
 from penstock_contracts.subjects import Stream
 from penstock_contracts.task.v1 import TaskMessage
@@ -84,7 +85,34 @@ class PutBack:
     payload: bytes
 
 
-Effect = SendCommand | QueueTask | StopTask | Answer | KeepDead | PutBack
+@dataclass(frozen=True, slots=True)
+class StoreArtifacts:
+    """Make what a result names durable, and say so.
+
+    Attributes:
+        answer: what is sent once all are; with its `lost` filled in where they cannot be.
+    """
+
+    artifacts: tuple[Artifact, ...]
+    answer: SendCommand
+
+    @property
+    def subject(self) -> str:
+        """Where the answer goes: it names run and task."""
+        return f"{self.answer.subject}/{self.answer.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class BringBack:
+    """Put a durable artifact back into the object store, or its tombstone once it was pruned."""
+
+    tenant: str
+    digest: str
+
+
+Effect = (
+    SendCommand | QueueTask | StopTask | Answer | KeepDead | PutBack | StoreArtifacts | BringBack
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Generic, Self, TypeVar
 from penstock_contracts.values import MICROSECONDS, Wire
 from penstock_core.decider import Decider, next_due
 from penstock_core.decision import Context, Decision, Outcome, Rejection, Stale
-from penstock_core.effects import Effect, QueueTask, SendCommand
+from penstock_core.effects import Effect, QueueTask, SendCommand, StoreArtifacts
 
 S = TypeVar("S")
 E = TypeVar("E", bound=Wire)
@@ -159,4 +159,5 @@ class Story(Generic[S]):
 
 def asks(effects: Iterable[Effect]) -> set[str]:
     """Give the subjects of those effects that somebody has to answer."""
-    return {effect.subject for effect in effects if isinstance(effect, QueueTask | SendCommand)}
+    asked = QueueTask | SendCommand | StoreArtifacts
+    return {effect.subject for effect in effects if isinstance(effect, asked)}

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock_contracts.approval.v1 import Proposal, RequestApproval
+from penstock_contracts.codes import Code
 from penstock_contracts.records import EventMeta, decode_state, encode_state
 from penstock_contracts.registry import read_event, type_of
 from penstock_contracts.run.v1 import (
@@ -25,11 +26,12 @@ from penstock_contracts.run.v1 import (
     RunCancelled,
     RunFailed,
     RunSucceeded,
+    TaskResultReceived,
     TaskScheduled,
     TaskStarted,
     Verdict,
 )
-from penstock_contracts.values import JsonObject, Phase, Wire
+from penstock_contracts.values import Failure, JsonObject, Phase, Wire
 from penstock_core.binding import bind
 from penstock_core.decider import next_due
 from penstock_core.effects import REASK_CAP_US, REASK_FIRST_US, QueueTask, SendCommand, reask_after
@@ -43,7 +45,7 @@ from penstock_core.run.snapshot import (
     state_hash,
     with_nodes,
 )
-from penstock_core.run.state import ENDED, SETTLED, NodeStatus
+from penstock_core.run.state import ENDED, LOSSES_MAX, SETTLED, NodeStatus
 from penstock_testkit.builders.runs import PLAN, RunStory
 from penstock_testkit.given import asks
 from penstock_testkit.strategies.runs import Step, sequences
@@ -98,7 +100,7 @@ def check_outstanding(run: RunStory) -> None:
     expected = 0
     for node in run.state.nodes.values():
         asked = node.status in (NodeStatus.QUEUED, NodeStatus.RUNNING) and node.nonce is None
-        expected += asked or node.status is NodeStatus.GATED
+        expected += asked or node.status in (NodeStatus.GATED, NodeStatus.STORING)
     assert len(items) == expected
     assert len({id(item.effect) for item in items}) == len(items)
 
@@ -150,6 +152,8 @@ def check_attempts(run: RunStory) -> None:
     started: set[tuple[str, int, Phase]] = set()
     tasks: dict[str, tuple[int, Phase]] = {}
     tries: Counter[str] = Counter()
+    losses: Counter[str] = Counter()
+    received: set[tuple[str, int, Phase]] = set()
     for event in run.events:
         match event:
             case TaskScheduled():
@@ -161,9 +165,18 @@ def check_attempts(run: RunStory) -> None:
                     tries[event.node] += 1
                 tasks[event.node] = (event.attempt, event.phase)
                 assert tries[event.node] <= run.plan.nodes[event.node].retry.attempts
+            case AttemptFailed(error=Failure(code=Code.ARTIFACT_LOST)):
+                tries[event.node] -= 1  # costs no retry
+                losses[event.node] += 1
+                assert losses[event.node] <= LOSSES_MAX
+                results.add((event.node, event.attempt))
+            case TaskResultReceived():
+                one = (event.node, event.attempt, tasks[event.node][1])
+                assert one not in received
+                received.add(one)
             case GatePushedBack():
                 for name in event.reset:
-                    tries[name] = 0
+                    tries[name] = losses[name] = 0
             case TaskStarted():
                 one = (event.node, event.attempt, tasks[event.node][1])
                 assert one not in started

@@ -49,7 +49,11 @@ class Workspace(Wire):
 
 
 class AgentLimits(Wire):
-    """Bounds on one task. MB and KB are 1024-based."""
+    """Bounds on one task. MB and KB are 1024-based.
+
+    Attributes:
+        artifacts_mb: all files together that it may leave in its folder for artifacts; 0: none.
+    """
 
     memory_mb: int = Field(default=512, ge=16, le=65_536)
     processes: int = Field(default=64, ge=1, le=4_096)
@@ -58,6 +62,7 @@ class AgentLimits(Wire):
     output_kb: int = Field(default=1_024, ge=1, le=65_536)
     log_kb: int = Field(default=256, ge=1, le=65_536)
     disk_mb: int = Field(default=64, ge=1, le=65_536)
+    artifacts_mb: int = Field(default=256, ge=0, le=1_048_576)
 
 
 _RUN = (Phase.RUN,)

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from penstock_contracts.artifact.v1 import ARTIFACTS_MAX, Artifact
 from penstock_contracts.grant.v1 import Binding, SignedGrant
 from penstock_contracts.task.v1 import Outcome, PlannedChange, Usage
 from penstock_contracts.values import Digest, Failure, Id, JsonObject, Phase, TimeUs, Wire
@@ -57,6 +58,10 @@ class ReportResult(Wire):
 
     A `plan` that succeeded carries either a plan, which then waits for approval, or an output:
     there is nothing to apply, and the node is done.
+
+    Attributes:
+        artifacts: what the agent left, of a task that succeeded; in the object store, and not
+            durable yet.
     """
 
     TYPE: ClassVar[str] = "run.report_result.v1"
@@ -72,6 +77,33 @@ class ReportResult(Wire):
     plan: PlannedChange | None = None
     error: Failure | None = None
     usage: Usage = Usage()
+    artifacts: tuple[Artifact, ...] = Field(default=(), max_length=ARTIFACTS_MAX)
+
+
+class ConfirmArtifacts(Wire):
+    """Say what became of the artifacts of a result: durable, or lost.
+
+    Attributes:
+        lost: why they cannot be stored; '': all are.
+    """
+
+    TYPE: ClassVar[str] = "run.confirm_artifacts.v1"
+    run_id: Id
+    node: str
+    attempt: int
+    phase: Phase = Phase.RUN
+    lost: str = Field(default="", max_length=1024)
+
+
+class RestoreArtifact(Wire):
+    """Ask that an artifact which the run names is put back into the object store.
+
+    It is answered by the object that appears there, or by its tombstone once it was pruned.
+    """
+
+    TYPE: ClassVar[str] = "run.restore_artifact.v1"
+    run_id: Id
+    digest: Digest
 
 
 class CancelRun(Wire):
@@ -179,8 +211,26 @@ class TaskStarted(Wire):
     running_until_us: TimeUs | None = None
 
 
+class TaskResultReceived(Wire):
+    """A task has succeeded, and what it left is not durable yet: the node settles once it is."""
+
+    TYPE: ClassVar[str] = "run.task_result_received.v1"
+    node: str
+    attempt: int
+    output: JsonObject | None = None
+    plan: PlannedChange | None = None
+    artifacts: tuple[Artifact, ...]
+    executor: str = ""
+    usage: Usage = Usage()
+    received_us: TimeUs
+
+
 class NodeSucceeded(Wire):
-    """A node has its output."""
+    """A node has its output.
+
+    Attributes:
+        artifacts: durable, every one.
+    """
 
     TYPE: ClassVar[str] = "run.node_succeeded.v1"
     node: str
@@ -188,6 +238,7 @@ class NodeSucceeded(Wire):
     output: JsonObject = {}
     executor: str = ""
     usage: Usage = Usage()
+    artifacts: tuple[Artifact, ...] = ()
 
 
 class PlanMade(Wire):
@@ -195,6 +246,7 @@ class PlanMade(Wire):
 
     Attributes:
         binding: what an approval of it will be bound to.
+        artifacts: what the planning agent left; durable, every one.
     """
 
     TYPE: ClassVar[str] = "run.plan_made.v1"
@@ -204,6 +256,7 @@ class PlanMade(Wire):
     binding: Binding
     executor: str = ""
     usage: Usage = Usage()
+    artifacts: tuple[Artifact, ...] = ()
 
 
 class OutcomeUnknown(Wire):

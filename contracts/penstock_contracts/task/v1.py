@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from penstock_contracts.artifact.v1 import TaskArtifact
 from penstock_contracts.grant.v1 import SignedGrant
 from penstock_contracts.values import Digest, Id, JsonObject, Phase, TimeUs, Wire
 
@@ -40,6 +41,7 @@ class TaskMessage(Wire):
         plan: what was approved; of an `apply` only.
         grant: proof of the approval, where the node had a gate.
         feedback: what an approver said who pushed the node back; '' if nobody did.
+        artifacts: that the input refers to; the agent is shown them.
     """
 
     task_id: Id
@@ -59,6 +61,7 @@ class TaskMessage(Wire):
     plan: PlannedChange | None = None
     grant: SignedGrant | None = None
     feedback: str = ""
+    artifacts: tuple[TaskArtifact, ...] = ()
 
 
 class Outcome(StrEnum):

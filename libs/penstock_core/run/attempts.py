@@ -14,6 +14,7 @@ from penstock_contracts.run.v1 import (
     ReportResult,
     ReportStarted,
     SettleOutcome,
+    TaskResultReceived,
     TaskStarted,
 )
 from penstock_contracts.task.v1 import Outcome as TaskOutcome
@@ -118,13 +119,37 @@ def report_result(state: RunState, command: ReportResult, context: Context) -> O
         return draft.decision()
     if node.nonce is None and not _repeats(state, command.node, node):
         return Stale(Code.CLAIMED)
+    if command.artifacts and state.status is RunStatus.RUNNING:
+        _receive(draft, command)
+    else:  # behind the end of the run nobody takes its artifacts any more
+        conclude(draft, command.model_copy(update={"artifacts": ()}))
+    return draft.decision()
+
+
+def _receive(draft: Draft, command: ReportResult) -> None:
+    """Keep a success until what it left is durable."""
+    draft.add(
+        TaskResultReceived(
+            node=command.node,
+            attempt=command.attempt,
+            output=command.output,
+            plan=command.plan,
+            artifacts=command.artifacts,
+            executor=command.executor,
+            usage=command.usage,
+            received_us=draft.context.now_us,
+        )
+    )
+
+
+def conclude(draft: Draft, command: ReportResult) -> None:
+    """Settle a success: the node has its output, or people are asked about its plan."""
     if command.phase is Phase.PLAN and command.output is None:
         fault = planned(draft, command)
     else:
         fault = _succeed(draft, command)
     if fault is not None:
         end_attempt(draft, command.node, fault, command)
-    return draft.decision()
 
 
 def _succeed(draft: Draft, command: ReportResult) -> Failure | None:
@@ -138,6 +163,7 @@ def _succeed(draft: Draft, command: ReportResult) -> Failure | None:
             output=output,
             executor=command.executor,
             usage=command.usage,
+            artifacts=command.artifacts,
         )
     )
     draft.advance(draft.plan.nodes[command.node].dependents)

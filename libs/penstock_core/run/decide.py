@@ -5,9 +5,11 @@ from penstock_contracts.run.v1 import (
     ApplyDecision,
     CancelRun,
     ClaimTask,
+    ConfirmArtifacts,
     FireTimers,
     ReportResult,
     ReportStarted,
+    RestoreArtifact,
     RunCancelled,
     RunCause,
     RunStarted,
@@ -21,6 +23,7 @@ from penstock_core.run.draft import Draft
 from penstock_core.run.effects import confirm_start
 from penstock_core.run.gates import apply_decision
 from penstock_core.run.state import ENDED, NodeState, NodeStatus, RunState, RunStatus
+from penstock_core.run.storing import confirm, lose, restore
 
 
 def decide(state: RunState, command: Wire, context: Context) -> Outcome:
@@ -44,6 +47,10 @@ def decide(state: RunState, command: Wire, context: Context) -> Outcome:
             return report_started(state, command)
         case ReportResult():
             return report_result(state, command, context)
+        case ConfirmArtifacts():
+            return confirm(state, command, context)
+        case RestoreArtifact():
+            return restore(state, command)
         case ApplyDecision():
             return apply_decision(state, command, context)
         case CancelRun():
@@ -109,6 +116,8 @@ def fire_timers(state: RunState, context: Context) -> Outcome:
         if node.status is NodeStatus.RETRYING:
             draft.schedule(draft.plan.nodes[name])
             draft.advance(draft.plan.nodes[name].dependents)
+        elif node.status is NodeStatus.STORING:
+            lose(draft, name, "nobody has said in time that its artifacts are durable")
         else:
             end_attempt(draft, name, _timeout(node, now))
     return draft.decision()

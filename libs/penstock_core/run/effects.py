@@ -5,12 +5,14 @@ from penstock_contracts.ids import derive, idempotency_key, task_id
 from penstock_contracts.run.v1 import (
     AttemptFailed,
     ClaimTask,
+    ConfirmArtifacts,
     GateOpened,
     NodeFailed,
     OutcomeUnknown,
     RunCancelled,
     RunFailed,
     RunStarted,
+    TaskResultReceived,
     TaskScheduled,
     TaskStarted,
 )
@@ -27,9 +29,10 @@ from penstock_core.effects import (
     QueueTask,
     SendCommand,
     StopTask,
+    StoreArtifacts,
 )
 from penstock_core.run.approvals import request_approval, withdraw_approval
-from penstock_core.run.scope import render_input
+from penstock_core.run.scope import artifacts_of, render_input
 from penstock_core.run.state import NodeState, NodeStatus, RunState, RunStatus
 from penstock_core.workflow.plan import PlanNode
 
@@ -45,6 +48,8 @@ def effects(before: RunState, event: Wire, after: RunState) -> tuple[Effect, ...
             return (_queue_task(after, event.node),)
         case TaskStarted(nonce=str()):
             return (_granted(after, event),)
+        case TaskResultReceived():
+            return (_store_artifacts(after, event.node),)
         case GateOpened():
             return (request_approval(after, _plan_node(after, event.node)),)
         case AttemptFailed() | NodeFailed() | OutcomeUnknown():
@@ -62,13 +67,15 @@ def _abandoned(node: NodeState, event: AttemptFailed | NodeFailed | OutcomeUnkno
 
 
 def outstanding(state: RunState) -> tuple[Outstanding, ...]:
-    """Give everything a run still waits for: its tasks and its approvals."""
+    """Give everything a run still waits for: its tasks, their artifacts and its approvals."""
     if state.status is not RunStatus.RUNNING:
         return ()
     items: list[Outstanding] = []
     for name, node in state.nodes.items():
         if node.status in _IN_FLIGHT and node.nonce is None:
             items.append(Outstanding(_queue_task(state, name), node.asked_us))
+        elif node.received is not None and node.status is NodeStatus.STORING:
+            items.append(Outstanding(_store_artifacts(state, name), node.received.received_us))
         elif node.status is NodeStatus.GATED:
             request = request_approval(state, _plan_node(state, name))
             items.append(Outstanding(request, node.asked_us))
@@ -85,6 +92,8 @@ def due_of(event: Wire) -> int | None:
             return min(time for time in times if time is not None)
         case TaskStarted():
             return event.running_until_us
+        case TaskResultReceived():
+            return event.received_us + REASK_FIRST_US
         case AttemptFailed():
             return event.retry_at_us
         case GateOpened():
@@ -155,9 +164,30 @@ def _queue_task(state: RunState, name: str) -> QueueTask:
         plan=review.plan,
         grant=review.grant,
         feedback=review.feedback,
+        artifacts=artifacts_of(state, plan_node),
     )
     subject = subjects.task(state.tenant, plan_node.pool, plan_node.agent, task.task_id)
     return QueueTask(subject, task, state.tenant, state.traceparent)
+
+
+def _store_artifacts(state: RunState, name: str) -> StoreArtifacts:
+    node = state.nodes[name]
+    if node.received is None:
+        raise BrokenInvariant(f"node {name} has no artifacts to store")
+    task = task_id(state.run_id, name, node.attempt, node.phase)
+    answer = SendCommand(
+        stream=Stream.RUNS,
+        subject=subjects.run(state.tenant, state.partition, state.run_id, "confirm_artifacts"),
+        about=state.run_id,
+        key=derive("confirm_artifacts", task),
+        body=ConfirmArtifacts(
+            run_id=state.run_id, node=name, attempt=node.attempt, phase=node.phase
+        ),
+        tenant=state.tenant,
+        correlation_id=state.run_id,
+        traceparent=state.traceparent,
+    )
+    return StoreArtifacts(node.received.artifacts, answer)
 
 
 def _plan_node(state: RunState, name: str) -> PlanNode:

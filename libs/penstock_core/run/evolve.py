@@ -19,6 +19,7 @@ from penstock_contracts.run.v1 import (
     RunFailed,
     RunStarted,
     RunSucceeded,
+    TaskResultReceived,
     TaskScheduled,
     TaskStarted,
 )
@@ -40,6 +41,7 @@ from penstock_core.run.transitions import NODE_TRANSITIONS, RUN_TRANSITIONS
 NodeEvent = (
     TaskScheduled
     | TaskStarted
+    | TaskResultReceived
     | NodeSucceeded
     | AttemptFailed
     | NodeFailed
@@ -75,6 +77,7 @@ def evolve(state: RunState, event: Wire) -> RunState:
         case (
             TaskScheduled()
             | TaskStarted()
+            | TaskResultReceived()
             | NodeSucceeded()
             | AttemptFailed()
             | NodeFailed()
@@ -190,17 +193,31 @@ def _changed(node: NodeState, status: NodeStatus, event: NodeEvent, run_feedback
                 nonce=event.nonce,
                 running_until_us=event.running_until_us,
             )
+        case TaskResultReceived():
+            return node._replace(status=status, received=event, error=None)
         case NodeSucceeded():
-            executor = event.executor or node.executor
-            return node._replace(status=status, output=event.output, executor=executor, error=None)
+            return node._replace(
+                status=status,
+                output=event.output,
+                executor=event.executor or node.executor,
+                error=None,
+                received=None,
+                artifacts=event.artifacts,
+            )
         case AttemptFailed():
-            failed = node._replace(status=status, error=event.error, retry_at_us=event.retry_at_us)
+            failed = node._replace(
+                status=status,
+                error=event.error,
+                retry_at_us=event.retry_at_us,
+                received=None,
+                losses=node.losses + (node.received is not None),
+            )
             if node.phase is not Phase.APPLY:  # nobody approved it: nobody is asked again
                 return failed
             review = node.reviewed._replace(because=failed_because(event))
             return failed._replace(review=review)
         case NodeFailed() | OutcomeUnknown():
-            return node._replace(status=status, error=event.error)
+            return node._replace(status=status, error=event.error, received=None)
         case NodeSkipped() | OutcomeSettled():
             return node._replace(status=status)
         case PlanMade() | GateOpened() | GatePassed():
@@ -227,7 +244,12 @@ def _reviewed(
     match event:
         case PlanMade():
             review = review._replace(plan=event.plan, binding=event.binding)
-            return node._replace(executor=event.executor or node.executor, review=review)
+            return node._replace(
+                executor=event.executor or node.executor,
+                review=review,
+                received=None,
+                artifacts=event.artifacts,
+            )
         case GateOpened():
             heard = run_feedback if review.plan is None else review.run_feedback
             return node._replace(

@@ -48,6 +48,7 @@ def planned(draft: Draft, command: ReportResult) -> Failure | None:
             binding=binding,
             executor=command.executor,
             usage=command.usage,
+            artifacts=command.artifacts,
         )
     )
     draft.open_gate(node, node.gate, command.attempt, binding)

@@ -1,8 +1,10 @@
 """What templates and conditions of a run see."""
 
+from penstock_contracts.artifact.v1 import TaskArtifact
 from penstock_contracts.values import JsonObject
 from penstock_core.run.state import RunState
 from penstock_core.workflow.plan import PlanNode
+from penstock_core.workflow.references import ARTIFACTS
 from penstock_core.workflow.templating import Reference
 
 
@@ -28,6 +30,8 @@ def scope_of(state: RunState, names: tuple[str, ...], feedback: str | None = Non
         entry: JsonObject = {"status": node.status.value}
         if node.output is not None:
             entry["output"] = node.output
+        if node.artifacts:
+            entry[ARTIFACTS] = {one.name: one.reference for one in node.artifacts}
         if node.error is not None:
             entry["error"] = {"code": node.error.code, "message": node.error.message}
         if node.review is not None and node.review.decision is not None:
@@ -66,3 +70,17 @@ def render_input(state: RunState, node: PlanNode, feedback: str | None = None) -
     if not isinstance(value, dict):
         raise TypeError("a `with` block renders to an object")
     return value
+
+
+def artifacts_of(state: RunState, node: PlanNode) -> tuple[TaskArtifact, ...]:
+    """Give the artifacts that a node's `with` block refers to, each once, by node and name."""
+    found: dict[tuple[str, str], TaskArtifact] = {}
+    for reference in node.with_.references:
+        if reference.path[:1] != (ARTIFACTS,) or len(reference.path) < 2:
+            continue
+        producer = state.nodes.get(reference.root)
+        for artifact in () if producer is None else producer.artifacts:
+            if artifact.name == reference.path[1]:
+                named = TaskArtifact(node=reference.root, artifact=artifact)
+                found[reference.root, artifact.name] = named
+    return tuple(found[key] for key in sorted(found))

@@ -8,9 +8,10 @@ import rfc8785
 from immutables import Map
 from pydantic import JsonValue
 
+from penstock_contracts.artifact.v1 import Artifact
 from penstock_contracts.grant.v1 import Binding, SignedGrant
 from penstock_contracts.partition.v1 import MessageParked
-from penstock_contracts.run.v1 import RunCause
+from penstock_contracts.run.v1 import RunCause, TaskResultReceived
 from penstock_contracts.task.v1 import PlannedChange
 from penstock_contracts.values import Failure, JsonObject, Phase, Wire
 from penstock_core.run.state import NodeState, NodeStatus, Review, RunState, RunStatus
@@ -18,13 +19,15 @@ from penstock_core.workflow.plan import Plan
 
 _APART = frozenset({"plan", "nodes", "feedback"})
 _HEADER_FIELDS = tuple(name for name in RunState._fields if name not in _APART)
-_NODE_FIELDS = tuple(name for name in NodeState._fields if name != "review")
+_SELDOM = ("received", "artifacts", "losses")  # left out of a document while they say nothing
+_NODE_FIELDS = tuple(name for name in NodeState._fields if name not in ("review", *_SELDOM))
 _REVIEW_FIELDS = Review._fields
 _WIRES: dict[str, type[Wire]] = {
     "error": Failure,
     "plan": PlannedChange,
     "binding": Binding,
     "grant": SignedGrant,
+    "received": TaskResultReceived,
 }
 _PLAIN = frozenset((str, int, float, bool, dict, list, type(None)))
 
@@ -40,6 +43,7 @@ def header_document(state: RunState) -> JsonObject:
 def node_document(node: NodeState) -> JsonObject:
     """Give one node; what people have to do with it stands beside the rest, where there is any."""
     document = {name: _plain(getattr(node, name)) for name in _NODE_FIELDS}
+    document |= {name: _plain(value) for name in _SELDOM if (value := getattr(node, name))}
     if node.review is not None:
         document |= {name: _plain(getattr(node.review, name)) for name in _REVIEW_FIELDS}
         if not node.review.because:  # as before it was kept: nobody was asked twice
@@ -90,7 +94,9 @@ def read_header(document: JsonObject, plan: Plan | None) -> RunState:
 
 def read_node(document: JsonObject) -> NodeState:
     """Read one node."""
-    values = _read(document, _NODE_FIELDS)
+    values = _read(document, (*_NODE_FIELDS, *_SELDOM))
+    if "artifacts" in values:
+        values["artifacts"] = tuple(Artifact.model_validate(item) for item in values["artifacts"])
     values["status"] = NodeStatus(values["status"])
     values["phase"] = Phase(values["phase"])
     review = _read(document, _REVIEW_FIELDS)

@@ -6,14 +6,17 @@ from typing import NamedTuple
 
 from immutables import Map
 
+from penstock_contracts.artifact.v1 import Artifact
 from penstock_contracts.grant.v1 import Binding, SignedGrant
 from penstock_contracts.partition.v1 import MessageParked
-from penstock_contracts.run.v1 import RunCause
+from penstock_contracts.run.v1 import RunCause, TaskResultReceived
 from penstock_contracts.task.v1 import PlannedChange
-from penstock_contracts.values import Failure, JsonObject, Phase
+from penstock_contracts.values import MICROSECONDS, Failure, JsonObject, Phase
 from penstock_core.workflow.plan import Plan
 
 PUSH_BACKS_MAX = 10  # of one gate in one run
+LOSSES_MAX = 3  # results of one node whose artifacts were lost, before that fails it
+STORING_MAX_US = 3_600 * MICROSECONDS  # for the artifacts of a result to become durable
 REJECTED_KEPT = 16  # ids of refused commands that are remembered, so that a copy is not told twice
 
 
@@ -34,6 +37,7 @@ class NodeStatus(StrEnum):
     GATED = "gated"
     QUEUED = "queued"
     RUNNING = "running"
+    STORING = "storing"
     UNKNOWN = "unknown"
     RETRYING = "retrying"
     SUCCEEDED = "succeeded"
@@ -91,6 +95,9 @@ class NodeState(NamedTuple):
         asked_us: when its task or its approval was asked for.
         due_us: next own due time of the attempt or of the retry wait.
         review: None until a person is asked about the node or sends it back to work.
+        received: the result that stands once its artifacts are durable.
+        artifacts: durable, of the attempt that succeeded.
+        losses: attempts that had succeeded, and whose artifacts were lost; they cost no retry.
     """
 
     status: NodeStatus = NodeStatus.WAITING
@@ -110,6 +117,9 @@ class NodeState(NamedTuple):
     output: JsonObject | None = None
     error: Failure | None = None
     review: Review | None = None
+    received: TaskResultReceived | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    losses: int = 0
 
     @property
     def reviewed(self) -> Review:
@@ -119,7 +129,8 @@ class NodeState(NamedTuple):
     @property
     def tries(self) -> int:
         """Count the attempts since the node last began anew."""
-        return self.attempt if self.review is None else self.attempt - self.review.attempts_before
+        before = 0 if self.review is None else self.review.attempts_before
+        return self.attempt - before - self.losses
 
     @property
     def due_us(self) -> int | None:
@@ -131,6 +142,8 @@ class NodeState(NamedTuple):
                 return _earliest(self.running_until_us, self.ends_by_us)
             case NodeStatus.RETRYING:
                 return self.retry_at_us
+            case NodeStatus.STORING:
+                return self.received and self.received.received_us + STORING_MAX_US
             case _:
                 return None
 

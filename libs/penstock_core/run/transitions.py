@@ -18,6 +18,7 @@ from penstock_contracts.run.v1 import (
     RunFailed,
     RunStarted,
     RunSucceeded,
+    TaskResultReceived,
     TaskScheduled,
     TaskStarted,
 )
@@ -39,13 +40,19 @@ NODE_TRANSITIONS: dict[type[Wire], dict[NodeStatus, NodeStatus]] = {
         _N.FAILED: _N.WAITING,
         _N.SKIPPED: _N.WAITING,
     },
-    PlanMade: {_N.QUEUED: _N.WAITING, _N.RUNNING: _N.WAITING},
+    PlanMade: {_N.QUEUED: _N.WAITING, _N.RUNNING: _N.WAITING, _N.STORING: _N.WAITING},
     TaskScheduled: {_N.WAITING: _N.QUEUED, _N.RETRYING: _N.QUEUED},
     TaskStarted: {_N.QUEUED: _N.RUNNING},
+    TaskResultReceived: {
+        _N.QUEUED: _N.STORING,
+        _N.RUNNING: _N.STORING,
+        _N.UNKNOWN: _N.STORING,
+    },
     NodeSucceeded: {
         _N.WAITING: _N.SUCCEEDED,  # a pure gate that was passed
         _N.QUEUED: _N.SUCCEEDED,
         _N.RUNNING: _N.SUCCEEDED,
+        _N.STORING: _N.SUCCEEDED,
         _N.UNKNOWN: _N.SUCCEEDED,
     },
     OutcomeUnknown: {_N.RUNNING: _N.UNKNOWN},
@@ -53,6 +60,7 @@ NODE_TRANSITIONS: dict[type[Wire], dict[NodeStatus, NodeStatus]] = {
     AttemptFailed: {
         _N.QUEUED: _N.RETRYING,
         _N.RUNNING: _N.RETRYING,
+        _N.STORING: _N.RETRYING,
         _N.UNKNOWN: _N.RETRYING,
     },
     NodeFailed: {
@@ -60,6 +68,7 @@ NODE_TRANSITIONS: dict[type[Wire], dict[NodeStatus, NodeStatus]] = {
         _N.GATED: _N.FAILED,
         _N.QUEUED: _N.FAILED,
         _N.RUNNING: _N.FAILED,
+        _N.STORING: _N.FAILED,
         _N.UNKNOWN: _N.FAILED,
         _N.RETRYING: _N.FAILED,
     },

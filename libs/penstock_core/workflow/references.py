@@ -1,6 +1,6 @@
 """Whether what a template or a condition reads will be there when it is read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pydantic_core import to_json
@@ -13,6 +13,7 @@ from penstock_core.workflow.schemas import ANYTHING, Absent, Shape, shape_of, st
 from penstock_core.workflow.templating import Reference
 
 INPUTS, TRIGGER, RUN = "inputs", "trigger", "run"
+ARTIFACTS = "artifacts"  # of a node: what its agent left, by name
 ROOTS = frozenset({INPUTS, TRIGGER, RUN})
 RUN_SHAPE = shape_of(
     {
@@ -48,18 +49,22 @@ def _answers(form: JsonObject) -> JsonObject:
     return {} if b"$ref" in to_json(form) else form
 
 
-def node_shape(output: JsonObject, form: JsonObject | None = None) -> Shape:
-    """Give the shape of a node as it is read: its output, its status, its error, its approval.
+def node_shape(output: JsonObject, form: JsonObject | None = None, *, agent: bool = False) -> Shape:
+    """Give the shape of a node as it is read: output, status, error, approval, artifacts.
 
     Args:
         output: schema of its output.
         form: schema of the answers to its gate; None: it has no gate.
+        agent: it has one, which may leave artifacts; their names are known once it has run.
     """
     fields: JsonObject = {"output": output, "status": {"type": "string"}, "error": _ERROR}
     if form is not None:
         said: JsonObject = {"by": {"type": "string"}, "reason": {"type": "string"}}
         said["answers"] = _answers(form)
         fields["approval"] = {"type": "object", "properties": said}
+    if agent:
+        reference: JsonObject = {"type": "string"}
+        fields[ARTIFACTS] = {"type": "object", "additionalProperties": reference}
     return Shape(output, {"type": "object", "properties": fields})
 
 
@@ -117,6 +122,9 @@ def _absent(reference: Reference, number: int, absent: Absent, pointer: str) -> 
     before = str(replace(reference, path=reference.path[:number]))
     step = reference.path[number]
     hint = did_you_mean(str(step), absent.known) if isinstance(step, str) else ""
+    if reference.path[:1] == (ARTIFACTS,) and number > 1:
+        name = to_json(".".join(str(part) for part in reference.path[1:])).decode()
+        hint = f"a name with dots is written `{reference.root}.{ARTIFACTS}[{name}]`"
     code = ProblemCode.UNKNOWN_INPUT if reference.root == INPUTS else ProblemCode.UNKNOWN_OUTPUT
     return problem(pointer, code, f"`{before}` {absent.reason}", hint)
 
@@ -130,6 +138,30 @@ def condition_problems(condition: Condition, sight: Sight, pointer: str) -> list
         if isinstance(place, Problem) and (sight.sure or not _may_follow(place)):
             found.append(place)
     return found
+
+
+def artifact_problems(
+    references: Sequence[Reference], sight: Sight, pointer: str
+) -> tuple[Problem, ...]:
+    """Give what is wrong with how a `with` block refers to artifacts: each is passed whole."""
+    return tuple(
+        fault
+        for one in references
+        if one.root in sight.bits and one.path[:1] == (ARTIFACTS,)
+        if (fault := _misread_artifact(one, pointer + one.pointer)) is not None
+    )
+
+
+def _misread_artifact(reference: Reference, pointer: str) -> Problem | None:
+    name = ".".join(str(step) for step in reference.path[1:]) or "report.sarif"
+    written = f"{{{{{reference.root}.{ARTIFACTS}[{to_json(name).decode()}]}}}}"
+    if len(reference.path) == 1:
+        message = f"`{reference}` are all artifacts of {reference.root!r}; an input takes one"
+        return problem(pointer, ProblemCode.BAD_TEMPLATE, message, f"write `{written}`")
+    if not reference.alone:
+        message = f"`{reference}` becomes the path of a file, so nothing may stand around it"
+        return problem(pointer, ProblemCode.BAD_TEMPLATE, message, f'write "{written}" alone')
+    return None
 
 
 def shape_or_problem(

@@ -34,6 +34,7 @@ from penstock_core.workflow.references import (
     RUN_SHAPE,
     TRIGGER,
     Sight,
+    artifact_problems,
     condition_problems,
     decision_schema,
     node_shape,
@@ -116,9 +117,9 @@ class _Validation:
             if node.agent is None:
                 shapes[name] = node_shape(decision_schema(form or {}), form)
             elif node.agent in self.schemas:
-                shapes[name] = node_shape(self.schemas[node.agent].output, form)
+                shapes[name] = node_shape(self.schemas[node.agent].output, form, agent=True)
             else:
-                shapes[name] = node_shape({}, {})
+                shapes[name] = node_shape({}, {}, agent=True)
         shapes[INPUTS] = shape_of(sound(self.definition.inputs))
         shapes[RUN] = RUN_SHAPE
         return shapes
@@ -257,6 +258,9 @@ class _Validation:
             self._tell(pointer_of("nodes", name), ProblemCode.NOTHING_TO_DO, message, hint)
         self._check_condition(node.when, sight, pointer_of("nodes", name, "when"))
         self._check_template(node.with_, sight, pointer_of("nodes", name, "with"), target)
+        given, _ = compile_with_faults(node.with_)
+        at = pointer_of("nodes", name, "with")
+        self.found.extend(artifact_problems(given.references, sight, at))
         if node.approval is not None:
             place = ("nodes", name, "approval")
             self._check_template(node.approval.show, sight, pointer_of(*place, "show"), ANYTHING)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Self
 
+from penstock_contracts.artifact.v1 import Artifact
 from penstock_contracts.grant.v1 import SignedGrant
 from penstock_contracts.ids import approval_id, derive, run_id, task_id
 from penstock_contracts.run.v1 import (
     ApplyDecision,
     CancelRun,
     ClaimTask,
+    ConfirmArtifacts,
     FireTimers,
     ReportResult,
     ReportStarted,
+    RestoreArtifact,
     SettleOutcome,
     StartRun,
     Verdict,
@@ -28,6 +31,9 @@ TRIGGER = "trigger-1"
 PLAN = PlannedChange(
     effect={"write": "v2"}, base={"etag": "v1"}, summary="v1 becomes v2"
 )  # fmt: skip
+ARTIFACT = Artifact(
+    name="report.sarif", digest=f"sha256:{'5a' * 32}", size=70_000, media_type="application/json"
+)
 GRANT = SignedGrant(payload="{}", signature="c2lnbmVk", key_id="key-1")  # deciders hand it on
 CODE = "code"  # deciders believe every code: it is checked before them
 
@@ -66,6 +72,7 @@ class RunStory(Story[RunState]):
         nonce: str | None = None,
         phase: Phase = Phase.RUN,
         plan: PlannedChange | None = None,
+        artifacts: tuple[Artifact, ...] = (),
     ) -> ReportResult:
         """Give an executor's last word."""
         return ReportResult(
@@ -80,7 +87,20 @@ class RunStory(Story[RunState]):
             output=None if error or plan else (output or {}),
             plan=plan,
             error=error,
+            artifacts=artifacts,
         )
+
+    def confirmation_of(
+        self, node: str, attempt: int = 1, *, lost: str = "", phase: Phase = Phase.RUN
+    ) -> ConfirmArtifacts:
+        """Give the word of whoever makes artifacts durable."""
+        return ConfirmArtifacts(
+            run_id=self.run_id, node=node, attempt=attempt, phase=phase, lost=lost
+        )
+
+    def restoration_of(self, digest: str) -> RestoreArtifact:
+        """Give the question of somebody who misses an artifact."""
+        return RestoreArtifact(run_id=self.run_id, digest=digest)
 
     def claim_of(
         self, node: str, attempt: int = 1, nonce: str = "nonce-1", phase: Phase = Phase.RUN
@@ -134,6 +154,17 @@ class RunStory(Story[RunState]):
     def succeed(self, node: str, attempt: int = 1, **output: object) -> Self:
         """Report success."""
         return self.when(self.result(node, attempt, output=dict(output)))  # type: ignore[arg-type]
+
+    def leave(self, node: str, attempt: int = 1, *artifacts: Artifact, **output: object) -> Self:
+        """Report a success that names artifacts."""
+        given = artifacts or (ARTIFACT,)
+        return self.when(
+            self.result(node, attempt, output=dict(output), artifacts=given)  # type: ignore[arg-type]
+        )
+
+    def confirm(self, node: str, attempt: int = 1, *, lost: str = "") -> Self:
+        """Say that its artifacts are durable, or why they are lost."""
+        return self.when(self.confirmation_of(node, attempt, lost=lost))
 
     def fail(
         self, node: str, attempt: int = 1, *, code: str = "agent_failed", again: bool = False

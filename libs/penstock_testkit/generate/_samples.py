@@ -116,6 +116,13 @@ GRANT = {
 }
 USAGE = {"wall_s": 1.75, "cpu_s": 0.5, "max_rss_bytes": 73_400_320}
 
+ARTIFACT = {
+    "name": "reports/security-scanner.sarif",
+    "digest": "sha256:" + "7e" * 32,
+    "size": 131_072,
+    "media_type": "application/sarif+json",
+}
+
 BY_NAME: dict[str, Any] = {
     "agent": "security-scanner",
     "agent_digest": AGENT_DIGEST,
@@ -123,6 +130,7 @@ BY_NAME: dict[str, Any] = {
     "aggregate": RUN,
     "answers": {"ticket": "SEC-4711"},
     "approval_id": APPROVAL,
+    "artifacts": [ARTIFACT],
     "at_us": AT_US + 900_000,
     "attempt": 2,
     "binding": BINDING,
@@ -160,6 +168,7 @@ BY_NAME: dict[str, Any] = {
     "last": 14,
     "last_event_sequence": 120,
     "lines": [["stdout", "12 files"], ["stderr", "1 finding"]],
+    "lost": "the object is gone",
     "manifest": MANIFEST,
     "matched_us": AT_US,
     "missing": 1,
@@ -181,6 +190,7 @@ BY_NAME: dict[str, Any] = {
     "proposal": PROPOSAL,
     "queued_until_us": AT_US + 600_000_000,
     "raw": "eyJub3QiOiAianNvbiI=",
+    "received_us": AT_US + 6_000_000,
     "reason": "reviewed with Grace",
     "reason_required": True,
     "requested_by": "token:ci",
@@ -227,6 +237,7 @@ BY_TYPE: dict[str, dict[str, Any]] = {
     "approval.approval_granted.v1": {"by": ["ada", "grace"]},
     "approval.approval_pushed_back.v1": {"by": ["ada"]},
     "approval.approval_rejected.v1": {"by": ["ada"]},
+    "task.execute.v1": {"artifacts": [{"node": "scan", "artifact": ARTIFACT}]},
     "run.node_skipped.v1": {"reason": "upstream"},
     "executor.report_breaker.v1": BREAKER,
     "executor.breaker_changed.v1": BREAKER,

@@ -11,7 +11,7 @@ from penstock_contracts.run.v1 import CancelRun, Verdict
 from penstock_contracts.values import Failure, Phase, Wire
 from penstock_core.run.approvals import targets_of
 from penstock_core.run.state import NodeStatus
-from penstock_testkit.builders.runs import PLAN, RunStory
+from penstock_testkit.builders.runs import ARTIFACT, PLAN, RunStory
 
 ATTEMPTS = st.integers(1, 4)
 NONCES = st.sampled_from(["n1", "n2"])
@@ -84,6 +84,19 @@ def _any_command(run: RunStory, names: st.SearchStrategy[str]) -> st.SearchStrat
             ),
             names, ATTEMPTS, st.none() | NONCES, st.sampled_from(FAILURES), PHASES,
         ),
+        st.builds(
+            lambda name, attempt, nonce, phase: run.result(
+                name, attempt, nonce=nonce, phase=phase, artifacts=(ARTIFACT,)
+            ),
+            names, ATTEMPTS, st.none() | NONCES, PHASES,
+        ),
+        st.builds(
+            lambda name, attempt, lost, phase: run.confirmation_of(
+                name, attempt, lost=lost, phase=phase
+            ),
+            names, ATTEMPTS, st.sampled_from(("", "lost")), PHASES,
+        ),
+        st.just(run.restoration_of(ARTIFACT.digest)),
         st.builds(run.claim_of, names, ATTEMPTS, NONCES, PHASES),
         st.builds(run.started_of, names, ATTEMPTS, PHASES),
         st.builds(
@@ -117,6 +130,9 @@ def _answer_of(run: RunStory, name: str, choice: int) -> Wire | None:
     match node.status:
         case NodeStatus.GATED:
             return _verdict(run, name, choice)
+        case NodeStatus.STORING:
+            lost = "nobody has it" if choice < 5 else ""
+            return run.confirmation_of(name, node.attempt, lost=lost, phase=node.phase)
         case NodeStatus.UNKNOWN if choice < 6:
             return run.result(name, node.attempt, nonce=node.nonce, phase=node.phase)
         case NodeStatus.UNKNOWN:
@@ -148,4 +164,7 @@ def _result(run: RunStory, name: str, choice: int) -> Wire:
         error = FAILURES[choice]
         return run.result(name, node.attempt, nonce=node.nonce, phase=node.phase, error=error)
     plan = PLAN if node.phase is Phase.PLAN and choice < CHOICES - 1 else None
-    return run.result(name, node.attempt, nonce=node.nonce, phase=node.phase, plan=plan)
+    left = (ARTIFACT,) if choice % 3 == 0 else ()
+    return run.result(
+        name, node.attempt, nonce=node.nonce, phase=node.phase, plan=plan, artifacts=left
+    )

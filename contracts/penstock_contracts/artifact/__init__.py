@@ -1,0 +1,1 @@
+"""Artifacts: what an agent leaves beside its output."""
