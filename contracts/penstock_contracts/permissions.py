@@ -23,6 +23,9 @@ from penstock_contracts.partition import v1 as partition_v1
 from penstock_contracts.run import v1 as run_v1
 from penstock_contracts.subjects import (
     APPROVAL_PARTITION,
+    ARTIFACT_CHUNKS,
+    ARTIFACT_HEADS,
+    ARTIFACT_STREAM,
     HEARTBEAT_BUCKET,
     ROOT,
     Stream,
@@ -35,6 +38,7 @@ API = "$JS.API"
 ANY = ">"
 HEARTBEAT_STREAM = f"KV_{HEARTBEAT_BUCKET}"
 HEARTBEAT_KEYS = f"$KV.{HEARTBEAT_BUCKET}.>"
+ARTIFACT_OBJECTS = (f"{ARTIFACT_CHUNKS}>", f"{ARTIFACT_HEADS}>")
 
 
 class BusUser(StrEnum):
@@ -149,6 +153,8 @@ def _scheduler() -> Permissions:
         publish=(
             *owned,
             *_own(HEARTBEAT_STREAM),
+            *_own(ARTIFACT_STREAM),
+            *ARTIFACT_OBJECTS,
             f"{API}.DIRECT.GET.{HEARTBEAT_STREAM}.>",
             f"$JS.FC.{HEARTBEAT_STREAM}.>",
             f"{ROOT}.*.task.>",
@@ -182,7 +188,10 @@ def _executor(durable: str) -> Permissions:
                 run_v1.ClaimTask.TYPE,
                 run_v1.ReportStarted.TYPE,
                 run_v1.ReportResult.TYPE,
+                run_v1.RestoreArtifact.TYPE,
             ),
+            *_look(ARTIFACT_STREAM),
+            *ARTIFACT_OBJECTS,
             *_to_executors(executor_v1.ReportBreaker.TYPE),
             f"{ROOT}.*.log.>",
             f"{ROOT}.*.dead.{Stream.TASKS.value}.>",
@@ -219,9 +228,15 @@ def _gateway() -> Permissions:
             *_read(Stream.EVENTS.value),
             *_read(Stream.LOGS.value),
             *_look(HEARTBEAT_STREAM),
+            *_look(ARTIFACT_STREAM),
             f"{ROOT}.*.trigger.>",
             f"{ROOT}.*.catalog.>",
-            *_to_runs(run_v1.CancelRun.TYPE, run_v1.SettleOutcome.TYPE, redrive),
+            *_to_runs(
+                run_v1.CancelRun.TYPE,
+                run_v1.SettleOutcome.TYPE,
+                run_v1.RestoreArtifact.TYPE,
+                redrive,
+            ),
             *_to_approvals(approval_v1.CastVote.TYPE, redrive),
         ),
         subscribe=(inbox(BusUser.GATEWAY),),

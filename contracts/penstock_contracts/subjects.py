@@ -38,6 +38,10 @@ STREAM_SUBJECTS: dict[Stream, tuple[str, ...]] = {
     Stream.DEAD: (f"{ROOT}.*.dead.>",),
 }
 HEARTBEAT_BUCKET = "heartbeats"  # KV: executor name -> capacity and health
+ARTIFACT_BUCKET = "artifacts"  # object store: transport and cache of artifacts
+ARTIFACT_STREAM = f"OBJ_{ARTIFACT_BUCKET}"
+ARTIFACT_CHUNKS = f"$O.{ARTIFACT_BUCKET}.C."  # and the object's own number
+ARTIFACT_HEADS = f"$O.{ARTIFACT_BUCKET}.M."  # and the object's name in base64
 CATALOG_PARTITION = "catalog"
 APPROVAL_PARTITION = "approval"
 GATEWAY_PARTITION = "projection-gateway"

@@ -21,6 +21,7 @@ from penstock_contracts.subjects import Stream
 from penstock_runtime.dispatch import Renderer
 from penstock_runtime.owner import Parts
 from penstock_runtime.ports.inbox import Source
+from penstock_runtime.ports.keeping import Keeper, NoKeeper
 from penstock_runtime.settings import NatsSettings as BusSettings
 from penstock_runtime.settings import PostgresSettings
 from penstock_runtime.telemetry.metrics import NATS_ERRORS
@@ -76,7 +77,13 @@ class OwnerAdapters:
         """
         await ensure_streams(self.connection, self.streams)
 
-    def parts(self, sources: Sequence[Source], renderer: Renderer, run_partitions: int) -> Parts:
+    def parts(
+        self,
+        sources: Sequence[Source],
+        renderer: Renderer,
+        run_partitions: int,
+        keeper: Keeper | None = None,
+    ) -> Parts:
         """Give the wiring of one epoch; its inbox is its own."""
         parts = Parts(
             ledger=self.ledger,
@@ -90,6 +97,7 @@ class OwnerAdapters:
             clock=SystemClock(),
             metrics=self.metrics,
             run_partitions=run_partitions,
+            keeper=keeper or NoKeeper(),
         )
         return parts if isinstance(self.spans, NoSpans) else traced(parts, self.spans)
 

@@ -19,17 +19,20 @@ from penstock_contracts.task.v1 import CANCEL_TYPE, CLAIM_ANSWER_TYPE, TASK_TYPE
 from penstock_core.decision import BrokenInvariant
 from penstock_core.effects import (
     Answer,
+    BringBack,
     Effect,
     KeepDead,
     PutBack,
     QueueTask,
     SendCommand,
     StopTask,
+    StoreArtifacts,
 )
 from penstock_runtime.domain import TaskCodes
 from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.bus import Outgoing, Published, Publisher
 from penstock_runtime.ports.clock import Clock
+from penstock_runtime.ports.keeping import Keeper, NoKeeper
 from penstock_runtime.ports.signing import GrantSigner
 from penstock_runtime.telemetry.metrics import EFFECTS, Metrics
 from penstock_runtime.telemetry.trace import child_header
@@ -40,6 +43,10 @@ BACKLOG_MAX = 20_000  # effects waiting to be published; beyond, commits wait
 RETRY_FIRST_S = 0.05
 RETRY_CAP_S = 5.0
 RETRIES_MAX = 8  # some 11 s
+
+
+BusEffect = SendCommand | QueueTask | StopTask | Answer | KeepDead | PutBack
+"""What becomes a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,7 @@ class Renderer:
         self._codes = codes
         self._signer = signer
 
-    def render(self, effect: Effect) -> Outgoing:
+    def render(self, effect: BusEffect) -> Outgoing:
         """Give the message of an effect (of a `StopTask`: its core-subject half)."""
         match effect:
             case SendCommand():
@@ -160,8 +167,10 @@ class Dispatch:
         clock: Clock,
         metrics: Metrics,
         relayable: Callable[[int], None],
+        keeper: Keeper | None = None,
     ) -> None:
         """Call `relayable(n)` once the effects of all events up to n are out."""
+        self._keeper = keeper or NoKeeper()
         self._partition = partition
         self._publisher = publisher
         self._renderer = renderer
@@ -210,7 +219,7 @@ class Dispatch:
                 makes again before it publishes everything behind the last marker.
         """
         wait_s = RETRY_FIRST_S
-        left = await self._attempt(effects)
+        left = await self._attempt(self._for_the_bus(effects))
         for _ in range(RETRIES_MAX):
             if not left:
                 return
@@ -220,9 +229,23 @@ class Dispatch:
         if left:
             raise TransientFault(f"{self._partition}: the bus does not take {len(left)} effects")
 
-    async def _attempt(self, effects: Sequence[Effect]) -> list[Effect]:
+    def _for_the_bus(self, effects: Sequence[Effect]) -> Sequence[BusEffect]:
+        """Hand what is about artifacts to the keeper; what it has no room for is asked again."""
+        messages: list[BusEffect] = []
+        for effect in effects:
+            if not isinstance(effect, StoreArtifacts | BringBack):
+                messages.append(effect)
+            elif self._keeper.ask(effect):
+                self._metrics.add(EFFECTS, self._partition, type(effect).__name__)
+            else:
+                log.warning("too many artifacts wait; it will be asked again")
+        return messages
+
+    async def _attempt(self, effects: Sequence[BusEffect]) -> list[BusEffect]:
+        if not effects:
+            return []
         outcomes = await self._publisher.publish([self._renderer.render(e) for e in effects])
-        failed: list[Effect] = []
+        failed: list[BusEffect] = []
         for effect, outcome in zip(effects, outcomes, strict=True):
             lost = outcome is Published.FULL and isinstance(effect, PutBack)  # nobody asks again
             if outcome is Published.FAILED or lost:

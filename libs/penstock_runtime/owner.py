@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from penstock_contracts.codes import Code
@@ -21,6 +21,7 @@ from penstock_runtime.faults import VersionConflict
 from penstock_runtime.ports.bus import Publisher, RelayLog
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.inbox import Inbox, Received, Source
+from penstock_runtime.ports.keeping import Keeper, NoKeeper
 from penstock_runtime.ports.ledger import (
     DueIndex,
     EventReader,
@@ -69,6 +70,7 @@ class Parts:
     clock: Clock
     metrics: Metrics
     run_partitions: int = 1
+    keeper: Keeper = field(default_factory=NoKeeper)
 
 
 class NewIncarnation(Exception):
@@ -92,6 +94,7 @@ class Owner:
             parts.clock,
             parts.metrics,
             self.relay.allow,
+            parts.keeper,
         )
         self._library = Library()
         self._next_due: int | None = None

@@ -11,7 +11,14 @@ from penstock_adapters.nats.jetstream import (
     JetStreamApi,
     RefusedError,
 )
-from penstock_contracts.subjects import HEARTBEAT_BUCKET, STREAM_SUBJECTS, Stream
+from penstock_contracts.subjects import (
+    ARTIFACT_CHUNKS,
+    ARTIFACT_HEADS,
+    ARTIFACT_STREAM,
+    HEARTBEAT_BUCKET,
+    STREAM_SUBJECTS,
+    Stream,
+)
 from penstock_runtime.faults import TransientFault
 
 SECOND_NS: Final = 1_000_000_000
@@ -23,6 +30,7 @@ EVENTS_AGE_NS: Final = 365 * DAY_NS
 DEAD_AGE_NS: Final = 365 * DAY_NS
 LOGS_AGE_NS: Final = 3 * DAY_NS
 HEARTBEAT_TTL_NS: Final = 30 * SECOND_NS
+ARTIFACTS_AGE_NS: Final = DAY_NS
 RETRY_S: Final = 0.5
 
 # Bounds in bytes. The server reserves their sum, so it must fit a small disk; EVENTS is bounded
@@ -107,6 +115,38 @@ def heartbeat_settings(replicas: int = 1) -> dict[str, Any]:
         "deny_delete": True,
         "allow_direct": True,
     }
+
+
+def artifact_settings(max_bytes: int, replicas: int = 1) -> dict[str, Any]:
+    """Give the configuration of the object store's bucket for artifacts.
+
+    It is laid out as any client of the object store expects it, without the power to roll up:
+    executors write here. What is oldest goes first; the durable copy is elsewhere.
+    """
+    return {
+        "name": ARTIFACT_STREAM,
+        "subjects": [f"{ARTIFACT_CHUNKS}>", f"{ARTIFACT_HEADS}>"],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "old",
+        "max_age": ARTIFACTS_AGE_NS,
+        "max_bytes": max_bytes,
+        "num_replicas": replicas,
+        "duplicate_window": MINIMUM_DEDUPE_NS,
+        "allow_atomic": False,
+        **_NEVER,
+    }
+
+
+async def ensure_artifacts(
+    connection: NatsConnection, max_bytes: int, *, replicas: int = 1, timeout_s: float = 30.0
+) -> None:
+    """Create the bucket for artifacts; called by the scheduler.
+
+    Raises:
+        TransientFault: not possible within `timeout_s`.
+    """
+    await _patiently(connection, artifact_settings(max_bytes, replicas), timeout_s)
 
 
 async def ensure_streams(

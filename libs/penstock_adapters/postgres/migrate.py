@@ -21,6 +21,7 @@ class Schema(StrEnum):
 
     LEDGER = "ledger"  # events: scheduler, approval
     PROJECTION = "projection"  # a read model: gateway
+    ARTIFACTS = "artifacts"  # durable artifacts, beside the scheduler's events
 
 
 def migrate(
@@ -50,11 +51,11 @@ def migrate(
         connection.execute(_SQL["take_turn"])
         if schema is Schema.LEDGER:
             PenstockRecorder(datastore).create_table()
-        connection.execute(_SQL["create_bookkeeping"])
+        connection.execute(_bookkeeping("create_bookkeeping", schema))
         _apply(connection, schema)
         _grant(connection, schema, service_role, auditor_role)
         connection.execute(_SQL["end_turn"])
-        return _applied(connection)
+        return _applied(connection, schema)
 
 
 def require_schema(connection: PgConnection, schema: Schema) -> None:
@@ -64,7 +65,7 @@ def require_schema(connection: PgConnection, schema: Schema) -> None:
         SchemaOutdated: it does not.
     """
     try:
-        found = _applied(connection)
+        found = _applied(connection, schema)
     except psycopg.errors.UndefinedTable:
         raise SchemaOutdated("the database has no tables yet: migrate it first") from None
     needed = max(load_migrations(schema))
@@ -76,7 +77,7 @@ def require_schema(connection: PgConnection, schema: Schema) -> None:
 
 
 def _apply(connection: PgConnection, schema: Schema) -> None:
-    applied = _applied(connection)
+    applied = _applied(connection, schema)
     migrations = load_migrations(schema)
     if applied > max(migrations):
         raise SchemaOutdated(f"the database's tables are at version {applied}: run a newer program")
@@ -84,7 +85,9 @@ def _apply(connection: PgConnection, schema: Schema) -> None:
         if version > applied:
             with connection.transaction():
                 connection.execute(script)
-                connection.execute(_SQL["record"], {"version": version, "name": name})
+                connection.execute(
+                    _bookkeeping("record", schema), {"version": version, "name": name}
+                )
 
 
 def _grant(connection: PgConnection, schema: Schema, service: str, auditor: str) -> None:
@@ -95,6 +98,13 @@ def _grant(connection: PgConnection, schema: Schema, service: str, auditor: str)
     connection.execute(script)
 
 
-def _applied(connection: PgConnection) -> int:
-    ((version,),) = fetch(connection, _SQL["applied"], {})
+def _applied(connection: PgConnection, schema: Schema) -> int:
+    ((version,),) = fetch(connection, _bookkeeping("applied", schema), {})
     return version
+
+
+def _bookkeeping(statement: str, schema: Schema) -> bytes:
+    """Give a statement about the versions of `schema`: two in one database count apart."""
+    if schema is not Schema.ARTIFACTS:
+        return _SQL[statement]
+    return _SQL[statement].replace(b"schema_version", b"artifacts_schema_version")

@@ -149,6 +149,14 @@ DATABASE_BYTES = _gauge("database_bytes", "size of the service's database on dis
 STORE_CALLS = _gauge("store_calls", "calls to the database running or waiting", "pool")
 STORE_CONNECTIONS = _gauge("store_connections", "connections that run those calls", "pool")
 
+# Artifacts: what the scheduler has safe, and puts back
+ARTIFACTS_KEPT = _counter("artifacts_kept", "artifacts of results, by what came of them", "outcome")
+ARTIFACTS_KEPT_BYTES = _counter("artifacts_kept_bytes", "bytes of artifacts made durable")
+ARTIFACT_KEEP_SECONDS = _histogram("artifact_keep_seconds", "keeping one result's artifacts", SLOW_S)  # fmt: skip  # noqa: E501
+ARTIFACTS_BROUGHT_BACK = _counter("artifacts_brought_back", "artifacts put back, by outcome", "outcome")  # fmt: skip  # noqa: E501
+ARTIFACTS_PRUNED = _counter("artifacts_pruned", "artifacts whose time was over")
+ARTIFACT_QUEUE = _gauge("artifact_queue_number", "questions about artifacts that wait or are in work")  # fmt: skip  # noqa: E501
+
 # Executor
 TASKS_TAKEN = _counter("tasks_taken", "tasks taken from the queue", "pool")
 TASKS_RUNNING = _gauge("tasks_running", "tasks in work", "pool")
@@ -167,6 +175,9 @@ BREAKER_STATE = _gauge(
     "sandbox_breaker_state", "1 for the state its circuit breaker is in", "adapter", "state"
 )
 BREAKER_OPENED = _counter("sandbox_breaker_opened", "times its breaker opened", "adapter")
+ARTIFACTS_LEFT = _counter("artifacts_left", "artifacts that tasks left, by outcome", "pool", "outcome")  # fmt: skip  # noqa: E501
+ARTIFACTS_LEFT_BYTES = _counter("artifacts_left_bytes", "bytes of them sent to the object store", "pool")  # fmt: skip  # noqa: E501
+ARTIFACTS_FETCHED = _counter("artifacts_fetched", "artifacts that tasks were given, by outcome", "pool", "outcome")  # fmt: skip  # noqa: E501
 CAPACITY = _gauge("executor_capacity_tasks", "tasks this executor runs at once", "pool")
 DISK_FREE = _gauge("disk_free_bytes", "free on the file system of a folder", "folder")
 DISK_SIZE = _gauge("disk_size_bytes", "size of the file system of a folder", "folder")

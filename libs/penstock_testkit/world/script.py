@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import hashlib
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from pydantic_core import from_json
@@ -12,6 +13,7 @@ from penstock_adapters.memory.streams import MemoryServer
 from penstock_adapters.memory.work import MemoryWorkItem, MemoryWorkQueue
 from penstock_contracts import subjects
 from penstock_contracts.agent.v1 import AgentManifest
+from penstock_contracts.artifact.v1 import Artifact
 from penstock_contracts.envelope import Envelope
 from penstock_contracts.ids import derive
 from penstock_contracts.registry import name_of, type_of
@@ -21,7 +23,9 @@ from penstock_contracts.values import Failure, JsonObject, Phase, Wire
 from penstock_core.workflow.plan import manifest_digest
 from penstock_executor.grants import Grants, needs_grant
 from penstock_executor.intake import Delivery, read_task
+from penstock_runtime.artifacts import digest_text
 from penstock_runtime.bundles import Bundle
+from penstock_runtime.ports.artifacts import ArtifactKey, ArtifactShelf
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.signing import GrantVerifier
 
@@ -38,6 +42,8 @@ class Act:
         output: result, if it succeeds.
         plan: result of a task that plans; None: there is nothing to do, the output says.
         error: result, if it fails.
+        leaves: artifacts, by name.
+        uploads: False: they are named, and never reach the object store.
         after_s: how long it takes.
         silent: no word of it is ever sent.
         unclaimed: it ends before the claim.
@@ -46,6 +52,8 @@ class Act:
     output: JsonObject = field(default_factory=lambda: {"done": True})
     plan: PlannedChange | None = None
     error: Failure | None = None
+    leaves: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    uploads: bool = True
     after_s: float = 0.0
     silent: bool = False
     unclaimed: bool = False
@@ -75,8 +83,10 @@ class Script:
         clock: Clock,
         agents: Mapping[str, AgentManifest],
         verifier: GrantVerifier,
+        shelf: ArtifactShelf,
     ) -> None:
         """Serve the pool `default` of `bus`; believe grants as `verifier` does."""
+        self._shelf = shelf
         self.acts: dict[tuple[str, int], Act] = {}
         self.plans: dict[tuple[str, int], Act] = {}
         self.seen: list[tuple[str, int]] = []
@@ -118,6 +128,8 @@ class Script:
         if act.silent:
             return
         await self._clock.sleep(act.after_s)
+        for artifact, content in artifacts_of(act) if act.uploads else ():
+            await self._shelf.put(ArtifactKey("default", artifact.digest), _whole(content))
         self.report(task, act, nonce)
         await item.ack_sync()
 
@@ -144,6 +156,7 @@ class Script:
             executor="executor-1", token=task.token, nonce=nonce,
             outcome=Outcome.FAILED if act.error else Outcome.SUCCEEDED,
             output=None if act.error or act.plan else act.output, plan=act.plan, error=act.error,
+            artifacts=tuple(artifact for artifact, _ in artifacts_of(act)),
         )  # fmt: skip
         self.results.append(result)
         self.send(task, result, f"result/{task.task_id}/{self._deliveries}")
@@ -183,3 +196,20 @@ class Script:
             return False
         finally:
             end()
+
+
+def artifacts_of(act: Act) -> list[tuple[Artifact, bytes]]:
+    """Give what an act leaves, as a result names it."""
+    return [
+        (
+            Artifact(
+                name=name, digest=digest_text(hashlib.sha256(content).digest()), size=len(content)
+            ),
+            content,
+        )
+        for name, content in act.leaves.items()
+    ]
+
+
+async def _whole(content: bytes) -> AsyncIterator[bytes]:
+    yield content

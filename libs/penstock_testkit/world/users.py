@@ -11,7 +11,7 @@ from penstock_contracts.approval.v1 import CastVote, Choice
 from penstock_contracts.envelope import Envelope
 from penstock_contracts.ids import approval_id, run_id
 from penstock_contracts.registry import type_of
-from penstock_contracts.run.v1 import CancelRun, SettleOutcome
+from penstock_contracts.run.v1 import CancelRun, RestoreArtifact, SettleOutcome
 from penstock_contracts.values import JsonObject, Wire
 from penstock_contracts.workflow.v1 import ApplyWorkflow
 
@@ -86,6 +86,11 @@ class Users:
         """Cancel a run; give the command's id."""
         path = subjects.run(TENANT, RUN_PARTITION, run, "cancel_run")
         return self.send(path, CancelRun(run_id=run, reason="enough"), command_id)
+
+    def restore(self, run: str, digest: str) -> str:
+        """Ask for an artifact of a run; give the command's id."""
+        path = subjects.run(TENANT, RUN_PARTITION, run, "restore_artifact")
+        return self.send(path, RestoreArtifact(run_id=run, digest=digest))
 
     def settle(
         self,

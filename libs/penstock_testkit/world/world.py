@@ -10,6 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
+from penstock_adapters.memory.artifacts import MemoryShelf, MemoryVault
 from penstock_adapters.memory.inbox import MemoryInbox
 from penstock_adapters.memory.projection import MemoryProjection
 from penstock_adapters.memory.publisher import MemoryPublisher
@@ -32,8 +33,11 @@ from penstock_runtime.codes import TaskCodeBook
 from penstock_runtime.definitions import Definitions
 from penstock_runtime.dispatch import Renderer
 from penstock_runtime.host import PartitionHost
+from penstock_runtime.keeping import ArtifactKeeper
 from penstock_runtime.owner import Parts
 from penstock_runtime.ports.inbox import Inbox, Source
+from penstock_runtime.ports.keeping import Keeper, NoKeeper
+from penstock_scheduler.app import SERVICE_ACTOR
 from penstock_scheduler.app import hosts as scheduler_hosts
 from penstock_scheduler.runs import RunDomain
 from penstock_testkit.builders.workflows import AGENTS
@@ -49,17 +53,26 @@ from penstock_webhook_gateway.projection import SOURCES, Projection
 SECRET = b"a secret of the schedulers of the world"
 GRANT_SECRET = b"a secret of the approval service"
 PAGE = 100_000
+RETENTION_DAYS = 30.0
 
 
 class Instance:
     """One process: tasks that can be ended at any moment, behind a gate of their own."""
 
-    def __init__(self, name: str, gate: Gate, hosts: Sequence[PartitionHost]) -> None:
-        """Begin to run all hosts."""
+    def __init__(
+        self,
+        name: str,
+        gate: Gate,
+        hosts: Sequence[PartitionHost],
+        keeper: ArtifactKeeper | None = None,
+    ) -> None:
+        """Begin to run all hosts, and the keeper of artifacts where there is one."""
         self.name = name
         self.gate = gate
         self.hosts = hosts
         self.tasks = [asyncio.create_task(host.run(), name=f"{name}/{host}") for host in hosts]
+        if keeper is not None:
+            self.tasks.append(asyncio.create_task(keeper.run(), name=f"{name}/artifacts"))
 
     @property
     def ready(self) -> bool:
@@ -82,6 +95,8 @@ class World(Users):
         approvals: the approval service's store.
         views: the gateway's read model.
         script: the executor.
+        cache: the object store.
+        vault: the durable artifacts.
         metrics: of all processes together.
         make_inbox: what owners read their streams by; set it before anything starts.
     """
@@ -96,7 +111,10 @@ class World(Users):
         self.metrics = KeptMetrics()
         self.codes = TaskCodeBook(SECRET)
         self.make_inbox: Callable[[MemoryServer, Sequence[Source]], Inbox] = MemoryInbox
-        self.script = Script(self.bus, self.clock, AGENTS, MemoryVerifier(GRANT_SECRET))
+        self.cache = MemoryShelf()
+        self.vault = MemoryVault(self.clock)
+        verifier = MemoryVerifier(GRANT_SECRET)
+        self.script = Script(self.bus, self.clock, AGENTS, verifier, self.cache)
         self.applied: list[tuple[ReadEvent, Wire]] = []
         self.projection = self._projection(self.views)
         self.scheduler: Instance
@@ -139,7 +157,12 @@ class World(Users):
         self.bus.ensure_pool("default")
 
     def _parts(
-        self, ledger: WorldLedger, gate: Gate, of: Sequence[Source], renderer: Renderer
+        self,
+        ledger: WorldLedger,
+        gate: Gate,
+        of: Sequence[Source],
+        renderer: Renderer,
+        keeper: Keeper | None = None,
     ) -> Parts:
         return Parts(
             ledger=through(ledger, gate),
@@ -152,14 +175,20 @@ class World(Users):
             renderer=renderer,
             clock=self.clock,
             metrics=self.metrics,
+            keeper=keeper or NoKeeper(),
         )
 
     def start_scheduler(self, name: str = "scheduler-1") -> Instance:
         """Start a scheduler."""
         gate = Gate()
-        parts = partial(self._parts, self.ledger, gate)
+        keeper = ArtifactKeeper(
+            self.cache, self.vault, through(MemoryPublisher(self.bus), gate),
+            Renderer("penstock/artifacts", SERVICE_ACTOR).render, self.clock, self.metrics,
+            RETENTION_DAYS,
+        )  # fmt: skip
+        parts = partial(self._parts, self.ledger, gate, keeper=keeper)
         owned = scheduler_hosts(name, 1, self.codes, self.ledger, parts, self.prepare)
-        return self._started(Instance(name, gate, owned))
+        return self._started(Instance(name, gate, owned, keeper))
 
     def start_approval(self, name: str = "approval-1") -> Instance:
         """Start an approval service."""

@@ -4,22 +4,30 @@ import asyncio
 from contextlib import AsyncExitStack
 from functools import partial
 
-from penstock_adapters.nats.streams import ensure_heartbeats
+from penstock_adapters.nats.objects import NatsShelf
+from penstock_adapters.nats.publisher import NatsPublisher
+from penstock_adapters.nats.streams import ensure_artifacts, ensure_heartbeats
 from penstock_adapters.nats.work import ensure_pool
 from penstock_adapters.owning import OwnerAdapters, bus_settings, migrate_store, open_owner
+from penstock_adapters.postgres.artifacts import PostgresVault
 from penstock_adapters.postgres.migrate import Schema
 from penstock_adapters.sampling import queue_sample
+from penstock_adapters.system.clock import SystemClock
 from penstock_adapters.system.ops import OpsServer
 from penstock_adapters.system.process import serve
 from penstock_adapters.telemetry import open_telemetry
 from penstock_contracts.permissions import OWNED_STREAMS, BusUser
 from penstock_contracts.subjects import run_partition_count
 from penstock_runtime.codes import TaskCodeBook
+from penstock_runtime.dispatch import Renderer
+from penstock_runtime.keeping import ArtifactKeeper
 from penstock_runtime.owning import own_until, ready_probe
-from penstock_scheduler.app import hosts
+from penstock_scheduler.app import SERVICE_ACTOR, hosts
 from penstock_scheduler.settings import SchedulerSettings
 
 SERVICE = "scheduler"
+KEEPER_SOURCE = "penstock/artifacts"
+MIB = 1024 * 1024
 
 
 def main() -> int:
@@ -29,7 +37,8 @@ def main() -> int:
 
 async def run(settings: SchedulerSettings, stop: asyncio.Event) -> None:
     """Own the catalog and all run partitions until `stop` is set."""
-    await asyncio.to_thread(migrate_store, settings, Schema.LEDGER)
+    for schema in (Schema.LEDGER, Schema.ARTIFACTS):
+        await asyncio.to_thread(migrate_store, settings, schema)
     streams = OWNED_STREAMS[BusUser.SCHEDULER]
     bus = bus_settings(settings, settings.name)
     async with AsyncExitStack() as stack:
@@ -37,6 +46,10 @@ async def run(settings: SchedulerSettings, stop: asyncio.Event) -> None:
         adapters = await stack.enter_async_context(
             open_owner(bus, settings, streams, telemetry.spans)
         )
+        vault = await stack.enter_async_context(
+            PostgresVault(settings.postgres_url.get_secret_value())
+        )
+        keeper = _keeper(adapters, vault, settings)
         stored = run_partition_count(await adapters.ledger.partitions())
         run_partitions = max(settings.run_partitions, stored)  # it may grow, never shrink
         owned = hosts(
@@ -44,7 +57,7 @@ async def run(settings: SchedulerSettings, stop: asyncio.Event) -> None:
             run_partitions,
             TaskCodeBook(settings.task_secret.get_secret_value().encode()),
             adapters.ledger,
-            partial(adapters.parts, run_partitions=run_partitions),
+            partial(adapters.parts, run_partitions=run_partitions, keeper=keeper),
             partial(_prepare, adapters, settings),
         )
         probe = ready_probe(owned, lambda: adapters.connection.is_connected)
@@ -54,13 +67,30 @@ async def run(settings: SchedulerSettings, stop: asyncio.Event) -> None:
             queue_sample(adapters.metrics, adapters.connection, _pools(settings)),
         )
         ops = OpsServer(settings.ops_host, settings.ops_port, probe, adapters.metrics, samples)
-        async with ops:
+        async with ops, asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(keeper.run(), name="artifacts")
             await own_until(stop, owned, adapters.connection.wait_closed)
+            _ = keeping.cancel()
+
+
+def _keeper(
+    adapters: OwnerAdapters, vault: PostgresVault, settings: SchedulerSettings
+) -> ArtifactKeeper:
+    return ArtifactKeeper(
+        cache=NatsShelf(adapters.connection),
+        vault=vault,
+        publisher=NatsPublisher(adapters.connection),
+        render=Renderer(KEEPER_SOURCE, SERVICE_ACTOR).render,
+        clock=SystemClock(),
+        metrics=adapters.metrics,
+        retention_days=settings.artifact_days,
+    )
 
 
 async def _prepare(adapters: OwnerAdapters, settings: SchedulerSettings) -> None:
     await adapters.prepare()
     await ensure_heartbeats(adapters.connection)
+    await ensure_artifacts(adapters.connection, settings.artifact_cache_mb * MIB)
     for pool in _pools(settings):
         await ensure_pool(adapters.connection, pool, ack_wait_s=settings.ack_wait_s)
 

@@ -9,9 +9,11 @@ from penstock_contracts.run.v1 import (
     CancelRun,
     ClaimTask,
     CommandRejected,
+    ConfirmArtifacts,
     FireTimers,
     ReportResult,
     ReportStarted,
+    RestoreArtifact,
     RunStarted,
     SettleOutcome,
     StartRun,
@@ -58,7 +60,9 @@ class RunDomain:
         address, envelope, command = read_envelope(message)
         run_id = address.rest[1]
         match command:
-            case StartRun() | CancelRun() | SettleOutcome():
+            case (
+                StartRun() | CancelRun() | SettleOutcome() | ConfirmArtifacts() | RestoreArtifact()
+            ):
                 one_of(command.run_id, address, 1)
             case ClaimTask() | ReportStarted():
                 self._check_code(run_id, command, *Phase)

@@ -14,3 +14,9 @@ GRANT SELECT, INSERT, UPDATE, TRUNCATE ON seen TO {service};
 GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON views TO {service};
 GRANT SELECT ON schema_version TO {service};
 GRANT SELECT ON views, seen, partitions, schema_version TO {auditor};
+
+-- name: artifacts
+GRANT SELECT, INSERT, DELETE ON artifact_copies, artifact_chunks TO {service};
+GRANT SELECT, INSERT, UPDATE ON artifacts TO {service};
+GRANT SELECT ON artifacts_schema_version TO {service};
+GRANT SELECT ON artifacts, artifact_copies, artifact_chunks, artifacts_schema_version TO {auditor};
