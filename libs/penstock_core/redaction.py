@@ -35,8 +35,10 @@ class Redactor:
         forms = sorted({form for value in known for form in secret_forms(value)}, key=len)
         self._forms = tuple(reversed(forms))  # the longest first
         self._raw = tuple(value.encode("utf-8", "replace") for value in known)
+        self._encoded = tuple(form.encode("utf-8", "replace") for form in self._forms)
         self._pattern = re.compile("|".join(map(re.escape, self._forms)))
         self.longest_chars: int = len(self._forms[0]) if forms else 0
+        self.longest_bytes: int = max(map(len, self._encoded), default=0)
 
     def finds(self, text: str) -> bool:
         """Tell whether any form of a secret is in `text`."""
@@ -45,6 +47,10 @@ class Redactor:
     def finds_in(self, raw: bytes) -> bool:
         """Tell whether a secret as it is, in UTF-8, is in `raw`."""
         return any(secret in raw for secret in self._raw)
+
+    def finds_form_in(self, raw: bytes) -> bool:
+        """Tell whether any form of a secret, in UTF-8, is in `raw`."""
+        return any(form in raw for form in self._encoded)
 
     def text(self, text: str) -> str:
         """Redact a text."""

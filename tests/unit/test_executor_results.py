@@ -157,15 +157,14 @@ async def test_output_is_believed_only_if_it_fits(output: bytes | None, said: st
     assert not result.error.retryable
 
 
-async def test_output_over_the_inline_limit_is_refused() -> None:
+async def test_output_over_the_inline_limit_becomes_an_artifact() -> None:
     async with ExecutorWorld() as world:
         world.sandbox.ends(exit_code=0, output=to_json({"text": "x" * 70_000}))
 
         result = await world.result()
 
-    assert result.error is not None
-    assert result.error.code == Code.OUTPUT_TOO_LARGE
-    assert "65536" in result.error.message
+    assert result.error is None
+    assert [artifact.name for artifact in result.artifacts] == ["output.json"]
 
 
 async def test_white_space_does_not_count_towards_the_limit() -> None:

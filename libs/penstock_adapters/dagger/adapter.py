@@ -18,7 +18,7 @@ from penstock_adapters.dagger.faults import EngineAway, Refused
 from penstock_adapters.dagger.images import Bases, Image, image_of
 from penstock_adapters.dagger.interpreter import gather, trial_command
 from penstock_adapters.dagger.libraries import CannotCollect
-from penstock_adapters.dagger.orders import order_of, patience, uid_of
+from penstock_adapters.dagger.orders import order_of, patience, uid_of, with_artifacts
 from penstock_adapters.dagger.recalling import NO_END_S, recall
 from penstock_adapters.dagger.session import Session
 from penstock_adapters.dagger.shipping import (
@@ -37,6 +37,7 @@ from penstock_adapters.process.seccomp import UnknownMachine, filter_program
 from penstock_adapters.process.supervision import complete, outcome
 from penstock_contracts.images import ImageFault
 from penstock_runtime.ports.sandbox import (
+    ARTIFACTS_PLACE,
     INSIDE_ROOT,
     ExitReason,
     Limits,
@@ -154,6 +155,7 @@ class DaggerSandbox:
     async def _run(self, spec: SandboxSpec, on_log: Callable[[LogLine], None]) -> SandboxResult:
         try:
             check_spec(spec)
+            spec = with_artifacts(spec)
             image = self._image if spec.image is None else image_of(spec.image, spec.bundle)
         except (BadSpec, ImageFault) as error:
             return start_failed(str(error))
@@ -235,6 +237,8 @@ class DaggerSandbox:
         try:
             result = await driver.run(session, request, order)
             wait_s, cancelled = self._waits.finish_s, False
+            if result.reason is ExitReason.ARTIFACTS_TOO_LARGE:
+                writable = [mount for mount in writable if mount.target != ARTIFACTS_PLACE]
             if writable:
                 ready.exchange.forget(driver.line)
                 await _taken_back(session, request, steps, writable)

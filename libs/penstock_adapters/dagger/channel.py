@@ -178,6 +178,9 @@ def stop_of(letter: str, limits: Limits) -> Stop | None:
             return Stop(ExitReason.TIMEOUT, f"used more than {limits.cpu_s:g} s of CPU time")
         case "W":
             return Stop(ExitReason.TIMEOUT, f"ran longer than {limits.wall_s:g} s")
+        case "A":
+            bound = limits.artifacts_bytes // 2**20
+            return Stop(ExitReason.ARTIFACTS_TOO_LARGE, f"over {bound} MB of artifacts")
         case "G":
             grown = f"a workspace grew by more than {limits.disk_bytes} bytes"
             return Stop(ExitReason.OUTPUT_TOO_LARGE, grown)

@@ -7,16 +7,20 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from penstock_runtime.ports.sandbox import (
+    ARTIFACTS_PLACE,
+    ENV_ARTIFACTS,
     ENV_EGRESS_SOCKET,
     ENV_INPUT,
     ENV_OUTPUT,
     ENV_WORK,
     INSIDE_ROOT,
     Limits,
+    Mount,
     SandboxSpec,
 )
 
@@ -62,14 +66,28 @@ def order_of(
         "memory": limits.memory_bytes,
         "processes": limits.processes,
         "cpu_s": float(limits.cpu_s),
-        "file_bytes": max(limits.disk_bytes, limits.output_bytes),
+        "file_bytes": max(limits.disk_bytes, limits.output_bytes, limits.artifacts_bytes),
         "open_files": limits.open_files,
         "output_bytes": limits.output_bytes,
         "log_bytes": limits.log_bytes,
         "wall_s": wall_s,
         "egress": egress.encode(),
-        "growing": [(mount.target, limits.disk_bytes) for mount in spec.mounts if mount.writable],
+        "growing": [
+            (mount.target, _growth(mount, limits)) for mount in spec.mounts if mount.writable
+        ],
     }
+
+
+def with_artifacts(spec: SandboxSpec) -> SandboxSpec:
+    """Let the folder for artifacts be one more workspace, which is brought back at the end."""
+    if spec.artifacts is None:
+        return spec
+    mount = Mount(spec.artifacts, ARTIFACTS_PLACE, writable=True)
+    return replace(spec, mounts=(*spec.mounts, mount))
+
+
+def _growth(mount: Mount, limits: Limits) -> int:
+    return limits.artifacts_bytes if mount.target == ARTIFACTS_PLACE else limits.disk_bytes
 
 
 def patience(limits: Limits, grace_s: float) -> float:
@@ -91,6 +109,8 @@ def _environment(spec: SandboxSpec, *, own: bool, egress: bool) -> Mapping[str, 
     if own:
         given["PATH"] = f"{Path(sys.prefix) / 'bin'}:{_SYSTEM_PATH}"
         given["SSL_CERT_FILE"] = "/etc/ssl/certs/ca-certificates.crt"
+    if spec.artifacts is not None:
+        given[ENV_ARTIFACTS] = ARTIFACTS_PLACE
     if egress:
         given[ENV_EGRESS_SOCKET] = EGRESS_SOCKET
     return {**given, **spec.env}

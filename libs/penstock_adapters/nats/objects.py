@@ -30,6 +30,7 @@ from penstock_runtime.ports.artifacts import (
     ArtifactGone,
     ArtifactKey,
     ArtifactMissing,
+    ArtifactTooLarge,
 )
 from penstock_runtime.ports.bus import Published
 
@@ -46,6 +47,7 @@ class NatsShelf:
         self._connection = connection
         self._api = JetStreamApi(connection)
         self._ack_timeout_s = ack_timeout_s
+        self._most_bytes: int | None = None
 
     async def put(self, key: ArtifactKey, chunks: AsyncIterable[bytes]) -> int:
         """See the port."""
@@ -56,6 +58,8 @@ class NatsShelf:
         async for chunk in verified(chunks, key.digest):
             window.append(Frame(subject, chunk))
             size, count = size + len(chunk), count + 1
+            if size > WINDOW_CHUNKS * CHUNK_BYTES:
+                await self._check_room(size)
             if len(window) == WINDOW_CHUNKS:
                 await self._send(window)
                 window = []
@@ -96,13 +100,16 @@ class NatsShelf:
         """See the port."""
         await self._send([self._head(key, nuid="", size=0, chunks=0, deleted=True)])
 
-    async def capacity(self) -> int:
-        """Tell how many bytes the bucket holds at most.
-
-        Raises:
-            TransientFault: no answer.
-        """
-        return int((await self._api.stream_info(ARTIFACT_STREAM)).config["max_bytes"])
+    async def _check_room(self, size: int) -> None:
+        """Refuse what would push its own first parts out before anybody has copied them."""
+        if self._most_bytes is None:
+            info = await self._api.stream_info(ARTIFACT_STREAM)
+            self._most_bytes = int(info.config["max_bytes"]) // 2
+        if 0 < self._most_bytes < size:
+            raise ArtifactTooLarge(
+                f"an artifact of over {self._most_bytes // 2**20} MB does not fit the object "
+                "store: raise PENSTOCK_ARTIFACT_CACHE_MB of the schedulers"
+            )
 
     @staticmethod
     def _head(key: ArtifactKey, **fields: object) -> Frame:

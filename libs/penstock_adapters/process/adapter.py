@@ -6,14 +6,18 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from penstock_adapters.process.child import Child
+from penstock_adapters.process.leavings import Leavings
 from penstock_adapters.process.marked import MARK, MarkedTree
 from penstock_adapters.process.output import read_path
+from penstock_adapters.process.proctree import descendants
 from penstock_adapters.process.scratch import Scratch
 from penstock_adapters.process.supervision import Supervisor, conclude, outcome
 from penstock_runtime.ports.sandbox import (
+    ENV_ARTIFACTS,
     ENV_INPUT,
     ENV_OUTPUT,
     ENV_WORK,
@@ -85,7 +89,11 @@ class ProcessSandbox:
                 return start_failed(f"cannot start {spec.command[0]}: {error.strerror}")
             child.limit(spec.limits)
             tree = MarkedTree(child, str(folder))
-            ending = await Supervisor(child, tree, spec.limits, on_log, self._grace_s).run()
+            leavings = Leavings(spec, folder / "output.json", partial(_alive, child.pid))
+            supervisor = Supervisor(
+                child, tree, spec.limits, on_log, self._grace_s, leavings.excess
+            )
+            ending = leavings.judged(await supervisor.run())
             output = read_path(folder / "output.json", spec.limits.output_bytes)
             return conclude(ending, output, spec.limits)
         finally:
@@ -109,6 +117,7 @@ class ProcessSandbox:
             ENV_OUTPUT: str(folder / "output.json"),
             ENV_WORK: str(work),
             MARK: str(folder),
+            **({} if spec.artifacts is None else {ENV_ARTIFACTS: str(spec.artifacts)}),
             **spec.env,
             **spec.secrets,
         }
@@ -120,6 +129,10 @@ class ProcessSandbox:
         if self._running:
             await asyncio.wait(tuple(self._running))
         self._scratch.close()
+
+
+def _alive(pid: int) -> list[int]:
+    return [pid, *descendants(pid)]
 
 
 def start_failed(detail: str) -> SandboxResult:

@@ -6,7 +6,7 @@ import re
 
 from penstock_runtime.ports.sandbox import INSIDE_ROOT, SandboxSpec
 
-_RESERVED = frozenset({"work", "agent", "input.json", "output.json", "egress.sock"})
+_RESERVED = frozenset({"work", "agent", "input.json", "output.json", "egress.sock", "artifacts"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -30,6 +30,8 @@ def check_spec(spec: SandboxSpec) -> None:
     for name in (*spec.env, *spec.secrets):
         if not _VARIABLE.fullmatch(name):
             raise BadSpec("an environment variable has a malformed name")
+    if spec.artifacts is not None and not spec.artifacts.is_dir():
+        raise BadSpec("the folder for artifacts does not exist")
     for mount in spec.mounts:
         parts = mount.target.removeprefix(f"{INSIDE_ROOT}/").split("/")
         if not mount.target.startswith(f"{INSIDE_ROOT}/") or {"", ".", ".."} & set(parts):

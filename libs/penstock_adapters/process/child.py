@@ -96,7 +96,7 @@ class Child:
     def limit(self, limits: Limits) -> None:
         """Set the resource limits that hold per process; children inherit them."""
         cpu_s = max(1, int(limits.cpu_s + 0.999))
-        file_bytes = max(limits.disk_bytes, limits.output_bytes)
+        file_bytes = max(limits.disk_bytes, limits.output_bytes, limits.artifacts_bytes)
         for kind, soft, hard in (
             (resource.RLIMIT_CORE, 0, 0),
             (resource.RLIMIT_CPU, cpu_s, cpu_s + 1),

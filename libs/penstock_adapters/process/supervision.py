@@ -76,12 +76,14 @@ class Supervisor:
         limits: Limits,
         on_log: Callable[[LogLine], None],
         grace_s: float,
+        excess: Callable[[], Stop | None] = lambda: None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._child = child
         self._tree = tree
         self._limits = limits
         self._grace_s = grace_s
+        self._excess = excess
         self._stop: asyncio.Future[Stop] = loop.create_future()
         self._budget = LogBudget(limits.log_bytes, self._flooded)
         self._pumps = (
@@ -150,6 +152,8 @@ class Supervisor:
                 self.stop(ExitReason.SIGNALLED, f"more than {limits.processes} processes")
             elif usage.cpu_s > limits.cpu_s:
                 self.stop(ExitReason.TIMEOUT, f"used more than {limits.cpu_s:g} s of CPU time")
+            elif (excess := self._excess()) is not None:
+                self.stop(excess.reason, excess.detail)
 
     def _flooded(self) -> None:
         self.stop(ExitReason.LOG_LIMIT, "printed far more than its log limit")

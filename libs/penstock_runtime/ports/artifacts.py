@@ -32,6 +32,10 @@ class ArtifactDamaged(ArtifactMissing):
     """What is here, or what was to be put, does not have the digest that it is named by."""
 
 
+class ArtifactTooLarge(Exception):
+    """It does not fit where it was to be put; the message names the setting."""
+
+
 class ArtifactShelf(Protocol):
     """Holds content by its key. Every call may raise TransientFault."""
 
@@ -42,6 +46,7 @@ class ArtifactShelf(Protocol):
 
         Raises:
             ArtifactDamaged: the content has another digest; nothing was stored.
+            ArtifactTooLarge: it does not fit here.
         """
         ...
 

@@ -7,7 +7,8 @@ report it). The output is written in place: under isolation a rename onto it is 
 
 An adapter that cannot mount (no isolation) tells the agent the real places through the
 environment: `PENSTOCK_INPUT`, `PENSTOCK_OUTPUT` and `PENSTOCK_WORK` are set by every adapter, and
-an agent that reads them works under all of them.
+an agent that reads them works under all of them. `PENSTOCK_ARTIFACTS` names the folder for what is
+too large for the output, and is set only where there is one.
 """
 
 from __future__ import annotations
@@ -27,9 +28,16 @@ LOG_LINE_BYTES = 8 * 1024
 INSIDE_ROOT = "/penstock"
 """Folder inside a sandbox below which everything of ours lives."""
 
+ARTIFACTS_PLACE = f"{INSIDE_ROOT}/artifacts"
+"""Where a sandbox with mounts shows the folder for artifacts."""
+
+ARTIFACT_ENTRIES_MAX = 1_000
+"""Files and folders that an agent may make in its folder for artifacts."""
+
 ENV_INPUT = "PENSTOCK_INPUT"
 ENV_OUTPUT = "PENSTOCK_OUTPUT"
 ENV_WORK = "PENSTOCK_WORK"
+ENV_ARTIFACTS = "PENSTOCK_ARTIFACTS"
 ENV_EGRESS_SOCKET = "PENSTOCK_EGRESS_SOCKET"
 
 
@@ -47,6 +55,8 @@ class Limits:
             and beyond `LOG_KILL_FACTOR` times as much the task is killed.
         disk_bytes: Size of each writable scratch area, and of any one file written.
         open_files: File descriptors per process.
+        artifacts_bytes: All files together in the folder for artifacts, while it is written. One
+            file may then be as large, wherever it is.
     """
 
     memory_bytes: int
@@ -57,6 +67,7 @@ class Limits:
     log_bytes: int
     disk_bytes: int
     open_files: int = 256
+    artifacts_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,8 @@ class SandboxSpec:
         egress: Destinations reachable through the proxy socket; empty means no network at all.
         image: File system the command runs in, as the manifest names it; None for the adapter's
             own. An adapter without images refuses a task that names one.
+        artifacts: Empty folder, private to the task, that the agent may leave artifacts in; the
+            caller looks at them once the task has ended. None: it is given none.
         memo: Digest of everything the result depends on, where an equal task may be answered
             with the result of an earlier one; None runs it afresh.
     """
@@ -110,6 +123,7 @@ class SandboxSpec:
     secrets: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     egress: tuple[EgressRule, ...] = ()
     image: str | None = None
+    artifacts: Path | None = None
     memo: str | None = None
 
 
@@ -117,6 +131,8 @@ class ExitReason(StrEnum):
     """Why a task ended.
 
     `START_FAILED`: it cannot be started as it is, and trying again alike is of little use.
+    `ARTIFACTS_TOO_LARGE`: it left, or was about to leave, more in its folder for artifacts than it
+    may.
     `UNAVAILABLE`: nothing was started, through no fault of the task: what runs it is away.
     `LOST`: it was started, and what ran it went away: what the agent did is not known.
     """
@@ -126,6 +142,7 @@ class ExitReason(StrEnum):
     TIMEOUT = "timeout"
     MEMORY = "memory"
     OUTPUT_TOO_LARGE = "output_too_large"
+    ARTIFACTS_TOO_LARGE = "artifacts_too_large"
     LOG_LIMIT = "log_limit"
     CANCELLED = "cancelled"
     START_FAILED = "start_failed"

@@ -10,6 +10,7 @@ from typing import Self
 
 from pydantic import JsonValue
 
+from penstock_adapters.memory.artifacts import MemoryShelf
 from penstock_adapters.memory.signing import MemorySigner, MemoryVerifier
 from penstock_adapters.wrappers.breaker import BreakingSandbox
 from penstock_contracts import subjects
@@ -127,6 +128,7 @@ class ExecutorWorld:
         egress: tuple[EgressRule, ...] = (),
         images: ImagePolicy | None = None,
         memoises: bool = True,
+        leaves: bool = False,
         capacity: int = 4,
         grace_s: float = 5.0,
         verifier: GrantVerifier | None = VERIFIER,
@@ -144,6 +146,7 @@ class ExecutorWorld:
         self.repositories = KeptRepositories()
         self.temporaries = FolderTemporaries(scratch)
         self.heartbeats = KeptHeartbeats()
+        self.artifacts = MemoryShelf()
         self.metrics = KeptMetrics()
         self.stop = asyncio.Event()
         self.breaker = BreakerChanges("scripted")
@@ -167,6 +170,7 @@ class ExecutorWorld:
             repositories=repositories,
             temporaries=temporaries,
             heartbeats=self.heartbeats,
+            artifacts=self.artifacts,
             clock=real.clock if real else self.clock,
             metrics=self.metrics,
             breaker=self.breaker,
@@ -180,6 +184,7 @@ class ExecutorWorld:
             egress=egress,
             images=images or ImagePolicy(),
             memoises=memoises,
+            leaves=leaves,
         )
         self.executor = Executor(ports, options)
         self._running: asyncio.Task[None] | None = None

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from penstock_adapters.process.scratch import remove_tree
 from penstock_contracts.values import JsonObject
 from penstock_runtime.ports.repositories import (
     BACKUP_REFS,
@@ -100,10 +101,4 @@ class FolderTemporaries:
 
     async def remove(self, folder: Path) -> None:
         """Remove it with all that a fake puts there."""
-        _emptied(folder).rmdir()
-
-
-def _emptied(folder: Path) -> Path:
-    for inner in folder.iterdir():
-        inner.rmdir()
-    return folder
+        await asyncio.to_thread(remove_tree, folder)

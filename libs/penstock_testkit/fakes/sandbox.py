@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from penstock_runtime.ports.sandbox import (
     ExitReason,
@@ -29,6 +30,8 @@ DONE = SandboxResult(
 class ScriptedSandbox:
     """Fulfils the port `Sandbox`: prints `lines`, waits while `hold` is unset, gives `result`.
 
+    Where there is a folder for artifacts, it leaves `leaves` there, and calls `plant`.
+
     Looks at it are counted, and wait while `answers` is unset.
     """
 
@@ -36,6 +39,8 @@ class ScriptedSandbox:
         self.health = AVAILABLE
         self.result = DONE
         self.lines: list[LogLine] = []
+        self.leaves: dict[str, bytes] = {}
+        self.plant: Callable[[Path], object] = lambda _folder: None
         self.error: Exception | None = None
         self.ran: list[SandboxSpec] = []
         self.killed: list[str] = []
@@ -70,6 +75,9 @@ class ScriptedSandbox:
         self.ran.append(spec)
         for line in self.lines:
             on_log(line)
+        if spec.artifacts is not None:
+            _leave(spec.artifacts, self.leaves)
+            self.plant(spec.artifacts)
         try:
             _ = await self.hold.wait()
         except asyncio.CancelledError:
@@ -82,3 +90,9 @@ class ScriptedSandbox:
     async def close(self) -> None:
         """Note it."""
         self.closed = True
+
+
+def _leave(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)

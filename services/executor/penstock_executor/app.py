@@ -8,6 +8,7 @@ from typing import Any
 
 from penstock_contracts import subjects
 from penstock_contracts.images import ImagePolicy
+from penstock_executor.artifacts import Artifacts, Ways
 from penstock_executor.attempts import Attempts, Tools
 from penstock_executor.breakers import BreakerChanges, BreakerReports
 from penstock_executor.claims import Claims
@@ -22,6 +23,7 @@ from penstock_executor.running import Interruption, Pulse, RunningTasks
 from penstock_executor.workspaces import Workspaces
 from penstock_runtime.bundles import Bundles
 from penstock_runtime.faults import TransientFault
+from penstock_runtime.ports.artifacts import ArtifactShelf
 from penstock_runtime.ports.bus import Publisher
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.health import Check
@@ -49,6 +51,7 @@ class Ports:
     Attributes:
         verifier: None: no keys were given, and nothing that needs approval is executed.
         temporaries: where repositories are cloned to.
+        artifacts: the object store.
         breaker: told by the sandbox, where it stands behind a circuit breaker.
     """
 
@@ -62,6 +65,7 @@ class Ports:
     repositories: Repositories
     temporaries: Temporaries
     heartbeats: Heartbeats
+    artifacts: ArtifactShelf
     clock: Clock
     metrics: Metrics
     breaker: BreakerChanges = field(default_factory=BreakerChanges)
@@ -74,6 +78,7 @@ class Options:
     Attributes:
         grace_s: how long running tasks may go on after a stop.
         images: which images agents may name.
+        leaves: agents have a folder that they may leave artifacts in.
         memoises: the sandbox answers equal tasks of memoised agents with what it has kept.
     """
 
@@ -84,6 +89,7 @@ class Options:
     workspaces: Workspaces
     egress: tuple[EgressRule, ...] = ()
     images: ImagePolicy = field(default_factory=ImagePolicy)
+    leaves: bool = False
     memoises: bool = False
     beat_s: float = BEAT_S
 
@@ -114,6 +120,7 @@ class Executor:
             tasks=self._tasks,
             preparer=preparer,
             landings=Landings(ports.repositories, ports.temporaries),
+            artifacts=self._carrier(messages),
             sandbox=ports.sandbox,
             presence=self._presence,
             outbox=self._outbox,
@@ -123,6 +130,14 @@ class Executor:
             metrics=ports.metrics,
         )
         self._attempts = Attempts(options.pool, tools)
+
+    def _carrier(self, messages: Messages) -> Artifacts:
+        ports, options = self._ports, self._options
+        ways = Ways(options.leaves, options.workspaces.rewrites, options.pool)
+        return Artifacts(
+            ports.artifacts, ports.temporaries, self._outbox, messages, ports.clock,
+            ports.metrics, ways,
+        )  # fmt: skip
 
     async def checks(self) -> Sequence[Check]:
         """Answer `/health/ready`."""

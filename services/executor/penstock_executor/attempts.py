@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from penstock_contracts.codes import Code
 from penstock_contracts.envelope import MalformedMessage
 from penstock_contracts.values import MICROSECONDS, Failure, Phase
+from penstock_executor.artifacts import Artifacts, Room
 from penstock_executor.claims import Claim, Claims
 from penstock_executor.fates import (
     DELAY_AWAY_S,
@@ -63,6 +64,7 @@ class Tools:
     tasks: RunningTasks
     preparer: Preparer
     landings: Landings
+    artifacts: Artifacts
     sandbox: Sandbox
     presence: Presence
     outbox: Outbox
@@ -81,6 +83,7 @@ class Attempts:
         self._tasks = tools.tasks
         self._preparer = tools.preparer
         self._landings = tools.landings
+        self._artifacts = tools.artifacts
         self._sandbox = tools.sandbox
         self._presence = tools.presence
         self._outbox = tools.outbox
@@ -150,14 +153,21 @@ class Attempts:
         if isinstance(prepared, Failure):
             return Ending(None, prepared)
         running.repeats = prepared.repeats
+        async with self._artifacts.room() as room:
+            given = await self._artifacts.given(running.delivery, prepared, room)
+            if isinstance(given, Failure):
+                return Ending(None, given)
+            return await self._work_in(running, given, room)
+
+    async def _work_in(self, running: Running, prepared: Prepared, room: Room) -> Fate:
         source = prepared.shown.source
         if source is None:
             stopped = await self._claim(running, prepared)
-            return stopped or await self._run(running, prepared, prepared.spec)
+            return stopped or await self._run(running, prepared, prepared.spec, room)
         try:
             async with self._landings.opened(prepared.task, source) as opened:
                 stopped = await self._claim(running, prepared)
-                return stopped or await self._work_on(running, prepared, source, opened)
+                return stopped or await self._work_on(running, prepared, source, opened, room)
         except Refused as refusal:
             return Ending(None, refusal.failure)
 
@@ -179,12 +189,12 @@ class Attempts:
         return None if late is None else Ending(None, late)
 
     async def _work_on(
-        self, running: Running, prepared: Prepared, source: Source, opened: Opened
+        self, running: Running, prepared: Prepared, source: Source, opened: Opened, room: Room
     ) -> Ending:
         phase = prepared.task.phase
         if phase is Phase.APPLY:
             running.lands_in = source.path
-        run = self._run(running, prepared, prepared.spec_with(opened.clone))
+        run = self._run(running, prepared, prepared.spec_with(opened.clone), room)
         try:
             ending = await within(run, opened.clone, prepared.spec.limits.disk_bytes, self._clock)
         except Overgrown as fault:
@@ -203,7 +213,9 @@ class Attempts:
             case Phase.RUN:
                 return ending
 
-    async def _run(self, running: Running, prepared: Prepared, spec: SandboxSpec) -> Ending:
+    async def _run(
+        self, running: Running, prepared: Prepared, spec: SandboxSpec, room: Room
+    ) -> Ending:
         delivery = running.delivery
 
         def compose(first: int, at_us: int, lines: tuple[tuple[str, str], ...]) -> Outgoing:
@@ -213,13 +225,16 @@ class Attempts:
         running.begun_us = begun_us = self._clock.now_us()
         waited_us = max(begun_us - running.item.queued_us, 0)
         self._metrics.observe(m.TASK_QUEUE_SECONDS, waited_us / MICROSECONDS, self._pool)
+        spec = self._artifacts.with_folder(spec, room)
         result = await self._sandbox.run(spec, logs.write)
         logs.finish()
         spent_s = (self._clock.now_us() - begun_us) / MICROSECONDS
         if result.reason in (ExitReason.UNAVAILABLE, ExitReason.LOST):
             raise Away(result.reason, prepared.redact.text(result.detail) or "it does not answer")
         self._metrics.observe(m.TASK_SECONDS, spent_s, self._pool, delivery.task.agent)
-        return ending_of(result, prepared.judge, prepared.redact, logs.last_line)
+        ending = ending_of(result, prepared.judge, prepared.redact, logs.last_line)
+        raw_bytes = len(result.output or b"")
+        return await self._artifacts.taken(delivery, prepared, room, ending, raw_bytes)
 
     async def _settle(self, running: Running, fate: Fate) -> None:
         match fate:

@@ -24,6 +24,7 @@ from penstock_adapters.inline import InlineSandbox, builtin_manifests
 from penstock_adapters.nats.connection import NatsConnection, connect
 from penstock_adapters.nats.connection import NatsSettings as BusSettings
 from penstock_adapters.nats.heartbeats import NatsHeartbeats
+from penstock_adapters.nats.objects import NatsShelf
 from penstock_adapters.nats.publisher import NatsPublisher
 from penstock_adapters.nats.work import ACK_WAIT_S, NatsControl, NatsWorkQueue
 from penstock_adapters.process import ProcessSandbox
@@ -110,6 +111,7 @@ async def run(
             repositories=GitRepositories(settings.workspace_roots),
             temporaries=_Temporaries(folders),
             heartbeats=NatsHeartbeats(connection),
+            artifacts=NatsShelf(connection),
             clock=clock,
             metrics=metrics,
             breaker=breaker,
@@ -269,6 +271,7 @@ def _options(settings: ExecutorSettings, scratch: Path, empty: Path) -> Options:
         ),
         egress=settings.egress_allow,
         images=settings.images(),
+        leaves=settings.sandbox is not SandboxKind.INLINE,
         memoises=settings.sandbox not in _WITHOUT_MEMORY,
         beat_s=ACK_WAIT_S / BEATS_PER_WAIT,
     )

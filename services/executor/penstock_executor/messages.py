@@ -5,7 +5,7 @@ from pydantic_core import to_json
 from penstock_contracts import subjects
 from penstock_contracts.executor.v1 import ReportBreaker
 from penstock_contracts.partition.v1 import MessageParked
-from penstock_contracts.run.v1 import ClaimTask, ReportResult, ReportStarted
+from penstock_contracts.run.v1 import ClaimTask, ReportResult, ReportStarted, RestoreArtifact
 from penstock_contracts.subjects import Stream
 from penstock_contracts.task.v1 import LOG_TYPE, Outcome
 from penstock_contracts.values import DEFAULT_TENANT, TimeUs, Wire
@@ -17,6 +17,7 @@ from penstock_runtime.telemetry.trace import handling_of
 _CLAIM = "claim_task"
 _STARTED = "report_started"
 _RESULT = "report_result"
+_RESTORE = "restore_artifact"
 
 
 class Messages:
@@ -67,8 +68,14 @@ class Messages:
             plan=ending.plan,
             error=ending.error,
             usage=ending.usage,
+            artifacts=ending.artifacts,
         )
         return self._command(delivery, _RESULT, body, nonce)
+
+    def restore(self, delivery: Delivery, digest: str) -> Outgoing:
+        """Ask for an artifact of the task's run that is missing."""
+        body = RestoreArtifact(run_id=delivery.task.run_id, digest=digest)
+        return self._command(delivery, _RESTORE, body, digest)
 
     def log(
         self, delivery: Delivery, first: int, at_us: TimeUs, lines: tuple[tuple[str, str], ...]

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from signal import Signals
 from typing import cast
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
+from penstock_contracts.artifact.v1 import Artifact
 from penstock_contracts.codes import Code
-from penstock_contracts.envelope import MAX_INLINE_BYTES
 from penstock_contracts.task.v1 import PlannedChange, Usage
 from penstock_contracts.values import Failure, JsonObject
 from penstock_executor.redaction import Redactor
@@ -30,6 +30,7 @@ class Ending:
     error: Failure | None
     usage: Usage = field(default_factory=Usage)
     plan: PlannedChange | None = None
+    artifacts: tuple[Artifact, ...] = ()
 
 
 Judge = Callable[[bytes | None], Ending]
@@ -62,7 +63,7 @@ def judged(raw: bytes | None, shape: Shape, redact: Redactor) -> Ending:
     read = read_output(raw)
     if isinstance(read, Failure):
         return Ending(None, read)
-    output = accepted(read, shape, redact, len(raw or b""))
+    output = accepted(read, shape, redact)
     return Ending(None, output) if isinstance(output, Failure) else Ending(output, None)
 
 
@@ -76,25 +77,17 @@ def read_output(raw: bytes | None) -> JsonObject | Failure:
     return value
 
 
-def accepted(
-    value: JsonObject, shape: Shape, redact: Redactor, raw_bytes: int
-) -> JsonObject | Failure:
-    """Give an output as it may be reported: redacted, bounded, of its manifest's shape.
+def accepted(value: JsonObject, shape: Shape, redact: Redactor) -> JsonObject | Failure:
+    """Give an output as it may be reported: redacted, of its manifest's shape.
+
+    One that is too large for a message becomes an artifact later.
 
     Args:
         value: the output as the agent wrote it.
         shape: of the manifest.
         redact: takes out the secrets that the agent was given.
-        raw_bytes: an upper bound of its size; only beyond the limit is it measured.
     """
     value = cast("JsonObject", redact.value(value))
-    # Artifacts will take what is larger; until then this is the one place that refuses it.
-    size = raw_bytes if raw_bytes <= MAX_INLINE_BYTES else len(to_json(value))
-    if size > MAX_INLINE_BYTES:
-        return failed(
-            Code.OUTPUT_TOO_LARGE,
-            f"the output has {size} bytes; {MAX_INLINE_BYTES} are allowed",
-        )
     fault = shape.fault(value)
     if fault is not None:
         return failed(Code.INVALID_OUTPUT, redact.text(f"the output does not fit: {fault}"))
@@ -128,6 +121,8 @@ def _broken(result: SandboxResult, redact: Redactor, last_line: str) -> Failure:
             return failed(Code.OUT_OF_MEMORY, detail or "needed more memory than it may have")
         case ExitReason.OUTPUT_TOO_LARGE:
             return failed(Code.OUTPUT_TOO_LARGE, detail or "the output is too large")
+        case ExitReason.ARTIFACTS_TOO_LARGE:
+            return failed(Code.ARTIFACT_REFUSED, detail or "left more artifacts than it may")
         case ExitReason.LOG_LIMIT:
             return failed(Code.OUTPUT_TOO_LARGE, detail or "printed far more than it may")
         case ExitReason.START_FAILED:

@@ -35,7 +35,7 @@ def planned(raw: bytes | None, shape: Shape, redact: Redactor) -> Ending:
         return Ending(None, read)
     match read:
         case {"output": dict() as output, **rest} if not rest:
-            value = accepted(output, shape, redact, len(raw or b""))
+            value = accepted(output, shape, redact)
             return Ending(None, value) if isinstance(value, Failure) else Ending(value, None)
         case {"plan": dict() as plan, **rest} if not rest:
             change = _read_plan(plan, redact)

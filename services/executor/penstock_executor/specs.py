@@ -38,6 +38,7 @@ def limits_of(manifest: AgentManifest) -> Limits:
         output_bytes=limits.output_kb * _KB,
         log_bytes=limits.log_kb * _KB,
         disk_bytes=limits.disk_mb * _MB,
+        artifacts_bytes=limits.artifacts_mb * _MB,
     )
 
 

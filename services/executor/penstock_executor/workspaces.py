@@ -78,6 +78,11 @@ class Workspaces:
         self._empty = empty
         self._rewrite = rewrite
 
+    @property
+    def rewrites(self) -> bool:
+        """Whether agents see folders at places of their own."""
+        return self._rewrite
+
     def show(
         self, wanted: Sequence[Workspace], given: JsonObject, *, changing: bool = True
     ) -> Shown:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 INPUT, OUTPUT = "/penstock/input.json", "/penstock/output.json"
-WORK = "/penstock/work"
+WORK, ARTIFACTS = "/penstock/work", "/penstock/artifacts"
 
 _HEAP_FACTOR = 4  # of the memory limit: no process grows past this between two looks
 _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 22, 24, 38

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from .agent import WORK, become_agent, place_files
+from .agent import ARTIFACTS, WORK, become_agent, place_files
 from .egress import open_way
 from .speech import Channel, Tape
 from .tree import held, kill_all, measured, used
@@ -96,7 +96,7 @@ class Task:
         """Hold the workspaces to what they may grow by."""
         for (path, bound), before in zip(self._order["growing"], self._grown_from, strict=True):
             if measured(path) - before > bound:
-                self.end(b"G")
+                self.end(b"A" if path == ARTIFACTS else b"G")
 
     def bury(self) -> None:
         """Leave no process, pass on what is left in the pipes, and tell the end."""
