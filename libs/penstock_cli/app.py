@@ -30,6 +30,7 @@ VERBS: dict[str, str] = {
     "workflows": "penstock_cli.workflows",
     "trigger": "penstock_cli.trigger",
     "runs": "penstock_cli.runs",
+    "artifacts": "penstock_cli.artifacts",
     "approvals": "penstock_cli.approvals",
     "tokens": "penstock_cli.tokens",
     "executors": "penstock_cli.executors",

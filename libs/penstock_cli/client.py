@@ -17,6 +17,8 @@ from penstock_cli.faults import CliFault, ExitCode
 
 ANSWER_WITHIN_S = 30.0  # of an ordinary request
 CONNECT_WITHIN_S = 5.0
+CONTENT_WITHIN_S = 90.0  # of the next bytes: an artifact may have to be put back first
+PIECE_BYTES = 256 * 1024
 SILENCE_MAX_S = 45.0  # the gateway sends a sign of life at least every 15 s
 LINE_MAX_BYTES = 16 * 1024 * 1024  # of a live stream
 MAX_TRIGGER_BYTES = 10 * 1024 * 1024  # what the gateway and the bus take
@@ -68,6 +70,14 @@ class ServerEvent:
     id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes on their way; `size` is what the gateway says of them."""
+
+    size: int | None
+    pieces: AsyncIterator[bytes]
+
+
 class Api(Protocol):
     """What verbs ask of the gateway."""
 
@@ -85,6 +95,10 @@ class Api(Protocol):
         self, *path: str, query: Mapping[str, str] | None = None, last_id: str = ""
     ) -> AbstractAsyncContextManager[AsyncIterator[ServerEvent]]:
         """Follow a live stream."""
+        ...
+
+    def fetch(self, *path: str) -> AbstractAsyncContextManager[Content]:
+        """Read bytes, as many as there are."""
         ...
 
 
@@ -197,6 +211,20 @@ class HttpApi:
             "GET", path, params=query, headers=headers, timeout=timeout
         ) as response:
             yield read_events(response.content)
+
+    @asynccontextmanager
+    async def fetch(self, *path: str) -> AsyncIterator[Content]:
+        """Read bytes, as many as there are.
+
+        Raises:
+            CliFault: refused, nothing answers, or the connection is cut before the end.
+        """
+        headers = {"Accept": "*/*"}
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=CONNECT_WITHIN_S, sock_read=CONTENT_WITHIN_S
+        )
+        async with self._request("GET", path, headers=headers, timeout=timeout) as response:
+            yield Content(response.content_length, response.content.iter_chunked(PIECE_BYTES))
 
 
 async def read_events(lines: AsyncIterable[bytes]) -> AsyncIterator[ServerEvent]:

@@ -18,6 +18,7 @@ Json = dict[str, Any]
 AFTER = {
     "task_scheduled": "queued",
     "task_started": "running",
+    "task_result_received": "storing",
     "node_succeeded": "succeeded",
     "attempt_failed": "retrying",
     "node_failed": "failed",

@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
+from penstock_adapters.memory.artifacts import MemoryShelf
 from penstock_adapters.memory.inbox import MemoryInbox
 from penstock_adapters.memory.projection import MemoryProjection
 from penstock_adapters.memory.publisher import MemoryPublisher
@@ -56,8 +57,8 @@ from penstock_webhook_gateway.waiting import Waiters
 RUNS = "run-0"
 DOCUMENT = {"name": "demo", "nodes": {"ask": {"approval": {"title": "Go on?"}}}}
 DIGEST = definition_digest(DOCUMENT)
-QUICK = Waits(outcome_s=0.2, trigger_s=0.2, keepalive_s=0.05, log_end_s=0.05)
-PATIENT = Waits(outcome_s=20, trigger_s=20, keepalive_s=20, log_end_s=0.05)
+QUICK = Waits(outcome_s=0.2, trigger_s=0.2, keepalive_s=0.05, log_end_s=0.05, restore_s=0.0)
+PATIENT = Waits(outcome_s=20, trigger_s=20, keepalive_s=20, log_end_s=0.05, restore_s=20)
 STARTED_US = 1_800_000_000_000_000
 
 NOTHING = bind(Proposal())
@@ -84,6 +85,7 @@ class World:
         self.server.ensure_streams(Stream)
         self.store = MemoryProjection(self.clock)
         self.waiters = Waiters()
+        self.artifacts = MemoryShelf()
         self.publisher = _Listening(self)
         self.scripts: dict[str, Script] = {}
         self.sent: list[tuple[str, Envelope]] = []
@@ -94,7 +96,7 @@ class World:
         )  # fmt: skip
         doors = Doors(
             self.publisher, self.store, MemoryStreamTail(self.server), self.waiters, self.clock,
-            waits, heartbeats or NoHeartbeats(),
+            waits, heartbeats or NoHeartbeats(), self.artifacts,
         )  # fmt: skip
         self.app = application(
             doors, self.projection, self.metrics, rate, trust_forwarded_for=forwarded
@@ -182,6 +184,12 @@ class World:
         """Wait until the read model holds everything that was relayed."""
         async with asyncio.timeout(5):
             while dict(self.projection.seen) != self._n or not self.projection.ready:
+                await turns(1)
+
+    async def until_sent(self, count: int) -> None:
+        """Wait until the gateway has published so many messages."""
+        async with asyncio.timeout(10):
+            while len(self.sent) < count:
                 await turns(1)
 
 

@@ -76,3 +76,20 @@ class ArtifactVault(ArtifactShelf, Protocol):
     async def prune(self, older_than_s: float, most: int) -> Sequence[ArtifactKey]:
         """Bury up to `most` that were put or renewed longer ago, and what half-done puts left."""
         ...
+
+
+class NoArtifacts:
+    """A shelf with nothing on it, which takes nothing."""
+
+    async def put(self, key: ArtifactKey, chunks: AsyncIterable[bytes]) -> int:
+        """Refuse."""
+        del chunks
+        raise ArtifactTooLarge(f"there is no room for {key.digest}")
+
+    async def read(self, key: ArtifactKey) -> AsyncGenerator[bytes]:
+        """Have nothing."""
+        raise ArtifactMissing(f"{key.digest} is not here")
+        yield b""
+
+    async def bury(self, key: ArtifactKey) -> None:
+        """Do nothing."""

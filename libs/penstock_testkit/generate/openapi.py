@@ -23,6 +23,7 @@ from penstock_contracts.codes import Code
 from penstock_contracts.workflow.v1 import WorkflowDefinition
 from penstock_webhook_gateway.http import (
     approvals,
+    artifacts,
     catalog,
     dead,
     executors,
@@ -106,6 +107,10 @@ ROUTES: dict[tuple[str, str], About] = {
     ("GET", "/api/runs/{run}/logs"): About(
         problems=(404, 409), query=("follow",), content=EVENT_STREAM
     ),
+    ("GET", "/api/runs/{run}/artifacts"): About(problems=(404, 409), answer=artifacts.ArtifactList),
+    ("GET", "/api/artifacts/{digest}"): About(
+        problems=(404, 410, 503), content="application/octet-stream"
+    ),
     ("GET", "/api/approvals"): About(
         query=("status", "workflow", *_PAGE_QUERY), problems=_LIST, answer=ApprovalPage
     ),
@@ -146,6 +151,7 @@ ANSWERS = {
     403: "The token lacks the role.",
     404: "There is no such thing.",
     409: "In conflict with the current state.",
+    410: "It was there; its retention time is over.",
     413: "Over 10 MB.",
     415: "Only JSON is accepted.",
     422: "Understood, but not acceptable; `problems` names every fault of a definition.",
@@ -158,7 +164,7 @@ ANSWERS = {
 def routes() -> list[web.RouteDef]:
     """The gateway's routes, in their order."""
     found: list[web.RouteDef] = []
-    for module in (runs, live, approvals, catalog, tokens, triggers, executors, dead):
+    for module in (runs, live, artifacts, approvals, catalog, tokens, triggers, executors, dead):
         found += module.routes()
     return [*found, *status.routes(lambda: {})]
 

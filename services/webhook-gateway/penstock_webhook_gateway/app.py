@@ -12,6 +12,7 @@ from penstock_runtime.telemetry.metrics import Metrics
 from penstock_runtime.telemetry.spans import Spans
 from penstock_webhook_gateway.http import (
     approvals,
+    artifacts,
     catalog,
     dead,
     executors,
@@ -46,11 +47,12 @@ def application(
     app.on_response_prepare.append(guard.dress)
     app[DOORS] = doors
     app[STREAMS] = live.Streams()
+    app[artifacts.DOWNLOADS] = artifacts.Downloads()
 
     def standing() -> JsonObject:
         return {"ready": projection.ready, "seen": dict(projection.seen)}
 
-    for module in (runs, live, approvals, catalog, tokens, triggers, executors, dead):
+    for module in (runs, live, artifacts, approvals, catalog, tokens, triggers, executors, dead):
         app.add_routes(module.routes())
     app.add_routes(status.routes(standing))
     return app

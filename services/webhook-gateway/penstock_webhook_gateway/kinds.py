@@ -20,9 +20,15 @@ class View(StrEnum):
     TOKEN = "token"  # id the hash; system tenant  # noqa: S105 - a kind of row
     TRIGGER = "trigger"
     DEAD = "dead"
+    ARTIFACT = "artifact"  # id <digest>/<run>/<node>/<name>, parent the run
     EXECUTOR = "executor"  # id its name; only those whose breaker has ever opened
 
 
 def node_row_id(run_id: str, node: str) -> str:
     """Id of a node's row."""
     return f"{run_id}/{node}"
+
+
+def artifact_row_id(digest: str, run_id: str, node: str, name: str) -> str:
+    """Id of an artifact's row: found by the digest alone."""
+    return f"{digest}/{run_id}/{node}/{name}"

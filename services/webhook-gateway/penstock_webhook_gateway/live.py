@@ -10,6 +10,7 @@ from aiohttp import web
 from penstock_adapters.nats.connection import NatsConnection, connect
 from penstock_adapters.nats.heartbeats import NatsHeartbeats
 from penstock_adapters.nats.inbox import NatsInbox
+from penstock_adapters.nats.objects import NatsShelf
 from penstock_adapters.nats.publisher import NatsPublisher
 from penstock_adapters.nats.tail import NatsStreamTail
 from penstock_adapters.owning import bus_settings, migrate_store
@@ -60,7 +61,13 @@ async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
         spans = telemetry.spans
         publisher = TracedPublisher(NatsPublisher(bus), clock, spans)
         doors = Doors(
-            publisher, store, NatsStreamTail(bus), waiters, clock, heartbeats=NatsHeartbeats(bus)
+            publisher,
+            store,
+            NatsStreamTail(bus),
+            waiters,
+            clock,
+            heartbeats=NatsHeartbeats(bus),
+            artifacts=NatsShelf(bus),
         )
         app = application(
             doors,

@@ -3,9 +3,10 @@
 from collections import OrderedDict
 
 from penstock_contracts.agent.v1 import AgentManifest
+from penstock_contracts.artifact.v1 import Artifact
 from penstock_contracts.records import ReadEvent
 from penstock_contracts.run.v1 import RunStarted
-from penstock_contracts.values import Wire
+from penstock_contracts.values import JsonObject, Wire
 from penstock_contracts.workflow.v1 import WorkflowDefinition
 from penstock_core.decision import BrokenInvariant
 from penstock_core.run.evolve import evolve
@@ -20,7 +21,7 @@ from penstock_core.run.state import NodeStatus, RunState
 from penstock_core.workflow.plan import Plan, compile_plan
 from penstock_runtime.ports.projection import ViewRow
 from penstock_webhook_gateway.changes import Changes
-from penstock_webhook_gateway.kinds import View, node_row_id
+from penstock_webhook_gateway.kinds import View, artifact_row_id, node_row_id
 
 RUNS_MAX = 5_000  # states kept in memory
 PLANS_MAX = 500
@@ -29,6 +30,27 @@ PLANS_MAX = 500
 def _listed(status: NodeStatus) -> str:
     """Give the state by which nodes are listed: only of those that an operator has to settle."""
     return status.value if status is NodeStatus.UNKNOWN else ""
+
+
+def _put_artifacts(
+    changes: Changes, run: RunState, node: str, place: int, before: tuple[Artifact, ...]
+) -> None:
+    """Put the rows of what a node has left; what it left before it began anew is not its own."""
+    for artifact in before:
+        row_id = artifact_row_id(artifact.digest, run.run_id, node, artifact.name)
+        changes.drop(View.ARTIFACT, run.tenant, row_id)
+    for artifact in run.nodes[node].artifacts:
+        body: JsonObject = {
+            "run_id": run.run_id,
+            "node": node,
+            "name": artifact.name,
+            "digest": artifact.digest,
+            "size": artifact.size,
+            "media_type": artifact.media_type,
+            "partition": run.partition,
+        }
+        row_id = artifact_row_id(artifact.digest, run.run_id, node, artifact.name)
+        changes.put(ViewRow(View.ARTIFACT, run.tenant, row_id, run.run_id, place, "", "", body))
 
 
 class NotYet(Exception):
@@ -89,7 +111,11 @@ class RunViews:
             return
         for place, name in enumerate(after.plan.order):
             node = after.nodes[name]
-            if before.nodes.get(name) is not node:
+            earlier = before.nodes.get(name)
+            if earlier is not node:
+                left = () if earlier is None else earlier.artifacts
+                if left is not node.artifacts:
+                    _put_artifacts(changes, after, name, place, left)
                 changes.put(
                     ViewRow(
                         View.NODE, after.tenant, node_row_id(after.run_id, name), after.run_id,

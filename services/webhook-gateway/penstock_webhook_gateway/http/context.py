@@ -15,6 +15,7 @@ from penstock_contracts.ids import derive
 from penstock_contracts.registry import type_of
 from penstock_contracts.subjects import Stream
 from penstock_contracts.values import JsonObject, Wire
+from penstock_runtime.ports.artifacts import ArtifactShelf, NoArtifacts
 from penstock_runtime.ports.bus import Outgoing, Published, Publisher
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.heartbeat import HeartbeatReader, NoHeartbeats
@@ -40,12 +41,14 @@ class Waits:
         trigger_s: for a trigger's; then it is answered 202: delivered, not yet seen.
         keepalive_s: for the next event of a run before the client is sent a comment.
         log_end_s: for the next log line; after it the log of an ended run is complete.
+        restore_s: for an artifact that is missing to be put back.
     """
 
     outcome_s: float = 10.0
     trigger_s: float = 2.0
     keepalive_s: float = 15.0
     log_end_s: float = 0.5
+    restore_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Doors:
     clock: Clock
     waits: Waits = Waits()
     heartbeats: HeartbeatReader = field(default_factory=NoHeartbeats)
+    artifacts: ArtifactShelf = field(default_factory=NoArtifacts)
 
 
 DOORS = web.AppKey("doors", Doors)

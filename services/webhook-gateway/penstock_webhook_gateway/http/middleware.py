@@ -28,11 +28,12 @@ from penstock_webhook_gateway.waiting import TooManyWaiters
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+CONTENT_POLICY = "Content-Security-Policy"
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    CONTENT_POLICY: "default-src 'none'; frame-ancestors 'none'",
     "Strict-Transport-Security": "max-age=31536000",
     "Cache-Control": "no-store",
     "Server": "penstock",
@@ -69,7 +70,10 @@ class Guard:
 
     async def dress(self, request: web.Request, answer: web.StreamResponse) -> None:
         """Put the security headers on whatever is about to be sent, streams included."""
+        stricter = answer.headers.get(CONTENT_POLICY)
         answer.headers.update(SECURITY_HEADERS)
+        if stricter is not None:
+            answer.headers[CONTENT_POLICY] = stricter
         answer.headers.update(request.get(RATE_HEADERS, {}))
 
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
