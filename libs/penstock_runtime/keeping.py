@@ -6,7 +6,8 @@ asked again; so nothing here waits for room, and whatever fails is simply droppe
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from penstock_contracts.artifact.v1 import Artifact
@@ -56,6 +57,7 @@ class ArtifactKeeper:
         publisher: for the answers.
         render: makes a message of an answer.
         retention_days: after which an artifact that no result has named again is pruned.
+        prepare: sees to it that the object store exists; called when something fails.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class ArtifactKeeper:
         clock: Clock,
         metrics: Metrics,
         retention_days: float,
+        prepare: Callable[[], Awaitable[None]],
     ) -> None:
         self._cache = cache
         self._vault = vault
@@ -75,6 +78,7 @@ class ArtifactKeeper:
         self._clock = clock
         self._metrics = metrics
         self._retention_s = retention_days * DAY_S
+        self._prepare = prepare
         self._questions: asyncio.Queue[StoreArtifacts | BringBack] = asyncio.Queue(QUESTIONS_MAX)
         self._known: set[str] = set()
 
@@ -129,6 +133,8 @@ class ArtifactKeeper:
                     raise
                 await self._clock.sleep(wait_s)
                 wait_s *= 2
+                with suppress(TransientFault):  # the next try says whether it was of use
+                    await self._prepare()
             else:
                 return
 

@@ -159,5 +159,8 @@ class Story(Generic[S]):
 
 def asks(effects: Iterable[Effect]) -> set[str]:
     """Give the subjects of those effects that somebody has to answer."""
-    asked = QueueTask | SendCommand | StoreArtifacts
-    return {effect.subject for effect in effects if isinstance(effect, asked)}
+    return {
+        effect.subject
+        for effect in effects
+        if isinstance(effect, QueueTask | SendCommand | StoreArtifacts)
+    }

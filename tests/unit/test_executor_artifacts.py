@@ -250,10 +250,23 @@ async def test_an_object_store_that_is_away_is_told(tmp_path: Path, manifest: ob
             await world.until(lambda: world.data_of("run.claim_task.v1"))
             (claim,) = world.data_of("run.claim_task.v1")
             await world.answer_claim(task, str(claim["nonce"]), granted=True)
-        assert await world.settled(item) == "ack"
+        while "ack" not in item.fates:
+            await world.clock.advance(0.5)
         (result,) = world.results()
         assert result.error is not None
         assert (result.error.code, result.error.retryable) == (Code.ARTIFACT_LOST, True)
+
+
+async def test_an_object_store_that_comes_back_is_sent_to_again(tmp_path: Path) -> None:
+    async with world_in(tmp_path) as world:
+        world.artifacts.up = False
+        world.sandbox.leaves = {"report.txt": REPORT}
+        item = world.deliver()
+        await world.clock.advance(2)
+        world.artifacts.up = True
+        while "ack" not in item.fates:
+            await world.clock.advance(0.5)
+        assert world.results()[0].error is None
 
 
 # --- inputs --------------------------------------------------------------------------------------

@@ -161,6 +161,10 @@ async def test_damage_is_noticed_at_the_end_of_what_is_read():
         await anext(reading)
 
 
+async def nothing() -> None:
+    pass
+
+
 async def test_there_is_a_bound_on_what_waits():
     clock = VirtualClock()
     keeper = ArtifactKeeper(
@@ -171,6 +175,7 @@ async def test_there_is_a_bound_on_what_waits():
         clock,
         KeptMetrics(),
         RETENTION_DAYS,
+        nothing,
     )
     asked = [keeper.ask(BringBack("default", str(n))) for n in range(QUESTIONS_MAX + 1)]
     assert asked == [True] * QUESTIONS_MAX + [False]

@@ -180,6 +180,66 @@ EXECUTORS = Dashboard(
             ),
         ),
         Row(
+            "Artifacts",
+            (
+                Panel(
+                    "Left by tasks",
+                    "By outcome.",
+                    [
+                        Query(
+                            rate(m.ARTIFACTS_LEFT, "outcome", where=HERE, sparse=True),
+                            "{{outcome}}",
+                        )
+                    ],
+                    "ops",
+                ),
+                Panel(
+                    "Bytes",
+                    "Sent to the object store, and made durable.",
+                    [
+                        Query(
+                            rate(m.ARTIFACTS_LEFT_BYTES, "pool", where=HERE, sparse=True), "sent"
+                        ),
+                        Query(rate(m.ARTIFACTS_KEPT_BYTES, sparse=True), "durable"),
+                    ],
+                    "Bps",
+                ),
+                Panel(
+                    "Kept",
+                    "What became of artifacts of results; a lost one lets its task run again.",
+                    [Query(rate(m.ARTIFACTS_KEPT, "outcome", sparse=True), "{{outcome}}")],
+                    "ops",
+                ),
+                Panel(
+                    "Time to be durable (p95)",
+                    "All artifacts of one result.",
+                    [Query(quantile(0.95, m.ARTIFACT_KEEP_SECONDS), "p95")],
+                    "s",
+                ),
+                Panel(
+                    "Given and brought back",
+                    "Artifacts that tasks were given, those that had to be put back, and pruned ones.",
+                    [
+                        Query(
+                            rate(m.ARTIFACTS_FETCHED, "outcome", where=HERE, sparse=True),
+                            "given: {{outcome}}",
+                        ),
+                        Query(
+                            rate(m.ARTIFACTS_BROUGHT_BACK, "outcome", sparse=True),
+                            "back: {{outcome}}",
+                        ),
+                        Query(rate(m.ARTIFACTS_PRUNED, sparse=True), "pruned"),
+                    ],
+                    "ops",
+                ),
+                Panel(
+                    "Waiting for the copier",
+                    "Questions about artifacts that wait or are in work.",
+                    [Query(highest(m.ARTIFACT_QUEUE, "instance"), "{{instance}}")],
+                ),
+            ),
+        ),
+        Row(
             "Processes",
             (
                 Panel(

@@ -184,7 +184,7 @@ class World(Users):
         keeper = ArtifactKeeper(
             self.cache, self.vault, through(MemoryPublisher(self.bus), gate),
             Renderer("penstock/artifacts", SERVICE_ACTOR).render, self.clock, self.metrics,
-            RETENTION_DAYS,
+            RETENTION_DAYS, self.prepare,
         )  # fmt: skip
         parts = partial(self._parts, self.ledger, gate, keeper=keeper)
         owned = scheduler_hosts(name, 1, self.codes, self.ledger, parts, self.prepare)

@@ -8,9 +8,10 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -53,6 +54,8 @@ RESTORE_S = 120.0  # that a missing artifact may take to be put back
 ASK_AGAIN_S = 20.0  # the question may have been lost
 LOOK_FIRST_S = 0.1
 LOOK_CAP_S = 2.0
+SEND_TRIES = 5  # of one artifact; the object store may be about to be made again
+SEND_AGAIN_FIRST_S = 0.5
 TRANSFER_S = 1_800.0  # for all artifacts of a task, each way
 
 _log = logging.getLogger(__name__)
@@ -238,7 +241,7 @@ class Artifacts:
             scratch = room.place("remade")
             found = await asyncio.to_thread(collect, room.left, bound, prepared.redact, scratch)
         for leaving in found:
-            await self._upload(tenant, leaving.artifact, _pieces_of(leaving.path))
+            await self._upload(tenant, leaving.artifact, partial(_pieces_of, leaving.path))
         artifacts = [leaving.artifact for leaving in found]
         output = ending.output
         if output is not None and raw_bytes > MAX_INLINE_BYTES:
@@ -263,12 +266,23 @@ class Artifacts:
             size=len(whole),
             media_type=JSON_MEDIA_TYPE,
         )
-        await self._upload(tenant, artifact, _pieces_in(whole))
+        await self._upload(tenant, artifact, partial(_pieces_in, whole))
         artifacts.append(artifact)
         return output_of(artifact)
 
-    async def _upload(self, tenant: str, artifact: Artifact, pieces: AsyncGenerator[bytes]) -> None:
-        _ = await self._shelf.put(ArtifactKey(tenant, artifact.digest), pieces)
+    async def _upload(
+        self, tenant: str, artifact: Artifact, pieces: Callable[[], AsyncGenerator[bytes]]
+    ) -> None:
+        wait_s = SEND_AGAIN_FIRST_S
+        for left in reversed(range(SEND_TRIES)):
+            try:
+                _ = await self._shelf.put(ArtifactKey(tenant, artifact.digest), pieces())
+                break
+            except TransientFault:
+                if not left:
+                    raise
+            await self._clock.sleep(wait_s)
+            wait_s *= 2
         self._metrics.add(m.ARTIFACTS_LEFT, self._ways.pool, "sent")
         self._metrics.add(m.ARTIFACTS_LEFT_BYTES, self._ways.pool, amount=artifact.size)
         extra = {"name_of_artifact": artifact.name, "bytes": artifact.size}

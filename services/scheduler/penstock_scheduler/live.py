@@ -84,15 +84,20 @@ def _keeper(
         clock=SystemClock(),
         metrics=adapters.metrics,
         retention_days=settings.artifact_days,
+        prepare=partial(_prepare_artifacts, adapters, settings),
     )
 
 
 async def _prepare(adapters: OwnerAdapters, settings: SchedulerSettings) -> None:
     await adapters.prepare()
     await ensure_heartbeats(adapters.connection)
-    await ensure_artifacts(adapters.connection, settings.artifact_cache_mb * MIB)
+    await _prepare_artifacts(adapters, settings)
     for pool in _pools(settings):
         await ensure_pool(adapters.connection, pool, ack_wait_s=settings.ack_wait_s)
+
+
+async def _prepare_artifacts(adapters: OwnerAdapters, settings: SchedulerSettings) -> None:
+    await ensure_artifacts(adapters.connection, settings.artifact_cache_mb * MIB)
 
 
 def _pools(settings: SchedulerSettings) -> list[str]:
