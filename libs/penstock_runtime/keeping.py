@@ -81,6 +81,7 @@ class ArtifactKeeper:
         self._prepare = prepare
         self._questions: asyncio.Queue[StoreArtifacts | BringBack] = asyncio.Queue(QUESTIONS_MAX)
         self._known: set[str] = set()
+        metrics.set(ARTIFACT_QUEUE, 0)
 
     def ask(self, question: StoreArtifacts | BringBack) -> bool:
         """Take a question; one that waits or is in work already is taken for the same."""

@@ -11,6 +11,9 @@ USED = f"{total(m.TASKS_RUNNING, 'pool', where=HERE)} / {total(m.CAPACITY, 'pool
 FREE = f"{lowest(m.DISK_FREE, 'instance', 'folder')} / {lowest(m.DISK_SIZE, 'instance', 'folder')}"
 STANDS = ("instance", "adapter", "state")
 NOT_CLOSED = 'state!="CLOSED"'
+KEPT_IN = f"({quantile(0.95, m.ARTIFACT_KEEP_SECONDS)} > 0) or vector(0)"
+SENT = rate(m.ARTIFACTS_LEFT_BYTES, "pool", where=HERE, sparse=True)
+LEFT = rate(m.ARTIFACTS_LEFT, "outcome", where=HERE, sparse=True)
 CPU = f"sum by (service) (rate(process_cpu_seconds_total[{RANGE}]))"
 DESCRIPTORS = "max by (service) (process_open_fds / process_max_fds)"
 
@@ -213,12 +216,12 @@ EXECUTORS = Dashboard(
                 Panel(
                     "Time to be durable (p95)",
                     "All artifacts of one result.",
-                    [Query(quantile(0.95, m.ARTIFACT_KEEP_SECONDS), "p95")],
+                    [Query(KEPT_IN, "p95")],
                     "s",
                 ),
                 Panel(
                     "Given and brought back",
-                    "Artifacts that tasks were given, those that had to be put back, and pruned ones.",
+                    "What tasks were given, what had to be put back, and what was pruned.",
                     [
                         Query(
                             rate(m.ARTIFACTS_FETCHED, "outcome", where=HERE, sparse=True),

@@ -60,15 +60,10 @@ async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
         )  # fmt: skip
         spans = telemetry.spans
         publisher = TracedPublisher(NatsPublisher(bus), clock, spans)
+        tail, beats, shelf = NatsStreamTail(bus), NatsHeartbeats(bus), NatsShelf(bus)
         doors = Doors(
-            publisher,
-            store,
-            NatsStreamTail(bus),
-            waiters,
-            clock,
-            heartbeats=NatsHeartbeats(bus),
-            artifacts=NatsShelf(bus),
-        )
+            publisher, store, tail, waiters, clock, heartbeats=beats, artifacts=shelf
+        )  # fmt: skip
         app = application(
             doors,
             projection,
