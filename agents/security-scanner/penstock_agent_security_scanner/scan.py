@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock_agent_sdk import AgentError, progress
+from penstock_agent_sdk.repository import SourceFile, Walk
 from penstock_agent_security_scanner import dependencies, text_rules
 from penstock_agent_security_scanner.catalogue import Rule
-from penstock_agent_sdk.repository import SourceFile, Walk
 from penstock_agent_security_scanner.manifests import is_manifest
 from penstock_agent_security_scanner.models import (
     RANK,
