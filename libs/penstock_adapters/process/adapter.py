@@ -127,6 +127,11 @@ def start_failed(detail: str) -> SandboxResult:
     return SandboxResult(ExitReason.START_FAILED, None, None, None, detail, 0.0, 0.0, 0, False)
 
 
+def unavailable(detail: str) -> SandboxResult:
+    """The result of a task that never began, through no fault of its own."""
+    return SandboxResult(ExitReason.UNAVAILABLE, None, None, None, detail, 0.0, 0.0, 0, False)
+
+
 def no_image(image: str) -> SandboxResult:
     """The result of a task that asks for a file system which an adapter cannot give it."""
     return start_failed(f"this agent needs the image {image}: run it with PENSTOCK_SANDBOX=dagger")
