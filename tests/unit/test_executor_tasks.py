@@ -83,6 +83,15 @@ async def test_a_missing_secret_is_named() -> None:
     assert "slack-token" in result.error.message
 
 
+async def test_an_agent_does_without_an_optional_secret() -> None:
+    asked = PROBE.to_data() | {"secrets": [{"name": "slack-token", "optional": True}]}
+    async with ExecutorWorld(AgentManifest.model_validate(asked)) as world:
+        result = await world.result()
+
+    assert result.error is None
+    assert dict(world.sandbox.ran[0].secrets) == {}
+
+
 # --- what cannot be read ------------------------------------------------------------------------
 
 

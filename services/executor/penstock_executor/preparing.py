@@ -210,9 +210,11 @@ class Preparer:
 
     async def _gather(self, manifest: AgentManifest) -> dict[str, str] | Failure:
         values: dict[str, str] = {}
-        for name in manifest.secrets:
+        for name, optional in manifest.asked_secrets:
             value = await self._secrets.find(name)
             if value is None:
+                if optional:
+                    continue
                 where = self._secrets.places(name)
                 message = f"secret {name} of {manifest.name} is not here; provide {where}"
                 return failed(Code.AGENT_UNAVAILABLE, message)
