@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Container, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from penstock_executor.outbox import Outbox
 from penstock_executor.preparing import Preparer, Terms
 from penstock_executor.presence import RETRY_S, Presence, Seat
 from penstock_executor.running import Interruption, Pulse, RunningTasks
+from penstock_executor.secret_grants import SecretGiver, SecretGrant
 from penstock_executor.workspaces import Workspaces
 from penstock_runtime.bundles import Bundles
 from penstock_runtime.faults import TransientFault
@@ -74,6 +75,7 @@ class Options:
     Attributes:
         grace_s: how long running tasks may go on after a stop.
         images: which images agents may name.
+        secret_grants: which agent may be given which secret.
         memoises: the sandbox answers equal tasks of memoised agents with what it has kept.
     """
 
@@ -84,6 +86,7 @@ class Options:
     workspaces: Workspaces
     egress: tuple[EgressRule, ...] = ()
     images: ImagePolicy = field(default_factory=ImagePolicy)
+    secret_grants: Container[SecretGrant] = ()
     memoises: bool = False
     beat_s: float = BEAT_S
 
@@ -109,7 +112,8 @@ class Executor:
         images = Images(options.images)
         terms = Terms(options.workspaces, options.egress, images, options.memoises)
         grants = Grants(ports.verifier, ports.clock)
-        preparer = Preparer(ports.bundles, ports.secrets, terms, grants, ports.clock)
+        giver = SecretGiver(ports.secrets, options.secret_grants)
+        preparer = Preparer(ports.bundles, giver, terms, grants, ports.clock)
         tools = Tools(
             tasks=self._tasks,
             preparer=preparer,
