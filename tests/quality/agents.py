@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,14 +30,14 @@ class Scanner:
 
     def scan(self, folder: Path) -> Scanned:
         """Every finding; not whole where the output or the time was bounded."""
-        output = scan(
-            ScanInput(
-                repository_path=str(folder),
-                scan_type=(self.check,),
-                severity_threshold=self.threshold,
-                advisory_path=None if self.advisories is None else str(self.advisories),
-            )
+        task = ScanInput(
+            repository_path=str(folder),
+            scan_type=(self.check,),
+            severity_threshold=self.threshold,
+            advisory_path=None if self.advisories is None else str(self.advisories),
         )
+        with contextlib.redirect_stdout(io.StringIO()):  # where its progress goes
+            output = scan(task)
         return Scanned([_finding(item) for item in output.findings], whole=_is_whole(output))
 
 

@@ -41,7 +41,7 @@ def rendered(measurement: Measurement) -> Iterator[str]:
         yield "by line"
         for result in results:
             if result.tally.lines:
-                yield _row(result.subject, result.tally.line_score)
+                yield _row(result.subject, result.tally.line_score, by_line=True)
     for title, groups in _groups(agent):
         if len(groups) > 1:
             yield f"{agent.subject} by {title}"
@@ -59,8 +59,9 @@ _HEADER = (
 )
 
 
-def _row(name: str, score: Score, seconds: float | None = None) -> str:
-    ratios = (score.precision, score.recall, score.f1, score.youden)
+def _row(name: str, score: Score, seconds: float | None = None, *, by_line: bool = False) -> str:
+    youden = None if by_line else score.youden  # lines that are right are not counted
+    ratios = (score.precision, score.recall, score.f1, youden)
     cells = "".join(f"{'-' if ratio is None else f'{ratio:.3f}':>7}" for ratio in ratios)
     time = "" if seconds is None else f"{seconds:>8.1f}"
     return f"  {name[:30]:30}{score.tp:>6}{score.fp:>6}{score.fn:>6}{score.tn:>6}{cells}{time}"
