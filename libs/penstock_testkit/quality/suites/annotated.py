@@ -52,7 +52,7 @@ def rules_in(text: str) -> dict[str, frozenset[int]]:
     pieces = _RULE.split(text)
     found: dict[str, frozenset[int]] = {}
     for name, body in zip(pieces[1::2], pieces[2::2], strict=False):
-        numbers = frozenset(int(number) for number in _CWE.findall(body))
+        numbers = frozenset(int(number) for number in _CWE.findall(body)) - {0}
         if numbers:
             found[name] = numbers
     return found

@@ -2,7 +2,8 @@
 
 import csv
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
@@ -70,23 +71,36 @@ def language_of(name: str) -> str:
 
 
 def rows_of(path: Path) -> Iterator[dict[str, str]]:
-    """Rows of a CSV by its header, names in lower case; comments and faults left out."""
+    """Rows of a CSV by its header, names in lower case; comments left out."""
     with path.open(encoding="utf-8", errors="replace", newline="") as text:
-        lines = (line for line in text if line.strip() and not line.startswith("##"))
-        first = next(lines, "")
-        header = [name.strip(" #\ufeff").lower() for name in first.strip().split(",")]
-        for row in csv.reader(lines):
+        header, rest = _opened(text)
+        for row in csv.reader(rest):
             if row and not row[0].startswith("#"):
                 yield dict(zip(header, (value.strip() for value in row), strict=False))
 
 
 def header_of(path: Path) -> frozenset[str]:
     """The columns of a CSV, in lower case."""
-    with path.open(encoding="utf-8", errors="replace") as text:
-        for line in text:
-            if line.strip() and not line.startswith("##"):
-                return frozenset(name.strip(" #\ufeff\n\r").lower() for name in line.split(","))
-    return frozenset()
+    with path.open(encoding="utf-8", errors="replace", newline="") as text:
+        return frozenset(_opened(text)[0])
+
+
+def _opened(text: Iterable[str]) -> tuple[list[str], Iterator[str]]:
+    """The header and what follows it; a comment with a column for each value is a header too."""
+    lines = (line for line in text if line.strip())
+    comment = ""
+    for line in lines:
+        if line.startswith("#"):
+            comment = line
+            continue
+        if comment.count(",") >= line.count(",") > 0:
+            return _columns(comment), chain([line], lines)
+        return _columns(line), lines
+    return _columns(comment), lines
+
+
+def _columns(line: str) -> list[str]:
+    return [name.strip(" #\ufeff\r\n").lower() for name in line.split(",")]
 
 
 def is_true(word: str) -> bool:
