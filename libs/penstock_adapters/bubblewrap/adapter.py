@@ -51,7 +51,8 @@ _TRIAL_COMMAND = ("python", "-I", "-S", "-c", "pass")
 _ISOLATION = "own pid, net, ipc, uts, mount and cgroup namespaces, seccomp"
 _NO_CGROUP = (
     "no cgroup may be made here: memory and processes are limited by a watchdog that sums the "
-    "process tree and kills (memory held in tmpfs is bounded by its size only)"
+    "process tree and its scratch folders, and kills (what the kernel holds elsewhere, as for "
+    "pipes and files without a name, is not counted)"
 )
 _NO_FILTER = "no system call filter for this machine"
 
