@@ -312,12 +312,15 @@ class BubblewrapSandbox:
     async def _clean_up(
         self, folder: Path, files: TaskFiles | None, proxy: EgressProxy | None
     ) -> None:
-        if proxy is not None:
-            await proxy.close()
-        if files is not None:
-            await files.take_back()
-            files.close()
-        self._scratch.remove(folder)
+        try:
+            if proxy is not None:
+                await proxy.close()
+            if files is not None:
+                await files.take_back()
+        finally:
+            if files is not None:
+                files.close()
+            self._scratch.remove(folder)
 
     async def close(self) -> None:
         """Cancel what runs, end what is parked, and remove the temporaries. May be repeated."""
