@@ -20,6 +20,7 @@ from penstock_executor.preparing import Preparer, Terms
 from penstock_executor.presence import RETRY_S, Presence, Seat
 from penstock_executor.running import Interruption, Pulse, RunningTasks
 from penstock_executor.secret_grants import SecretGiver, SecretGrant
+from penstock_executor.stock import Stock
 from penstock_executor.workspaces import Workspaces
 from penstock_runtime.bundles import Bundles
 from penstock_runtime.faults import TransientFault
@@ -76,6 +77,7 @@ class Options:
         grace_s: how long running tasks may go on after a stop.
         images: which images agents may name.
         secret_grants: which agent may be given which secret.
+        version: of Penstock; told in heartbeats.
         memoises: the sandbox answers equal tasks of memoised agents with what it has kept.
     """
 
@@ -89,6 +91,7 @@ class Options:
     secret_grants: Container[SecretGrant] = ()
     memoises: bool = False
     beat_s: float = BEAT_S
+    version: str = ""
 
 
 class Executor:
@@ -103,7 +106,8 @@ class Executor:
         messages = Messages(options.name)
         self._pulse = Pulse(self._tasks, self._outbox, messages, ports.clock, options.beat_s)
         self._presence = Presence(
-            Seat(options.name, options.pool, options.capacity), self._tasks, ports.sandbox,
+            Seat(options.name, options.pool, options.capacity, options.version),
+            Stock(ports.bundles, ports.clock), self._tasks, ports.sandbox,
             ports.heartbeats, ports.clock, ports.metrics, ports.breaker,
         )  # fmt: skip
         self._reports = BreakerReports(

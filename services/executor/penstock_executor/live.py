@@ -53,6 +53,7 @@ from penstock_adapters.wrappers.tracing.work_queue import TracedWorkQueue
 from penstock_executor.app import Executor, Options, Ports
 from penstock_executor.breakers import BreakerChanges
 from penstock_executor.settings import DaggerNetwork, ExecutorSettings, SandboxKind
+from penstock_executor.stock import installed_version
 from penstock_executor.workspaces import Workspaces
 from penstock_runtime.owning import fail_when
 from penstock_runtime.ports.health import Check
@@ -296,4 +297,5 @@ def _options(settings: ExecutorSettings, scratch: Path, empty: Path) -> Options:
         secret_grants=frozenset(settings.agent_grants),
         memoises=settings.sandbox not in _WITHOUT_MEMORY,
         beat_s=ACK_WAIT_S / BEATS_PER_WAIT,
+        version=installed_version(),
     )
