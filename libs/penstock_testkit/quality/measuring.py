@@ -10,6 +10,7 @@ from penstock_testkit.quality.cases import Case, Finding, Label, Part, Suite
 from penstock_testkit.quality.scoring import (
     Matches,
     Tally,
+    by_advisory,
     by_anything,
     by_class,
     by_family,
@@ -26,7 +27,7 @@ from penstock_testkit.quality.subjects import (
 MATCHES: Mapping[Part, Matches] = {
     "scanner": by_family,
     "secrets": by_anything,
-    "dependencies": by_class,
+    "dependencies": by_advisory,
     "compliance": by_class,
     "reviewer": by_class,
 }

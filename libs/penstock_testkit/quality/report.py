@@ -88,7 +88,7 @@ def worst_classes(result: Result) -> list[str]:
 
 
 def as_document(measurements: Sequence[Measurement]) -> dict[str, object]:
-    """The same as data, with every wrong answer."""
+    """The same as data, with every wrong answer to an open case; others are only counted."""
     return {
         "holds": all(measurement.holds for measurement in measurements),
         "suites": [_suite(measurement) for measurement in measurements],
@@ -109,6 +109,7 @@ def _suite(measurement: Measurement) -> dict[str, object]:
 
 def _result(result: Result) -> dict[str, object]:
     tally = result.tally
+    told = [mistake for mistake in tally.mistakes if mistake.group == "open"]
     return {
         "subject": result.subject,
         "tool": result.tool,
@@ -123,7 +124,8 @@ def _result(result: Result) -> dict[str, object]:
         "by_language": _scores(tally.by(lambda unit: unit.case.language)),
         "by_group": _scores(tally.by(lambda unit: unit.case.group)),
         "lines_by_class": _scores(tally.lines),
-        "mistakes": [asdict(mistake) for mistake in tally.mistakes[:MAX_MISTAKES]],
+        "mistakes": [asdict(mistake) for mistake in told[:MAX_MISTAKES]],
+        "held_out_mistakes": len(tally.mistakes) - len(told),
     }
 
 

@@ -1,11 +1,11 @@
 """Right and wrong answers, counted."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from penstock_testkit.quality.cases import Case, Finding, Label
+from penstock_testkit.quality.cases import Case, Finding, Group, Label
 from penstock_testkit.quality.families import BY_NAME, family_of
 
 
@@ -81,6 +81,7 @@ class Mistake:
     """A wrong answer, for people to look at."""
 
     case: str
+    group: Group
     klass: str
     answer: Answer
     detail: str
@@ -162,6 +163,11 @@ def by_anything(_finding: Finding, _label: Label) -> bool:
     return True
 
 
+def by_advisory(finding: Finding, label: Label) -> bool:
+    """The advisory by name; any of them where none is named."""
+    return label.klass in {"dependency", finding.klass}
+
+
 def by_class(finding: Finding, label: Label) -> bool:
     """The class by name."""
     return finding.klass == label.klass
@@ -205,7 +211,7 @@ def _answer(
     tally.units.append(Unit(case, klass, answer))
     if answer in (Answer.FP, Answer.FN):
         said = ", ".join(f"{f.file}:{f.line} {f.rule}" for f in findings[:4]) or "nothing found"
-        tally.mistakes.append(Mistake(case.id, klass, answer, said))
+        tally.mistakes.append(Mistake(case.id, case.group, klass, answer, said))
 
 
 def _count_lines(
@@ -213,8 +219,8 @@ def _count_lines(
 ) -> None:
     at: Mapping[tuple[str, int], list[Label]] = _grouped(case.labels)
     for label in case.wanted:
-        place = (label.file, label.line)
-        hit = any((f.file, f.line) == place and matches(f, label) for f in findings)
+        places = {(label.file, label.line), *_elsewhere(case, label)}
+        hit = any((f.file, f.line) in places and matches(f, label) for f in findings)
         tally.lines[label.klass] += Score(tp=1) if hit else Score(fn=1)
     asked = [Label("", 0, case.klass, case.also), *case.labels]
     for finding in findings:
@@ -226,6 +232,16 @@ def _count_lines(
         elif complete:
             tally.strays += 1
             tally.lines["(not asked)"] += Score(fp=1)
+
+
+def _elsewhere(case: Case, wanted: Label) -> Iterator[tuple[str, int]]:
+    """Optional lines that belong to a label: those it is the nearest of its class to."""
+    rivals = [w for w in case.wanted if (w.file, w.klass) == (wanted.file, wanted.klass)]
+    for label in case.labels:
+        if label.optional and (label.file, label.klass) == (wanted.file, wanted.klass):
+            nearest = min(rivals, key=lambda rival: abs(rival.line - label.line))
+            if nearest is wanted:
+                yield label.file, label.line
 
 
 def _grouped(labels: Iterable[Label]) -> dict[tuple[str, int], list[Label]]:

@@ -86,7 +86,7 @@ def _above_tools(
 ) -> list[Target]:
     agent, *others = results
     tools = [(f1_of(other, wanted), other.subject) for other in others if other.tool]
-    if not tools:
+    if not tools or not any(wanted(unit) for unit in agent.tally.units):
         return []
     best, tool = max(tools)
     plus = f" + {better_by * 100:.0f} points" if better_by else ""

@@ -97,7 +97,7 @@ def count_verdict(tally: Tally, case: Case, verdict: Verdict) -> None:
     answer = answer_of(positive=positive, right=not wrong)
     tally.units.append(Unit(case, case.klass, answer))
     if wrong:
-        tally.mistakes.append(Mistake(case.id, case.klass, answer, "; ".join(wrong)))
+        tally.mistakes.append(Mistake(case.id, case.group, case.klass, answer, "; ".join(wrong)))
 
 
 def wrong_in(case: Case, verdict: Verdict) -> list[str]:
