@@ -79,7 +79,7 @@ def test_input_comes_from_everywhere_and_what_it_prints_is_shown(tmp_path: Path)
     assert json.loads(ended.stdout) == {"n": 3}
     lines = ended.stderr.splitlines()
     assert lines[0] == "a line"
-    assert " 50% half way" in lines[1]
+    assert lines[1] == "50% half way"
     assert lines[2] == 'so far: {"n":0}'
     assert "1 artifact in" in ended.stderr
     assert (tmp_path / "kept" / "report.txt").read_text() == "all of it"

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from penstock_cli.approval_picture import plan_parts
 from penstock_cli.client import Json
+from penstock_cli.run_picture import progress_of
 from penstock_cli.terminal import counted, err, out, span, styled, symbol
 from penstock_cli.visible import one_line, untricked
 from penstock_contracts.run.v1 import ReportResult
@@ -69,7 +70,7 @@ class LiveView:
 
     def _show(self, stream: str, text: str) -> None:
         if stream == "progress":
-            told = progress_text(json.loads(text))
+            told = one_line(progress_of(json.loads(text)), "cyan")
             if self._status is not None:
                 self._status.update(told)
             else:
@@ -79,13 +80,6 @@ class LiveView:
         else:
             style = "red" if stream == "stderr" else ""
             self.console.print(untricked(text, style), soft_wrap=True)
-
-
-def progress_text(said: Json) -> Text:
-    """Give progress as a line: 40 % and what is done."""
-    fraction = said.get("fraction")
-    share = f"{float(fraction):4.0%} " if isinstance(fraction, int | float) else ""
-    return Text(share, "cyan").append_text(one_line(said.get("text") or ""))
 
 
 def cut(text: str, limit: int = SHOWN_CHARS) -> str:
