@@ -1,15 +1,33 @@
 """Which reader a file gets."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from penstock_agent_sdk.repository import SourceFile
-from penstock_agent_security_scanner import text_rules
 from penstock_agent_security_scanner.catalogue import Rule
+from penstock_agent_security_scanner.languages import line_patterns
+
+Found = Iterable[tuple[Rule, int]]
+
+PROGRAMS = {
+    ".go": "go",
+    ".java": "java",
+    ".js": "javascript",
+    ".jsx": "javascript",
+    ".mjs": "javascript",
+    ".cjs": "javascript",
+    ".ts": "typescript",
+    ".mts": "typescript",
+    ".cts": "typescript",
+    ".tsx": "tsx",
+}
+# A file with a longer line is minified or data; a larger one is generated.
+MAX_LINE_CHARS = 20_000
+MAX_PROGRAM_BYTES = 400_000
 
 
 def handles(source: SourceFile) -> bool:
     """Whether `scan_file` has rules for this file; looks at the name only."""
-    return source.suffix in text_rules.LANGUAGES
+    return _reader(source) is not None
 
 
 def scan_file(source: SourceFile) -> Iterator[tuple[Rule, int]]:
@@ -17,4 +35,33 @@ def scan_file(source: SourceFile) -> Iterator[tuple[Rule, int]]:
 
     Never raises for what a file holds: what cannot be read or is beyond a bound gives nothing.
     """
-    yield from text_rules.scan_text(source.suffix, source.text, source.lines)
+    reader = _reader(source)
+    if reader is None:
+        return
+    found = {(rule.name, line): rule for rule, line in reader(source)}
+    for (_, line), rule in sorted(found.items(), key=lambda item: (item[0][1], item[0][0])):
+        yield rule, line
+
+
+def _reader(source: SourceFile) -> Callable[[SourceFile], Found] | None:
+    if source.suffix in PROGRAMS:
+        return _program
+    if source.suffix in line_patterns.LANGUAGES:
+        return _lines
+    return None
+
+
+def _lines(source: SourceFile) -> Found:
+    return line_patterns.scan_lines(source.suffix, source.text, source.lines)
+
+
+def _program(source: SourceFile) -> Found:
+    if len(source.data) > MAX_PROGRAM_BYTES or _is_minified(source):
+        return ()
+    from penstock_agent_security_scanner.languages.flow.scan import scan_program  # noqa: PLC0415
+
+    return scan_program(PROGRAMS[source.suffix], source.text, source.lines)
+
+
+def _is_minified(source: SourceFile) -> bool:
+    return any(len(line) > MAX_LINE_CHARS for line in source.lines)
