@@ -19,10 +19,10 @@ DEPENDENCY = "dependency:"
 
 @dataclass(frozen=True)
 class Scanner:
-    """The security scanner, one of its checks."""
+    """The security scanner, some of its checks."""
 
     name: str = "security-scanner"
-    check: Check = "code"
+    checks: tuple[Check, ...] = ("code", "secrets")
     threshold: Severity = "medium"
     advisories: Path | None = None
     tool: bool = False
@@ -32,7 +32,7 @@ class Scanner:
         """Every finding; not whole where the output or the time was bounded."""
         task = ScanInput(
             repository_path=str(folder),
-            scan_type=(self.check,),
+            scan_type=self.checks,
             severity_threshold=self.threshold,
             advisory_path=None if self.advisories is None else str(self.advisories),
         )

@@ -28,9 +28,9 @@ def subjects_for(part: Part) -> Sequence[Subject]:
             medium = Bandit("bandit, medium and above", ("-ll",))
             return [Scanner(), low, Bandit(), medium, RuffSecurity()]
         case "secrets":
-            return [Scanner(check="secrets"), DetectSecrets()]
+            return [Scanner(checks=("secrets",)), DetectSecrets()]
         case "dependencies":
-            return [Scanner(check="dependencies", threshold="low", advisories=ADVISORIES)]
+            return [Scanner(checks=("dependencies",), threshold="low", advisories=ADVISORIES)]
         case "compliance" | "reviewer":
             return []
 
