@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from penstock_adapters.process.child import Child
+from penstock_adapters.process.leftovers import owned
 from penstock_adapters.process.marked import MARK, MarkedTree
 from penstock_adapters.process.output import read_path
 from penstock_adapters.process.scratch import Scratch
@@ -109,6 +110,7 @@ class ProcessSandbox:
             ENV_OUTPUT: str(folder / "output.json"),
             ENV_WORK: str(work),
             MARK: str(folder),
+            **owned(),
             **spec.env,
             **spec.secrets,
         }
