@@ -13,7 +13,9 @@ from penstock_testkit.quality.subjects import Progress, Subject
 from penstock_testkit.quality.suites import read_suites
 from penstock_testkit.quality.targets import targets_of
 from penstock_testkit.quality.tools import Bandit, DetectSecrets, RuffSecurity
+from penstock_testkit.quality.verdicts import judge_all
 from tests.quality.agents import Scanner
+from tests.quality.judges import Compliance, Reviewer
 
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"
@@ -36,9 +38,15 @@ def subjects_for(part: Part) -> Sequence[Subject]:
 
 
 def own(part: Part, progress: Progress) -> Measurement | None:
-    """Measure one part of our own corpus; None where it has no case or no agent yet."""
+    """Measure one part of our own corpus; None where it has no case."""
     suite = load_corpus(CORPUS, part, load_values(HERE / "values.yaml"))
-    return _measured(suite, progress, ours=True) if suite.cases and subjects_for(part) else None
+    if not suite.cases:
+        return None
+    if part in {"compliance", "reviewer"}:
+        judge = Compliance() if part == "compliance" else Reviewer()
+        results = [judge_all(suite, judge, progress)]
+        return Measurement(suite, results, targets_of(suite, results, ours=True))
+    return _measured(suite, progress, ours=True)
 
 
 def beside(folder: Path, progress: Progress) -> Iterator[Measurement]:
