@@ -142,7 +142,7 @@ async def test_bubblewrap_denies_python(
     bubblewrap: Sandbox, escape: Escape, tmp_path: Path, given: tuple[str, ...]
 ):
     found = await by_python(bubblewrap, escape, tmp_path, given)
-    assert found == ("bubblewrap" in escape.open_in)
+    assert escape.told("bubblewrap", through=found)
 
 
 @each_way
@@ -150,7 +150,7 @@ async def test_bubblewrap_denies_c(
     bubblewrap: Sandbox, escape: Escape, tmp_path: Path, given: tuple[str, ...], hostile: Compiled
 ):
     found = await by_c(bubblewrap, escape, tmp_path, given, hostile)
-    assert found == ("bubblewrap" in escape.open_in)
+    assert escape.told("bubblewrap", through=found)
 
 
 @pytest.mark.dagger
@@ -160,7 +160,7 @@ async def test_dagger_denies_python(
     dagger: Sandbox, escape: Escape, tmp_path: Path, given: tuple[str, ...]
 ):
     found = await by_python(dagger, escape, tmp_path, given)
-    assert found == ("dagger" in escape.open_in)
+    assert escape.told("dagger", through=found)
 
 
 @pytest.mark.dagger
@@ -169,4 +169,4 @@ async def test_dagger_denies_c(
     dagger: Sandbox, escape: Escape, tmp_path: Path, given: tuple[str, ...], hostile: Compiled
 ):
     found = await by_c(dagger, escape, tmp_path, given, hostile)
-    assert found == ("dagger" in escape.open_in)
+    assert escape.told("dagger", through=found)

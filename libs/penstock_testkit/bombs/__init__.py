@@ -108,7 +108,7 @@ BOMBS = (
         "  try:\n   fcntl.fcntl(end, 1031, 1 << 20)\n  except OSError: pass\n"
         "  try:\n   while True: held += os.write(end, block)\n  except BlockingIOError: pass\n"
         "except OSError: give(held)",
-        _of(_WELL, ExitReason.MEMORY),
+        _of(_WELL, ExitReason.MEMORY, ExitReason.TIMEOUT),
         LIMITS.open_files * MIB,
     ),
     Bomb(
@@ -165,7 +165,7 @@ BOMBS = (
         "held = 0\ntry:\n while True:\n  fd = os.memfd_create('m')\n"
         "  for _ in range(7): held += os.write(fd, block)\n"
         "except OSError: give(held)",
-        _of(ExitReason.MEMORY, _WELL),
+        _of(ExitReason.MEMORY, _WELL, ExitReason.TIMEOUT),
         LIMITS.open_files * LIMITS.disk_bytes,
     ),
 )

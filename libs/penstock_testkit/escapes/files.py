@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock_testkit.escapes.ways import Escape
+from penstock_testkit.escapes.ways import OWN_FIRST, Escape
 
 FILES = (
     Escape("host-file", "read a file of the host", "reads(sys.argv[1])"),
@@ -24,6 +24,7 @@ FILES = (
         "other-root",
         "look at files and descriptors of the first process",
         "reads('/proc/1/root/etc/passwd') or works(lambda: os.listdir('/proc/1/fd')[0])",
+        maybe_in={"bubblewrap": OWN_FIRST},
     ),
     Escape("kernel-memory", "open kernel memory", "reads('/dev/mem') or reads('/proc/kcore')"),
     Escape("disk", "open a disk of the host", "reads('/dev/vda') or reads('/dev/sda')"),

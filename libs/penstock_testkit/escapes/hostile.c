@@ -196,7 +196,8 @@ static int other_environments(void) {
     return found;
 }
 static int memory(void) { return reads("/proc/1/mem") || open("/proc/1/mem", O_WRONLY) >= 0; }
-static int kill_first(void) { return kill(1, SIGKILL) == 0; }
+/* If it were killed, we would die with it and not answer. */
+static int kill_first(void) { return kill(1, SIGKILL) == 0 && 0; }
 static int signal_host(void) { return kill(pid_of_argv, 0) == 0; }
 static int neighbours(void) { return entries("/proc", 1) > 3; }
 static int trace(void) {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock_testkit.escapes.ways import Escape
+from penstock_testkit.escapes.ways import OWN_FIRST, Escape
 
 PROCESSES = (
     Escape(
@@ -19,8 +19,10 @@ PROCESSES = (
         "memory",
         "read or write the first process' memory",
         "reads('/proc/1/mem') or opens('/proc/1/mem')",
+        maybe_in={"bubblewrap": OWN_FIRST},
     ),
-    Escape("kill", "kill the first process", "works(lambda: os.kill(1, 9))"),
+    # The kernel may say yes and do nothing; if it did, the agent would die with it and not answer.
+    Escape("kill", "kill the first process", "works(lambda: os.kill(1, 9)) and False"),
     Escape("signal-host", "signal the executor", "works(lambda: os.kill(int(sys.argv[5]), 0))"),
     Escape(
         "neighbours",

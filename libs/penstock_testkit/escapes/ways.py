@@ -50,6 +50,11 @@ def machine_code(code):
 """`sys.argv[1]` is a file of the host, `[2]` a port of its loopback, `[3]` the executor's home
 folder, `[4]` the name of an abstract Unix socket of the host, `[5]` the executor's own number."""
 
+OWN_FIRST = (
+    "where an ordinary user runs the executor: it is the sandbox's own, under the same user, call "
+    "filter and namespaces as the agent"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Escape:
@@ -60,12 +65,18 @@ class Escape:
         aim: what the agent tries, as the table says it.
         code: an expression of Python that is true if it got through.
         open_in: adapters that do not deny it, each with what that means.
+        maybe_in: adapters that deny it on some machines only, each with where not.
     """
 
     name: str
     aim: str
     code: str
     open_in: dict[str, str] = field(default_factory=dict[str, str])
+    maybe_in: dict[str, str] = field(default_factory=dict[str, str])
+
+    def told(self, adapter: str, *, through: bool) -> bool:
+        """Whether what was seen in an adapter is what is declared."""
+        return adapter in self.maybe_in or through == (adapter in self.open_in)
 
 
 def program(escape: Escape) -> str:

@@ -59,7 +59,13 @@ def generate(root: Path) -> Mapping[str, str]:
 
 
 def _row(escape: Escape) -> str:
-    cells = [
-        f"open: {escape.open_in[name]}" if name in escape.open_in else "denied" for name in _SHOWN
-    ]
+    cells = [_cell(escape, name) for name in _SHOWN]
     return f"| {escape.aim} | {' | '.join(cells)} | not denied |\n"
+
+
+def _cell(escape: Escape, adapter: str) -> str:
+    if adapter in escape.open_in:
+        return f"open: {escape.open_in[adapter]}"
+    if adapter in escape.maybe_in:
+        return f"denied, but {escape.maybe_in[adapter]}"
+    return "denied"
