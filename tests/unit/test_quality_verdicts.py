@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from penstock_testkit.quality.cases import Case, Finding, Label, Suite
 from penstock_testkit.quality.scoring import Answer, Score, Tally
 from penstock_testkit.quality.targets import targets_of
-from penstock_testkit.quality.verdicts import Verdict, count_verdict, judge_all, write_repository
+from penstock_testkit.quality.verdicts import Verdict, count_verdict, judge_all
 
 
 def violation(rule: str, severity: str = "critical", line: int = 1) -> Finding:
@@ -110,12 +109,3 @@ def test_a_severity_that_is_too_low_does_not_count():
     suite = Suite("own/reviewer", "test", "reviewer", (case,))
     result = judge_all(suite, Played({"one": Verdict([issue(1, "major")])}), _quiet)
     assert [unit.answer for unit in result.tally.units] == [Answer.FN]
-
-
-def test_an_earlier_state_becomes_a_first_commit(tmp_path: Path):
-    case = Case("one", "x", "python", files={"a.py": "new\n"}, before={"a.py": "old\n", "b": ""})
-    write_repository(case, tmp_path / "r")
-    command = ["git", "-C", str(tmp_path / "r"), "diff", "--stat", "HEAD~1", "HEAD"]
-    diff = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
-    assert "a.py" in diff
-    assert "1 file changed" in diff
