@@ -132,11 +132,14 @@ def test_an_agent_that_is_asked_to_end_puts_things_in_order(tmp_path: Path) -> N
     program.write_text(
         "import time\n"
         "from penstock_agent_sdk import cancelled, on_cancel, partial\n"
-        "on_cancel(lambda: print('asked', flush=True))\n"
+        "import threading\n"
+        "asked = threading.Event()\n"
+        "on_cancel(lambda: (print('asked', flush=True), asked.set()))\n"
         "assert not cancelled()\n"
         "print('ready', flush=True)\n"
         "while not cancelled():\n"
         "    time.sleep(0.01)\n"
+        "assert asked.wait(5)\n"
         "partial({'so_far': 1})\n"
     )
     agent = subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True)

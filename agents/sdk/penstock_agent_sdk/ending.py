@@ -1,15 +1,17 @@
 """The notice that an agent is about to be ended, and the little time it then has.
 
-A sandbox asks with SIGTERM when the agent's time is over, and kills two seconds later whatever
-still runs. Without a handler a process ends by the signal at once, which is right for most.
+A sandbox asks with SIGTERM: two seconds before it kills an agent whose time is over, and one
+before it kills one that was cancelled. Without a handler a process ends by the signal at once,
+which is right for most.
 """
 
 import signal
 from collections.abc import Callable
 from types import FrameType
 
-GRACE_S = 2.0
-"""Seconds between the notice and the kill."""
+TIME_IS_OVER_S = 2.0
+CANCELLED_S = 1.0
+"""Seconds between the notice and the kill, at least one of these."""
 
 
 class _Notice:
@@ -33,7 +35,9 @@ def cancelled() -> bool:
 
 
 def on_cancel(handler: Callable[[], None]) -> None:
-    """Call `handler` when the agent is asked to end, in its main thread, between two steps of it.
+    """Call `handler` when the agent is asked to end, in a thread of its own.
+
+    So it may print, or say a last `partial`, whatever the agent is at.
 
     Raises:
         ValueError: This is not the main thread.
@@ -49,6 +53,16 @@ def _listen() -> None:
 
 
 def _told(_number: int, _frame: FrameType | None) -> None:
+    # The signal may come in the middle of a print, which cannot be entered a second time: so
+    # nothing is done here but to start what does it.
+    first = not _notice.came
     _notice.came = True
+    if first and _notice.handlers:
+        import threading  # noqa: PLC0415 - few agents need it
+
+        threading.Thread(target=_call_handlers, daemon=True).start()
+
+
+def _call_handlers() -> None:
     for handler in _notice.handlers:
         handler()

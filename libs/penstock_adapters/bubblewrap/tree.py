@@ -86,6 +86,7 @@ class SandboxTree:
 
     def terminate(self) -> None:
         """SIGTERM to the agent itself: bwrap would die of it and take the agent along."""
+        _ = self.follow()  # who it is may have been told a moment ago
         if self._slot.pid1 is None:
             return
         with (
