@@ -1,5 +1,6 @@
 """Which reader a file gets."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from penstock_agent_sdk.repository import SourceFile
@@ -20,9 +21,12 @@ PROGRAMS = {
     ".cts": "typescript",
     ".tsx": "tsx",
 }
+TERRAFORM = frozenset({".tf", ".tofu"})
+_DOCKERFILE = re.compile(r"(?i)(?:.*\.)?(?:dockerfile|containerfile)(?:\.[\w.-]+)?")
 # A file with a longer line is minified or data; a larger one is generated.
 MAX_LINE_CHARS = 20_000
 MAX_PROGRAM_BYTES = 400_000
+MAX_CONFIG_BYTES = 500_000
 
 
 def handles(source: SourceFile) -> bool:
@@ -46,9 +50,41 @@ def scan_file(source: SourceFile) -> Iterator[tuple[Rule, int]]:
 def _reader(source: SourceFile) -> Callable[[SourceFile], Found] | None:
     if source.suffix in PROGRAMS:
         return _program
+    if source.suffix in (".yml", ".yaml"):
+        return _yaml
+    if source.suffix in TERRAFORM:
+        return _terraform
+    if _DOCKERFILE.fullmatch(source.base):
+        return _dockerfile
     if source.suffix in line_patterns.LANGUAGES:
         return _lines
     return None
+
+
+def _yaml(source: SourceFile) -> Found:
+    if len(source.data) > MAX_CONFIG_BYTES:
+        return ()
+    from penstock_agent_security_scanner.languages.config.scan import scan_yaml  # noqa: PLC0415
+
+    return scan_yaml(source.text)
+
+
+def _terraform(source: SourceFile) -> Found:
+    if len(source.data) > MAX_CONFIG_BYTES or _is_minified(source):
+        return ()
+    from penstock_agent_security_scanner.languages.config.terraform import (  # noqa: PLC0415
+        scan_terraform,
+    )
+
+    return scan_terraform(source.text)
+
+
+def _dockerfile(source: SourceFile) -> Found:
+    from penstock_agent_security_scanner.languages.config.dockerfile import (  # noqa: PLC0415
+        scan_dockerfile,
+    )
+
+    return scan_dockerfile(source.lines)
 
 
 def _lines(source: SourceFile) -> Found:

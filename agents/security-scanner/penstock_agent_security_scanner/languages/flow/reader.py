@@ -61,7 +61,7 @@ def number(text: str) -> Literal:
 
 
 class Reader:
-    """Turns one syntax tree into a `Program`; a language is a subclass with `_on_<kind>` methods."""
+    """Turns one syntax tree into a `Program`; subclasses have a `_on_<kind>` for every kind."""
 
     language = ""
 
