@@ -102,6 +102,10 @@ def test_a_program_that_cannot_be_executed_is_said(tmp_path: Path):
     assert f"chmod +x {folder}/run" in told
 
 
-@pytest.mark.parametrize("name", ["security-scanner", "patcher"])
-def test_those_that_come_with_penstock_are_valid(name: str):
-    assert validated(str(Path(__file__).parents[2] / "agents" / name))[0] == 0
+AGENTS = sorted((Path(__file__).parents[2] / "agents").glob("*/agent.yaml"))
+
+
+@pytest.mark.parametrize("manifest", AGENTS, ids=lambda path: path.parent.name)
+def test_those_that_come_with_penstock_are_valid(manifest: Path):
+    code, told = validated(str(manifest.parent))
+    assert code == 0, told
