@@ -13,11 +13,12 @@ from penstock_agent_security_scanner.models import Severity
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 # Style, or the import of a module whose use is reported where it is used.
 LEFT_OUT: Final = frozenset(
-    {"B101", "B403", "B404", "B405", "B406", "B407", "B408", "B409", "B410", "B411", "B412", "B413",
+    {"B403", "B404", "B405", "B406", "B407", "B408", "B409", "B410", "B411", "B413",
      "B603", "B606", "B607", "B311"}
 )  # fmt: skip
 # Which of our rules a check is about: one weakness is one finding, whoever saw it.
 SAME: Final[dict[str, Rule]] = {
+    "B101": catalogue.ASSERTION,
     "B102": catalogue.CODE, "B307": catalogue.CODE,
     "B103": catalogue.PERMISSIONS, "B104": catalogue.BIND_ALL,
     "B105": catalogue.CREDENTIAL, "B106": catalogue.CREDENTIAL, "B107": catalogue.CREDENTIAL,
@@ -41,7 +42,8 @@ SAME: Final[dict[str, Rule]] = {
 }  # fmt: skip
 # Its own levels say how bad and how sure; these are the ids where another level serves a gate better.
 _LEVELS: Final[dict[str, Severity]] = {
-    "B104": "low", "B105": "low", "B106": "low", "B107": "low", "B108": "low", "B110": "low",
+    "B504": "medium",
+    "B104": "medium", "B105": "low", "B106": "low", "B107": "low", "B108": "low", "B110": "low",
     "B112": "low", "B113": "low", "B301": "high", "B302": "high", "B310": "low", "B324": "medium",
     "B303": "medium", "B401": "low", "B402": "low", "B506": "high", "B602": "high", "B604": "medium",
     "B605": "high", "B608": "medium", "B610": "medium", "B611": "medium", "B614": "medium",
@@ -55,8 +57,7 @@ _STATEMENT = re.compile(
     r"|insert\s+into\s|delete\s+from\s|update\s+\S+\s+set\s|drop\s+table\s",
     re.IGNORECASE,
 )
-# Parsers of the standard library that take no entity from outside: a bomb is what is left.
-_BOMBS: Final = frozenset({"B313", "B314", "B318"})
+_AROUND_TEXT = re.compile(r"#.*$|\b[fFrRbBuU]{1,2}(?=[\"'])|[\"'()]")
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,30 @@ class Issue:
         """
         if self.test != "B608" or self.sure:
             return False
-        shown = " ".join(source[self.lines.start - 1 : self.lines.stop - 1])
+        shown = " ".join(
+            _AROUND_TEXT.sub(" ", line)
+            for line in source[self.lines.start - 1 : self.lines.stop - 1]
+        )
         return not _STATEMENT.search(shown + " ")
+
+
+_PASSWORDS: Final = frozenset({"B105", "B106", "B107"})
+_QUOTED_VALUE: Final = re.compile(r": '(.*)'$", re.DOTALL)
+# What names a field, a place or a kind rather than being a credential.
+_LABEL: Final = re.compile(
+    r"(?i)^$|^[<{$%].*|.*[{}<>].*|^https?://.*|^[/.].*|.*\s.*|^(?:\w*[_-])?(?:password|passwd|pwd|pass|"
+    r"token|secret|passphrase)(?:[_-]\w*)?$|^(?:none|null|true|false|str|string|bearer|basic|changeme|"
+    r"x+|\*+|example|required|optional|access|refresh|csrf|id_token|authorization)$|^.{1,3}$"
+)
+
+
+def _of_password(test: str, text: str) -> Severity:
+    """A value compared with or given to something called a password; labels are named so too."""
+    found = _QUOTED_VALUE.search(text)
+    value = found[1] if found else ""
+    if test == "B106" and value:
+        return "medium"
+    return "low" if _LABEL.match(value) else "medium"
 
 
 class BanditScanner:
@@ -126,6 +149,8 @@ def _translated(raw: Any) -> Issue | None:  # noqa: ANN401 (the library is untyp
         severity = "low"
     rule = SAME.get(test)
     number = getattr(raw.cwe, "id", 0)
+    if test in _PASSWORDS:
+        severity = _of_password(test, str(raw.text))
     lines = list(raw.linerange) or [raw.lineno]
     return Issue(
         test=test,

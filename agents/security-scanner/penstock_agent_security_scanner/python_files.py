@@ -63,14 +63,22 @@ class PythonScanner:
             return []
 
 
+# A shell, an open file or an XML parser nobody needs is worth a word even with harmless values.
+_STILL_UNUSUAL = (catalogue.COMMAND, catalogue.PERMISSIONS, catalogue.XXE)
+
+
 def merged(result: Result, issues: list[Issue], lines: list[str]) -> list[Weakness]:
     """Bandit's issues in the light of the analysis, and what the analysis found besides."""
     hits = dict(result.hits)
     found: list[Weakness] = []
     for issue in issues:
-        if _is_refuted(issue, result) or issue.is_prose(lines):
-            continue
         severity, line, name = issue.severity, issue.line, issue.name
+        if issue.is_prose(lines) or line in result.dead:
+            continue
+        if _is_refuted(issue, result):
+            if issue.rule not in _STILL_UNUSUAL:
+                continue
+            severity = "low"
         for (rule, at), level in list(hits.items()):
             same = issue.rule is not None and issue.rule.name == rule
             if same and (at in issue.lines or result.built.get((rule, at)) in issue.lines):
@@ -84,10 +92,8 @@ def merged(result: Result, issues: list[Issue], lines: list[str]) -> list[Weakne
 
 
 def _is_refuted(issue: Issue, result: Result) -> bool:
-    """Whether the analysis saw that the values are harmless, or that the line never runs."""
-    if issue.line in result.dead:
-        return True
-    if issue.rule is None:
+    """Whether the analysis saw that the values are harmless."""
+    if issue.rule is None or issue.test == "B609":
         return False
     name = issue.rule.name
     if any((name, line) in result.hits for line in issue.lines):

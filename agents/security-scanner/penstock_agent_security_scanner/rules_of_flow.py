@@ -88,7 +88,7 @@ NOSQL = Rule(
 )
 HEADER = Rule(
     "header-injection",
-    "low",
+    "medium",
     "CWE-113",
     "A response header holds text from a request.",
     "Refuse line breaks, or choose the value from a fixed list.",
@@ -137,7 +137,7 @@ UPLOAD = Rule(
 )
 LEAK = Rule(
     "information-exposure",
-    "low",
+    "medium",
     "CWE-209",
     "A page shows details of an exception.",
     "Log the details; tell the client a number to ask for.",

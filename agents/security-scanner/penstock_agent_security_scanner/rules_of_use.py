@@ -116,7 +116,7 @@ DEBUG = Rule(
 )
 BIND_ALL = Rule(
     "bound-to-all-interfaces",
-    "low",
+    "medium",
     "CWE-605",
     "The service listens on every interface.",
     "Listen on the interface that is meant.",

@@ -51,6 +51,11 @@ _OLD: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
 )
 
 
+# What cannot be written between the quotes that are left.
+_SHORT: Final = {"\\'": "chr(39)", "'": "chr(39)", '\\"': "chr(34)", '"': "chr(34)", "\\n": "chr(10)",
+                 "\\r": "chr(13)", "\\\\": "chr(92)", "\\t": "chr(9)"}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Parsed:
     """A file as it could be read.
@@ -200,6 +205,10 @@ def _inner(text: str, position: int, other: str, out: list[str]) -> int:
     end = start
     while end < len(text) and not text.startswith(quote, end) and text[end] != "\n":
         end += 2 if text[end] == "\\" else 1
-    content = re.sub(r"\\.|['\"]", "_", text[start:end])
+    held = text[start:end]
+    if held in _SHORT:
+        out.append(_SHORT[held])
+        return min(end + len(quote), len(text))
+    content = re.sub(r"\\.|['\"]", "_", held)
     out.append(f"{other}{content}{other}")
     return min(end + len(quote), len(text))

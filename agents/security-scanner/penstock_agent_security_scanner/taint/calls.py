@@ -167,6 +167,10 @@ class Calls:
         if known is not None:
             return known
         inner = self._frame(function, site, instance)
+        is_outside = not machine.outside and function.module != machine.module
+        if is_outside:
+            machine.outside = site.line
+            machine.silent += 1
         machine.depth += 1
         machine.running.append(function.node)
         try:
@@ -174,6 +178,9 @@ class Calls:
         finally:
             machine.depth -= 1
             machine.running.pop()
+            if is_outside:
+                machine.outside = 0
+                machine.silent -= 1
         own = inner.names.get("self") if instance is not None else None
         if len(machine.memo) < MAX_MEMO:
             machine.memo[key] = (result, own)
@@ -274,6 +281,8 @@ class Calls:
     def _text(self, site: Site) -> Value | None:
         """Methods of texts that keep what they are given."""
         receiver, first = site.receiver, site.argument(0)
+        if site.path == "chr" and first is not None and isinstance(first.const, int):
+            return constant(chr(first.const)) if 0 <= first.const < 0x110000 else None
         if site.method == "format" and (receiver.text or receiver.kind == "str"):
             return self._format(site)
         if site.method == "join" and first is not None and not site.path.startswith("os.path"):

@@ -54,6 +54,11 @@ _LOADERS: Final = frozenset(
         "rpyc.core.brine.load", "srsly.pickle_loads",
     }
 )  # fmt: skip
+# Their argument is the name of a file: that it is constant says nothing of its content.
+_LOADED_BY_NAME: Final = frozenset(
+    {"joblib.load", "numpy.load", "pandas.read_pickle", "shelve.open", "torch.load",
+     "sklearn.externals.joblib.load"}
+)  # fmt: skip
 _SAFE_LOADERS: Final = ("SafeLoader", "CSafeLoader", "BaseLoader", "CBaseLoader")
 _LOG_METHODS: Final = frozenset(
     {"critical", "debug", "error", "exception", "info", "log", "warn", "warning"}
@@ -135,7 +140,7 @@ def _stored(machine: Machine, site: Site) -> None:
         return
     if path == "shelve.open" and given.reach("path") is not Reach.REMOTE:
         return
-    if given.fixed or given.known:
+    if (given.fixed or given.known) and path not in _LOADED_BY_NAME:
         machine.clear(catalogue.DESERIALISATION, site.lines)
     elif path == "yaml.full_load" and given.reach("") is not Reach.REMOTE:
         return

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from penstock_agent_security_scanner.taint.sites import Site
-from penstock_agent_security_scanner.taint.values import HOLE, NUMBER, UNKNOWN, Value, merged
+from penstock_agent_security_scanner.taint.values import CLEAN, HOLE, NUMBER, UNKNOWN, Taint, Value, merged
 
 # Weaknesses by the word that cleaners, guards and sinks share.
 SQL, SHELL, CODE, PATH, HTML, URL, HEADER = "sql", "shell", "code", "path", "html", "url", "header"
@@ -112,7 +112,8 @@ def cleaned(site: Site) -> Value | None:
     ):
         if site.path.startswith(("hashlib.", "hmac.")) and site.method not in _ANSWERS:
             return Value(kind=f"{site.path}()")
-        return NUMBER
+        kept = merged([site.receiver.whole(), site.taint()])[3]
+        return NUMBER if not kept else replace(NUMBER, fixed=False, taint=(*CLEAN[:3], kept))
     first = site.argument(0)
     if site.path in _KEEPING_ITEMS and first is not None:
         return first
@@ -142,8 +143,15 @@ def by_name(site: Site, result: Value) -> Value:
     return result
 
 
-def _uncleaned(value: Value) -> tuple[frozenset[str] | None, ...]:  # type: ignore[return]
-    return tuple(None if marks is None else frozenset[str]() for marks in value.whole())
+def _uncleaned(value: Value) -> Taint:
+    first, second, third, marks = value.whole()
+    none = frozenset[str]()
+    return (
+        None if first is None else none,
+        None if second is None else none,
+        None if third is None else none,
+        marks,
+    )
 
 
 def _substituted(site: Site) -> Value | None:

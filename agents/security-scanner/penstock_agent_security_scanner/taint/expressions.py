@@ -58,11 +58,15 @@ class Expressions(Calls):
         found = scope.get(node.id)
         if found is not None:
             return found
-        return sources.unbound(node.id)
+        return sources.unbound(node.id, self.machine.star)
 
     def _attribute(self, node: ast.expr, scope: Scope) -> Value:
         assert isinstance(node, ast.Attribute)
-        return self.attribute(self.value(node.value, scope), node.attr)
+        found = self.attribute(self.value(node.value, scope), node.attr)
+        if node.attr == "path" and found.kind.endswith("request.path"):
+            route = sources.only_route(scope)
+            return found if route is None else constant(route)
+        return found
 
     def attribute(self, owner: Value, name: str) -> Value:
         """`owner.name`."""
@@ -186,8 +190,8 @@ class Expressions(Calls):
             return self.text_of(_percent_parts(left, right), node)
         if isinstance(op, ast.Div) and (left.text or right.text):  # pathlib
             return replace(self.text_of([left, constant("/"), right], node), kind=left.kind)
-        if isinstance(op, ast.Mult) and (left.kind == "str" or right.kind == "str"):
-            return self.text_of([left] if left.kind == "str" else [right], node)
+        if isinstance(op, ast.Mult) and {left.kind, right.kind} & {"str", "bytes"}:
+            return self.text_of([left] if left.kind in ("str", "bytes") else [right], node)
         return Value(taint=merged([left.whole(), right.whole()]), fixed=left.fixed and right.fixed)
 
     def _unary(self, node: ast.expr, scope: Scope) -> Value:
@@ -290,7 +294,7 @@ class Expressions(Calls):
 
     def _lambda(self, node: ast.expr, scope: Scope) -> Value:
         assert isinstance(node, ast.Lambda)
-        return Value(target=Function(node, scope), kind="<lambda>")
+        return Value(target=Function(node, scope, module=self.machine.module), kind="<lambda>")
 
     def _await(self, node: ast.expr, scope: Scope) -> Value:
         assert isinstance(node, ast.Await | ast.YieldFrom)

@@ -62,6 +62,8 @@ def _facts(machine: "Expressions", test: ast.expr, scope: Scope, holds: bool) ->
             yield from _facts(machine, value, scope, holds)
         case ast.Compare(left=left, ops=[op], comparators=[right]):
             yield from _compared(machine, left, op, right, scope, holds)
+        case ast.Attribute(attr="netloc" | "hostname" | "host") if not holds:
+            yield test, ("url", "host"), None
         case ast.Call():
             yield from _called(machine, test, scope, holds)
         case ast.Name(id=name) if name in scope.origins:
@@ -88,7 +90,8 @@ def _compared(
         inside = holds == isinstance(op, ast.In)
         if isinstance(left, ast.Constant):  # '..' in name
             if not inside and isinstance(left.value, str):
-                yield right, _without(left.value), None
+                is_inner = isinstance(right, ast.Subscript) and isinstance(right.slice, ast.Slice)
+                yield right, _without(left.value, is_inner), None
         elif inside and _is_trusted(machine.value(right, scope), right):
             yield left, ("*",), None
         return
@@ -161,12 +164,12 @@ def _matched(
         yield subject, ("sql", "shell", "path", "html") if "." not in text else (), None
 
 
-def _without(part: str) -> tuple[str, ...]:
-    """What a text is safe for that does not contain a part."""
+def _without(part: str, is_inner: bool) -> tuple[str, ...]:
+    """What a text is safe for that does not contain a part, at least not between its ends."""
     if ".." in part:
         return ("path",)
     if part in ("'", '"'):
-        return ("xpath",)
+        return ("xpath", "code") if is_inner else ("xpath",)
     if part == "/":
         return ("path", "url")
     return ("log", "header") if part in ("\n", "\r", "\r\n") else ()
@@ -223,11 +226,14 @@ def _apply(
         return
     if not weaknesses:
         return
-    for part in _subjects(node, scope):
+    for part in list(_subjects(node, scope)):
         known = machine.value(part, scope)
         if known.known:
             continue
-        machine.assign(part, known.cleaned(*weaknesses), scope)
+        if isinstance(part, ast.Name):  # not an assignment: it is still made of what it was made of
+            scope.set(part.id, known.cleaned(*weaknesses))
+        else:
+            machine.assign(part, known.cleaned(*weaknesses), scope)
 
 
 def _subjects(node: ast.expr, scope: Scope, depth: int = 6) -> Iterator[ast.expr]:
@@ -241,9 +247,9 @@ def _subjects(node: ast.expr, scope: Scope, depth: int = 6) -> Iterator[ast.expr
             if isinstance(origin, ast.Call | ast.Attribute | ast.BinOp | ast.Subscript):
                 yield from _subjects(origin, scope, depth - 1)
         case ast.Attribute(value=value):
-            yield node if isinstance(value, ast.Name) and value.id == "self" else value
-            if not isinstance(value, ast.Name):
-                yield from _subjects(value, scope, depth - 1)
+            if isinstance(value, ast.Name) and value.id == "self":
+                yield node
+            yield from _subjects(value, scope, depth - 1)
         case ast.Call(func=func, args=arguments):
             for argument in arguments[:4]:
                 yield from _subjects(argument, scope, depth - 1)

@@ -50,6 +50,8 @@ class Machine:
     Attributes:
         module: Dotted name of the file's module.
         loader: Gives the global scope of another module of the repository, or None.
+        silent: While above 0 nothing is reported.
+        outside: While code of another module runs, the line that called it.
     """
 
     module: str = ""
@@ -58,12 +60,14 @@ class Machine:
     steps: int = 0
     depth: int = 0
     silent: int = 0
+    outside: int = 0
     running: list[ast.AST] = field(default_factory=list)
     memo: dict[object, tuple[Value, Value | None]] = field(default_factory=dict)
     pending: list[Function] = field(default_factory=list)
     entered: set[int] = field(default_factory=set)
     classes: list[Class] = field(default_factory=list)
     handlers: dict[str, str] = field(default_factory=dict)
+    star: str = ""
     imports: set[str] = field(default_factory=set)
     dirty: dict[str, set[int]] = field(default_factory=dict)
     run_lines: set[int] = field(default_factory=set)
@@ -91,9 +95,9 @@ class Machine:
         self, rule: Rule, line: int, severity: Severity | None = None, built: int = 0
     ) -> None:
         """A weakness at a line; of several reports the most severe counts."""
-        self.dirty.setdefault(rule.name, set()).add(line)
         if self.silent:
             return
+        self.dirty.setdefault(rule.name, set()).add(line)
         level = severity or rule.severity
         key = (rule.name, line)
         known = self.result.hits.get(key)
@@ -103,6 +107,18 @@ class Machine:
         if built:
             self.result.built[key] = built
 
+    def report_outside(self, rule: Rule, severity: Severity) -> None:
+        """A weakness in another module that is reached from a line of this one."""
+        kept, self.silent = self.silent, 0
+        self.report(rule, self.outside, severity)
+        self.silent = kept
+
+    def withdraw(self, rule: Rule, line: int) -> None:
+        """What was reported before turned out to be harmless."""
+        self.result.hits.pop((rule.name, line), None)
+        self.dirty.get(rule.name, set()).discard(line)
+        self.clear(rule, range(line, line + 1))
+
     def clear(self, rule: Rule, lines: range) -> None:
         """A call that could have the weakness, with values that cannot."""
         if not self.silent:
@@ -110,7 +126,8 @@ class Machine:
 
     def doubt(self, rule: Rule, lines: range) -> None:
         """The same call, with values of which nothing bad is known, and nothing good."""
-        self.dirty.setdefault(rule.name, set()).update(lines)
+        if not self.silent:
+            self.dirty.setdefault(rule.name, set()).update(lines)
 
     def finish(self) -> Result:
         """Settle what was seen in several ways."""

@@ -5,33 +5,52 @@ import re
 from typing import Final
 
 from penstock_agent_security_scanner import catalogue
+from penstock_agent_security_scanner.models import Severity
 from penstock_agent_security_scanner.taint import crypto
 from penstock_agent_security_scanner.taint.machine import Machine
 from penstock_agent_security_scanner.taint.sites import Site
-from penstock_agent_security_scanner.taint.values import Value
+from penstock_agent_security_scanner.taint.sources import GUESSABLE_CALLS
+from penstock_agent_security_scanner.taint.values import GUESSABLE, Reach, Value
+from penstock_agent_security_scanner.taint.weighing import Levels, weigh
 
-SECRET_NAME: Final = re.compile(
+_SECRET_NAME: Final = re.compile(
     r"(?:^|_)(?:api_?key|csrf|nonce|otp|passcode|passwd|password|passphrase|pwd|salt|secret|"
     r"session_?id|sid|token|remember_?me|verification_?code|auth|pin|captcha|reset_?code|ticket|key)"
     r"s?(?:_|\d*$)",
     re.IGNORECASE,
 )
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # What needs no secrecy, by the name the value gets.
 _HARMLESS_NAME: Final = re.compile(
     r"delay|jitter|sleep|backoff|wait|colou?r|noise|sample|batch|shuffle|noise|weight|angle|speed|"
     r"position|^[xyzij]$|index|^idx|dice|^roll|score|damage|health|price|temperature|choice$|quote|joke",
     re.IGNORECASE,
 )
+# What a file imports that has to do with secrets and strangers.
+_SECURE: Final = frozenset(
+    {
+        "Crypto", "Cryptodome", "aiohttp", "bcrypt", "bottle", "cryptography", "django", "fastapi",
+        "flask", "hashlib", "hmac", "itsdangerous", "jose", "jwt", "passlib", "pyramid", "sanic",
+        "starlette", "tornado", "uuid", "smtplib", "rest_framework", "werkzeug", "nacl", "ssl",
+    }
+)  # fmt: skip
 _TLS_CALLS: Final = re.compile(r"^(?:requests|httpx|aiohttp|urllib3)\b")
 _OLD_TLS: Final = re.compile(
     r"(?:PROTOCOL_)?(?:SSLv2|SSLv3|TLSv1|TLSv1_1|SSLv23?_METHOD|TLSv1_METHOD|TLSv1_1_METHOD)$"
 )
-_GUESSABLE: Final = re.compile(
-    r"^(?:numpy\.)?random\.(?:betavariate|choice|choices|gauss|getrandbits|normalvariate|randbytes|"
-    r"randint|random|randrange|sample|triangular|uniform|rand|randn|bytes|integers)$|"
-    r"^random\.Random\(\)\.\w+$"
-)
+_PARSED_WITH: Final = frozenset(
+    {"xml.dom.minidom.parse", "xml.dom.minidom.parseString", "xml.dom.pulldom.parse",
+     "xml.dom.pulldom.parseString"}
+)  # fmt: skip
+_LXML_PARSED: Final = frozenset({"lxml.etree.fromstring", "lxml.etree.parse", "lxml.etree.XML"})
+_DOCUMENTS: Final[Levels] = {Reach.REMOTE: "high", Reach.LOCAL: "medium", Reach.CALLER: "medium"}
 _DEBUG_RUN: Final = re.compile(r"(?:^|\.)(?:run|run_app|run_simple|run_server)$")
+
+
+def is_secret(name: str) -> bool:
+    """Whether a name speaks of something that must not be guessed."""
+    plain = _CAMEL.sub("_", name)
+    return bool(_SECRET_NAME.search(plain)) and not _HARMLESS_NAME.search(plain)
 
 
 def called(machine: Machine, site: Site) -> None:
@@ -118,12 +137,18 @@ def _service(machine: Machine, site: Site) -> None:
 
 
 def _random(machine: Machine, site: Site) -> None:
-    if not _GUESSABLE.match(site.path):
+    """Where a value that can be predicted is made; what it becomes is judged elsewhere."""
+    is_known = GUESSABLE_CALLS.match(site.path) and site.path.startswith("random.")
+    if not is_known and site.path != "random.Random":
         return
-    if SECRET_NAME.search(site.function) and not _HARMLESS_NAME.search(site.function):
+    if is_secret(site.function):
         machine.report(catalogue.WEAK_RANDOM, site.line)
-    elif site.path.startswith(("random.", "numpy.random.bytes")):
-        machine.report(catalogue.RANDOM, site.line)
+    elif _HARMLESS_NAME.search(site.function):
+        machine.clear(catalogue.RANDOM, site.lines)
+    else:
+        is_text = any(value.kind.startswith("string.") for value in site.arguments)
+        level: Severity = "medium" if is_text or _SECURE & machine.imports else "low"
+        machine.report(catalogue.RANDOM, site.line, level)
 
 
 def _xml(machine: Machine, site: Site) -> None:
@@ -138,6 +163,15 @@ def _xml(machine: Machine, site: Site) -> None:
             machine.report(catalogue.XXE, site.line)
         elif site.is_set("resolve_entities", False):
             machine.clear(catalogue.XXE, site.lines)
+    elif path == "xml.sax.make_parser" or (
+        path in _PARSED_WITH and site.argument(1, "parser") is not None
+    ):
+        # Entities from outside are off in a fresh parser; setFeature is judged where it stands.
+        machine.clear(catalogue.XXE, site.lines)
+    elif path in _LXML_PARSED and site.argument(1, "parser") is None:
+        given = site.argument(0, "text", "source")
+        if given is not None:
+            weigh(machine, site, catalogue.XXE, "xml", given, _DOCUMENTS)
     elif site.method == "setFeature" and len(site.arguments) == 2:
         feature, value = site.arguments
         name = f"{feature.kind} {feature.text}"
@@ -163,6 +197,8 @@ def _permissions(machine: Machine, site: Site) -> None:
             machine.report(catalogue.PERMISSIONS, site.line)
     elif mode.const & 0o002:
         machine.report(catalogue.PERMISSIONS, site.line)
+    elif not mode.const & 0o020:
+        machine.clear(catalogue.PERMISSIONS, site.lines)
 
 
 def assigned(machine: Machine, target: ast.expr, value: Value, node: ast.expr) -> None:
@@ -177,50 +213,26 @@ def assigned(machine: Machine, target: ast.expr, value: Value, node: ast.expr) -
     if not name and isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
         name = str(target.slice.value)
     if name:
-        named(machine, name, value, node)
+        named(machine, name, value)
         _setting(machine, name, value, node.lineno)
 
 
-def named(machine: Machine, name: str, value: Value, node: ast.expr) -> None:
+def named(machine: Machine, name: str, value: Value) -> None:
     """A value that gets a name, by assignment or as what a function of that name returns."""
-    secret = SECRET_NAME.search(name) and not _HARMLESS_NAME.search(name)
-    harmless = _HARMLESS_NAME.search(name)
-    if not secret and not harmless:
+    lines = value.marks(GUESSABLE)
+    if not lines:
         return
-    for part in ast.walk(node):
-        if isinstance(part, ast.Call) and _random_name(part):
-            if secret:
-                machine.report(catalogue.WEAK_RANDOM, part.lineno)
-            else:
-                machine.result.hits.pop((catalogue.RANDOM.name, part.lineno), None)
-                machine.clear(catalogue.RANDOM, range(part.lineno, part.lineno + 1))
-                machine.dirty.get(catalogue.RANDOM.name, set()).discard(part.lineno)
+    if _HARMLESS_NAME.search(name):
+        for line in lines:
+            machine.withdraw(catalogue.RANDOM, line)
+    elif is_secret(name):
+        vouched(machine, value)
 
 
-def _random_name(node: ast.Call) -> bool:
-    owner = node.func.value if isinstance(node.func, ast.Attribute) else None
-    names = {
-        "choice",
-        "choices",
-        "getrandbits",
-        "randbytes",
-        "randint",
-        "random",
-        "randrange",
-        "sample",
-        "uniform",
-    }
-    if (
-        isinstance(owner, ast.Name)
-        and owner.id == "random"
-        and isinstance(node.func, ast.Attribute)
-    ):
-        return node.func.attr in names
-    return isinstance(node.func, ast.Name) and node.func.id in names - {
-        "sample",
-        "uniform",
-        "choice",
-    }
+def vouched(machine: Machine, value: Value) -> None:
+    """A value whose worth is that nobody guesses it."""
+    for line in value.marks(GUESSABLE):
+        machine.report(catalogue.WEAK_RANDOM, line)
 
 
 _SETTINGS: Final = {

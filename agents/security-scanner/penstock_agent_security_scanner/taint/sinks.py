@@ -6,7 +6,7 @@ from typing import Final
 
 from penstock_agent_security_scanner import catalogue
 from penstock_agent_security_scanner.taint import calls_at_risk as risk
-from penstock_agent_security_scanner.taint import commands, misuse, queries, web
+from penstock_agent_security_scanner.taint import commands, misuse, queries, sources, web
 from penstock_agent_security_scanner.taint.machine import Machine, lines_of
 from penstock_agent_security_scanner.taint.scopes import Function
 from penstock_agent_security_scanner.taint.sites import Site
@@ -33,6 +33,11 @@ def stored_item(machine: Machine, owner: Value, key: Value, value: Value, node: 
     """`owner[key] = value`."""
     line = lines_of(node).start
     name = owner.kind.rpartition(".")[2]
+    written = node.value if isinstance(node, ast.Subscript) else node
+    if name == "session" or "session" in sources.last(written).lower():
+        misuse.vouched(machine, value)
+    if owner.kind.endswith("Response()"):
+        name = "headers"
     if name == "session":
         if Reach.REMOTE in (key.reach("trust"), value.reach("trust")):
             machine.report(catalogue.TRUST, line)

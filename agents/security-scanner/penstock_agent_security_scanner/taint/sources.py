@@ -1,17 +1,21 @@
 """Where values come in that somebody else decides."""
 
 import ast
+import builtins
 import re
 from typing import Final
 
-from penstock_agent_security_scanner.taint.scopes import Function
+from penstock_agent_security_scanner.taint.scopes import Function, Scope
 from penstock_agent_security_scanner.taint.sites import Site
 from penstock_agent_security_scanner.taint.values import (
+    GUESSABLE,
     HOLE,
+    LEAK,
     NUMBER,
     Reach,
     Value,
     constant,
+    marked,
     tainted,
 )
 
@@ -56,7 +60,12 @@ _LOCAL_CALLS: Final = re.compile(
     r"^(?:input|raw_input|os\.getenv|os\.environ\.get|getpass\.getpass|sys\.stdin\.\w+|"
     r"click\.prompt|typer\.prompt)$|\.(?:parse_args|parse_known_args)$"
 )
-_REMOTE_ATTRIBUTES: Final = re.compile(r"^(?:flask|bottle|quart|sanic)\.request\.(\w+)")
+GUESSABLE_CALLS: Final = re.compile(
+    r"^(?:numpy\.)?random\.(?:betavariate|choice|choices|gauss|getrandbits|normalvariate|randbytes|"
+    r"randint|random|randrange|sample|triangular|uniform|rand|randn|bytes|integers|expovariate|"
+    r"gammavariate|lognormvariate|paretovariate|vonmisesvariate|weibullvariate)$|"
+    r"^random\.Random\(\)\.\w+$"
+)
 _LOCAL_PATHS: Final = frozenset({"sys.argv", "os.environ"})
 _ROUTES: Final = frozenset(
     {
@@ -73,8 +82,10 @@ _LAMBDA_NAMES: Final = frozenset({"lambda_handler", "handler", "main_handler", "
 _ID_NAME: Final = re.compile(r"^(?:pk|id|\w+_(?:id|pk)|page|year|month|day|num|number|count)$")
 
 
-def unbound(name: str) -> Value:
-    """A name the file does not bind: a builtin, or from a `*` import."""
+def unbound(name: str, star: str = "") -> Value:
+    """A name the file does not bind: a builtin, or from a module all of whose names it imports."""
+    if star and not hasattr(builtins, name) and not name.startswith("__"):
+        return Value(kind=f"{star}.{name}")
     if name == "__name__":
         return Value(fixed=True, kind="str", text=HOLE)
     if name in ("__file__", "__doc__", "__package__"):
@@ -125,6 +136,10 @@ def call(site: Site) -> Value | None:
         return tainted(Reach.REMOTE, f"{site.path}()")
     if _REMOTE_CALLS.search(site.path):
         return tainted(Reach.REMOTE, f"{site.path}()")
+    if site.path in ("traceback.format_exc", "traceback.format_exception", "sys.exc_info"):
+        return marked(LEAK, site.line)
+    if GUESSABLE_CALLS.match(site.path):
+        return marked(GUESSABLE, site.line)
     if _LOCAL_CALLS.search(site.path):
         if site.path == "input" or site.method != "parse_args":
             return tainted(Reach.LOCAL, f"{site.path}()")
@@ -237,6 +252,23 @@ def _default_of(function: Function, name: str) -> ast.expr | None:
         if default is not None
     ]
     return next((default for parameter, default in pairs if parameter.arg == name), None)
+
+
+def only_route(scope: Scope) -> str | None:
+    """The path of the handler being run, where it has one and nothing in it varies."""
+    while scope.function is None and scope.parent is not None:
+        scope = scope.parent
+    if scope.function is None:
+        return None
+    texts = {
+        argument.value
+        for decorator in scope.function.decorators()
+        if isinstance(decorator, ast.Call) and last(decorator.func) in _ROUTES
+        for argument in decorator.args[:1]
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    }
+    text = texts.pop() if len(texts) == 1 else ""
+    return text if text.startswith("/") and not set("<{*(") & set(text) else None
 
 
 def last(node: ast.AST) -> str:

@@ -10,11 +10,9 @@ from penstock_agent_security_scanner.taint.expressions import Expressions
 from penstock_agent_security_scanner.taint.guards import narrowed
 from penstock_agent_security_scanner.taint.machine import lines_of
 from penstock_agent_security_scanner.taint.scopes import Class, Function, Scope
-from penstock_agent_security_scanner.taint.values import NOTHING, Reach, Value, tainted
+from penstock_agent_security_scanner.taint.values import LEAK, NOTHING, Value, marked
 
 _Visitor = Callable[["Statements", ast.stmt, Scope], bool]
-# Harmless but for one thing: it tells how the program works.
-_EXCEPTION: Final = frozenset({"*", "!leak"})
 _ENDING: Final = frozenset({"abort", "exit", "_exit", "quit", "fail", "redirect_and_exit"})
 
 
@@ -25,7 +23,8 @@ class Statements(Expressions):
         """Run statements in order; False when one of them never comes to its end."""
         for index, statement in enumerate(statements):
             self.machine.step()
-            self.machine.run_lines.update(range(statement.lineno, _head_end(statement) + 1))
+            if not self.machine.outside:
+                self.machine.run_lines.update(range(statement.lineno, _head_end(statement) + 1))
             visitor = _VISITORS.get(type(statement))
             if visitor is None:
                 self._others(statement, scope)
@@ -35,6 +34,8 @@ class Statements(Expressions):
         return True
 
     def _skip(self, statements: list[ast.stmt]) -> None:
+        if self.machine.outside:
+            return
         self.machine.skipped.extend(lines_of(statement) for statement in statements)
 
     def _others(self, statement: ast.stmt, scope: Scope) -> Value:  # type: ignore[override]
@@ -187,7 +188,7 @@ class Statements(Expressions):
             scope.names = dict(before)
             scope.merge([dict(before), dict(after)])
             if handler.name:
-                scope.set(handler.name, tainted(Reach.LOCAL, "Exception()", _EXCEPTION))
+                scope.set(handler.name, marked(LEAK, handler.lineno, "Exception()"))
             self.value(handler.type, scope)
             if self.body(handler.body, scope):
                 ends.append(scope.names)
@@ -240,7 +241,7 @@ class Statements(Expressions):
         value = self.value(node.value, scope)
         self.returned(value, node, scope)
         if scope.function is not None and node.value is not None:
-            misuse.named(self.machine, scope.function.name, value, node.value)
+            misuse.named(self.machine, scope.function.name, value)
         return False
 
     def returned(self, value: Value, node: ast.AST, scope: Scope) -> None:
@@ -255,7 +256,7 @@ class Statements(Expressions):
             self.value(decorator, scope)
         for default in (*node.args.defaults, *node.args.kw_defaults):
             self.value(default, scope)
-        made = Function(node, scope)
+        made = Function(node, scope, module=self.machine.module)
         misuse.defined(self.machine, node)
         is_property = any(getattr(item, "id", "") == "property" for item in node.decorator_list)
         kind = f"{self.machine.module}.{node.name}" if self.machine.module else node.name
@@ -300,6 +301,10 @@ class Statements(Expressions):
         self.machine.imports.add(module.partition(".")[0])
         for alias in node.names:
             found = self.loaded(module)
+            if alias.name == "*":
+                self.machine.star = module
+                scope.names.update(found.names if found is not None else {})
+                continue
             value = found.names.get(alias.name) if found is not None else None
             if value is None:
                 kind = f"{module}.{alias.name}"

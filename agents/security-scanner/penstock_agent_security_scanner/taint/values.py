@@ -20,8 +20,15 @@ class Reach(IntEnum):
 
 
 # For each reach: None when it has no hold on the value, else the weaknesses it was cleaned against.
-Taint = tuple[frozenset[str] | None, frozenset[str] | None, frozenset[str] | None]
-CLEAN: Final[Taint] = (None, None, None)
+# The last is what else is to be said of it: marks that stay on whatever is made of the value.
+Mark = tuple[str, int]
+Taint = tuple[
+    frozenset[str] | None, frozenset[str] | None, frozenset[str] | None, frozenset[Mark]
+]
+_UNMARKED: Final[frozenset[Mark]] = frozenset()
+CLEAN: Final[Taint] = (None, None, None, _UNMARKED)
+# The text of an exception; made by a generator that can be predicted.
+LEAK, GUESSABLE = "leak", "guessable"
 _RAW: Final[frozenset[str]] = frozenset()
 
 
@@ -71,6 +78,10 @@ class Value:
     def reach(self, weakness: str) -> Reach | None:
         """The farthest hold on it that was not cleaned against this weakness."""
         return reach_of(self.taint, weakness)
+
+    def marks(self, name: str) -> list[int]:
+        """Lines of its marks of one name."""
+        return [line for mark, line in self.whole()[3] if mark == name]
 
     def cleaned(self, *weaknesses: str) -> "Value":
         """The same, cleaned against more; `*` stands for all."""
@@ -126,9 +137,14 @@ def reach_of(taint: Taint, weakness: str) -> Reach | None:
 
 def tainted(reach: Reach, kind: str = "", cleaned_against: frozenset[str] = _RAW) -> Value:
     """A value someone else decides; so are all its parts."""
-    marks = [None, None, None]
-    marks[reach] = cleaned_against  # type: ignore[call-overload]
-    return Value(taint=(marks[0], marks[1], marks[2]), kind=kind, text=HOLE)
+    marks: list[frozenset[str] | None] = [None, None, None]
+    marks[reach] = cleaned_against
+    return Value(taint=(marks[0], marks[1], marks[2], _UNMARKED), kind=kind, text=HOLE)
+
+
+def marked(name: str, line: int, kind: str = "") -> Value:
+    """A value nobody else decides, about which something is to be remembered."""
+    return Value(taint=(None, None, None, frozenset({(name, line)})), kind=kind, text=HOLE)
 
 
 def constant(value: object) -> Value:
@@ -144,25 +160,30 @@ def constant(value: object) -> Value:
 def cleaned(taint: Taint, weaknesses: Iterable[str]) -> Taint:
     """The taint, cleaned against more."""
     more = frozenset(weaknesses)
-    first, second, third = taint
+    first, second, third, marks = taint
     return (
         None if first is None else first | more,
         None if second is None else second | more,
         None if third is None else third | more,
+        marks,
     )
 
 
 def merged(taints: Iterable[Taint]) -> Taint:
     """Whoever has a hold on one part has one on the whole; cleaned only where all parts are."""
     result: list[frozenset[str] | None] = [None, None, None]
+    kept = _UNMARKED
     for taint in taints:
         if taint is CLEAN:
             continue
-        for index, marks in enumerate(taint):
-            if marks is not None:
+        for index in range(3):
+            against = taint[index]
+            if against is not None:
                 known = result[index]
-                result[index] = marks if known is None else known & marks
-    return (result[0], result[1], result[2])
+                result[index] = against if known is None else known & against
+        if taint[3]:
+            kept |= taint[3]
+    return (result[0], result[1], result[2], kept)
 
 
 def joined(values: Iterable[Value]) -> Value:

@@ -5,11 +5,11 @@ import re
 from typing import Final
 
 from penstock_agent_security_scanner import catalogue
-from penstock_agent_security_scanner.taint import sources
+from penstock_agent_security_scanner.taint import misuse, sources
 from penstock_agent_security_scanner.taint.machine import Machine, lines_of
 from penstock_agent_security_scanner.taint.scopes import Function
 from penstock_agent_security_scanner.taint.sites import Site
-from penstock_agent_security_scanner.taint.values import CLEAN, HOLE, Reach, Value
+from penstock_agent_security_scanner.taint.values import HOLE, LEAK, Reach, Value
 from penstock_agent_security_scanner.taint.weighing import Levels, weigh
 
 _REMOTE_HIGH: Final[Levels] = {Reach.REMOTE: "high"}
@@ -114,7 +114,7 @@ def _page_call(machine: Machine, site: Site) -> None:
         return
     level: Levels = _REMOTE_HIGH
     if site.method in ("Markup", "mark_safe", "SafeString") and given.built:
-        level = {Reach.REMOTE: "high", Reach.CALLER: "low"}
+        level = {Reach.REMOTE: "high", Reach.CALLER: "medium"}
     weigh(machine, site, catalogue.XSS, "html", given, level)
     _shown(machine, given, site.line)
 
@@ -155,8 +155,7 @@ def returned(machine: Machine, function: Function, value: Value, node: ast.AST) 
 
 
 def _shown(machine: Machine, value: Value, line: int) -> None:
-    marks = value.taint[Reach.LOCAL]
-    if marks is not None and "!leak" in marks:
+    if value.marks(LEAK):
         machine.report(catalogue.LEAK, line)
 
 
@@ -178,6 +177,9 @@ def is_handler(function: Function, machine: Machine) -> bool:
 
 
 def _cookie(machine: Machine, site: Site) -> None:
+    value = site.argument(1, "value")
+    if value is not None:
+        misuse.vouched(machine, value)
     if not _WEB & machine.imports and site.hint not in ("response", "resp", "self"):
         return
     secure, script = site.argument(5, "secure"), site.argument(6, "httponly")
@@ -208,4 +210,4 @@ def _fetched(machine: Machine, site: Site) -> None:
     weigh(machine, site, catalogue.SSRF, "host", given, _REMOTE_HIGH)
 
 
-__all__ = ["CLEAN", "is_handler", "judge", "redirected", "returned"]
+__all__ = ["is_handler", "judge", "redirected", "returned"]

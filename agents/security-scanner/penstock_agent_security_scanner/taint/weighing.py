@@ -23,6 +23,9 @@ def weigh(
         Whether it was reported.
     """
     reach = value.reach(weakness)
+    if machine.outside and reach is Reach.REMOTE and reach in levels:
+        machine.report_outside(rule, levels[reach])
+        return True
     if reach is not None and reach in levels:
         machine.report(rule, site.line, levels[reach], value.built)
         return True
