@@ -11,10 +11,11 @@ REPORT_NAMES = frozenset(
     {"coverage.xml", "coverage.json", "lcov.info", "cobertura.xml", "coverage.lcov"}
 )
 MAX_LINES = 5_000_000
-_CLASS = re.compile(r'<class\b[^>]*\bfilename="([^"]*)"')
-_LINE = re.compile(
-    r'<line\b[^>]*?\b(?:number="(\d+)"[^>]*?\bhits="(\d+)"|hits="(\d+)"[^>]*?\bnumber="(\d+)")'
-)
+_CLASS = re.compile(r'<class\b[^<>]*?\bfilename="([^"<>]*)"')
+_LINE = re.compile(r"<line\b([^<>]*)>")
+_NUMBER = re.compile(r'\bnumber="(\d{1,9})"')
+_HITS = re.compile(r'\bhits="(\d{1,18})"')
+
 
 Ran = dict[int, bool]
 
@@ -81,5 +82,6 @@ def _of_xml(text: str) -> Iterator[tuple[str, int, bool]]:
     parts = _CLASS.split(text)
     for file, body in zip(parts[1::2], parts[2::2], strict=True):
         for match in _LINE.finditer(body):
-            number, hits = (match[1], match[2]) if match[1] else (match[4], match[3])
-            yield file, int(number), int(hits) > 0
+            number, hits = _NUMBER.search(match[1]), _HITS.search(match[1])
+            if number and hits:
+                yield file, int(number[1]), int(hits[1]) > 0

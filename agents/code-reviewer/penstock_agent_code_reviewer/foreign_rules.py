@@ -28,6 +28,7 @@ class Pattern:
     tests: bool
     only_tests: bool
     severity: Severity | None
+    at_end: bool
 
 
 @cache
@@ -45,6 +46,7 @@ def patterns() -> tuple[Pattern, ...]:
             tests=bool(one.get("tests", True)),
             only_tests=bool(one.get("only_tests", False)),
             severity=cast("Severity | None", one.get("severity")),
+            at_end=one.get("at") == "end",
         )
         for one in entries
     )
@@ -77,7 +79,7 @@ def _by_pattern(one: Pattern, source: ForeignText) -> Iterator[Found]:
             if one.but.search(line) or one.but.search(reading[begin:start]):
                 continue
         first, last = source.line(start), source.line(match.end())
-        yield Found(one.rule, first, last, severity=one.severity)
+        yield Found(one.rule, last if one.at_end else first, last, severity=one.severity)
 
 
 def _loops(source: ForeignText) -> Iterator[tuple[int, int, int]]:

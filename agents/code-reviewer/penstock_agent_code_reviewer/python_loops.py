@@ -81,7 +81,7 @@ def _leaves_after(file: PythonFile, node: ast.AST, loop: ast.For) -> bool:
     """Whether the loop is left behind the change, so that it does no harm."""
     at: ast.AST = file.statement(node)
     while at is not loop:
-        block = file.block_of(at)  # type: ignore[arg-type]  # the statement, or one around it
+        block = file.block_of(at)
         rest = block[next(n for n, one in enumerate(block) if one is at) :]
         if ends(rest) and not isinstance(rest[-1], ast.Continue):
             return True

@@ -106,17 +106,15 @@ def growing_text(file: PythonFile) -> Iterator[Found]:
     for function in (*file.functions, file.tree):
         kinds = _first_values(function)
         for node in within(function.body):
-            name, value = _grown(node)
-            loop = file.loop_of(file.statement(node)) if name else None
-            loop = loop or _outer_loop(file, node) if name else None
+            name = _grown(node)
+            loop = _outer_loop(file, node) if name else None
             if loop is None or name not in kinds:
                 continue
             kind, line = kinds[name]
             if line > loop.lineno:  # begun anew in each turn
                 continue
-            if kind == "text" or (kind == "list" and isinstance(node, ast.Assign)):
+            if isinstance(node, ast.stmt) and (kind == "text" or isinstance(node, ast.Assign)):
                 yield Found(rule("grown-in-loop"), node.lineno, message=_GROWN.format(name, kind))
-            del value
 
 
 _GROWN = "`{}` is copied in every turn to grow: quadratic for a {}."
@@ -131,17 +129,17 @@ def _outer_loop(file: PythonFile, node: ast.AST) -> ast.For | ast.AsyncFor | ast
     return None
 
 
-def _grown(node: ast.AST) -> tuple[str, ast.expr | None]:
+def _grown(node: ast.AST) -> str:
     match node:
-        case ast.AugAssign(target=ast.Name(id=name), op=ast.Add(), value=value):
-            return name, value
+        case ast.AugAssign(target=ast.Name(id=name), op=ast.Add()):
+            return name
         case ast.Assign(
             targets=[ast.Name(id=name)],
-            value=ast.BinOp(left=ast.Name(id=left), op=ast.Add(), right=value),
+            value=ast.BinOp(left=ast.Name(id=left), op=ast.Add()),
         ) if left == name:
-            return name, value
+            return name
         case _:
-            return "", None
+            return ""
 
 
 def _first_values(function: Function | ast.Module) -> dict[str, tuple[str, int]]:

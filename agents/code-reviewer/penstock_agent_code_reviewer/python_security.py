@@ -135,29 +135,32 @@ def built_statement(file: PythonFile) -> Iterator[Found]:
     for node in file.nodes:
         if not (isinstance(node, ast.Call) and node.args and last_name(node) in _STATEMENTS):
             continue
-        severity = _built(file, node, node.args[0])
+        for place, severity in _built(file, node):
+            end = place.end_lineno or 0
+            yield Found(rule("sql-injection"), place.lineno, end=end, severity=severity)
+
+
+def _built(file: PythonFile, call: ast.Call) -> Iterator[tuple[ast.expr, Severity]]:
+    """Where a statement is built, in the call or before it in the same function.
+
+    `critical` where a value is put in, `major` where it may be a name.
+    """
+    first = call.args[0]
+    if not isinstance(first, ast.Name):
+        severity = _put_in(first)
         if severity is not None:
-            end = node.end_lineno or 0
-            yield Found(rule("sql-injection"), node.lineno, end=end, severity=severity)
-
-
-def _built(file: PythonFile, call: ast.AST, node: ast.expr) -> Severity | None:
-    """`critical` where a value is put in, `major` where it may be a name, None otherwise."""
-    if isinstance(node, ast.Name):
-        scope = file.scope(call)
-        body = scope.body if isinstance(scope, FUNCTIONS) else file.tree.body
-        assigned = [
-            one.value
-            for one in within(body)
-            if isinstance(one, (ast.Assign, ast.AugAssign))
-            and any(
-                isinstance(target, ast.Name) and target.id == node.id
-                for target in (one.targets if isinstance(one, ast.Assign) else [one.target])
-            )
-        ]
-        judged = [_put_in(value) for value in assigned]
-        return "critical" if "critical" in judged else "major" if "major" in judged else None
-    return _put_in(node)
+            yield call, severity
+        return
+    scope = file.scope(call)
+    body = scope.body if isinstance(scope, FUNCTIONS) else file.tree.body
+    for one in within(body):
+        if not isinstance(one, (ast.Assign, ast.AugAssign)):
+            continue
+        targets = one.targets if isinstance(one, ast.Assign) else [one.target]
+        if any(isinstance(target, ast.Name) and target.id == first.id for target in targets):
+            severity = _put_in(one.value)
+            if severity is not None:
+                yield one.value, severity
 
 
 def _put_in(node: ast.expr) -> Severity | None:

@@ -124,8 +124,8 @@ def reported(
     shown = [
         (one, each) for one, each in zip(kept, verdicts, strict=True) if each.hidden_by is None
     ]
-    counts = Counter(one.found.weight for one, _ in shown)
-    categories = Counter(one.found.rule.category for one, _ in shown)
+    counts: Counter[str] = Counter(one.found.weight for one, _ in shown)
+    categories: Counter[str] = Counter(one.found.rule.category for one, _ in shown)
     listed = _listed(shown)
     hidden = Counter(each.hidden_by for each in verdicts)
     many = tally.complexities

@@ -59,8 +59,9 @@ def reviewed(
     scope = gathered(task, coverage_report.REPORT_NAMES)
     figures = _Figures(Tally(scope))
     placed: list[Placed] = []
-    report_name, report = coverage_report.read(scope.others)
-    figures.tally.coverage_report = report_name
+    report: Mapping[str, Ran] = {}
+    with contextlib.suppress(_TooSlow), _limited(FILE_DEADLINE_S):
+        figures.tally.coverage_report, report = coverage_report.read(scope.others)
     for batch in _batches(scope.files):
         if clock() - started > DEADLINE_S:
             figures.tally.late(len(batch))
@@ -198,7 +199,8 @@ def _untested(scope: Scope) -> Iterator[Placed]:
         return
     told = 0
     for one in scope.files:
-        lines = sorted(one.changed or ())
+        every = range(1, len(one.source.lines) + 1)
+        lines = every if one.changed is None else sorted(one.changed)
         code = [line for line in lines if _is_code(one.source.lines[line - 1])]
         if len(code) >= MIN_UNTESTED_LINES and told < MAX_UNTESTED:
             told += 1

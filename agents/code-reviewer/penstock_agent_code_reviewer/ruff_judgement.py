@@ -3,7 +3,9 @@
 import ast
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from penstock_agent_code_reviewer.models import Severity
 from penstock_agent_code_reviewer.python_tree import PythonFile, called, constant
 from penstock_agent_code_reviewer.ruff_program import SYNTAX, Said, rules
 from penstock_agent_code_reviewer.rules import Found, rule
@@ -26,7 +28,7 @@ _NOT_IN_TESTS = frozenset(
      "N801", "N802", "RUF059", "B008", "T201", "A001", "A002", "S506", "S202", "S307", "S102"}
 )  # fmt: skip
 _STILL_IN_TESTS = frozenset({"B015", "B017", "RUF069", "F841", "S506", "S307", "S102", "S501"})
-_MINOR_IN_TESTS = frozenset({"S506", "S307", "S102", "S501", "F841", "B017"})
+_MINOR_IN_TESTS = frozenset({"S506", "S307", "S102", "S501", "F841"})
 _OLD_PYTHON = re.compile(
     r"^\s*(?:print\s+[\"'\w]|exec\s+\"|raise \w+, |except [\w.]+, \w+:)", re.MULTILINE
 )
@@ -66,15 +68,8 @@ def _syntax(one: Said, text: str) -> Iterator[Found]:
     )
 
 
-def _with(found: Found, severity: str) -> Found:
-    return Found(
-        found.rule,
-        found.line,
-        found.end,
-        found.message,
-        severity,
-        found.detail,  # type: ignore[arg-type]
-    )
+def _with(found: Found, severity: Severity) -> Found:
+    return replace(found, severity=severity)
 
 
 def _judge(one: Said, found: Found, file: PythonFile | None) -> Found | None:

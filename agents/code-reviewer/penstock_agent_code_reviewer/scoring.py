@@ -10,15 +10,13 @@ the same issues weigh less in a larger change, but no size hides one that breaks
 
 from collections.abc import Mapping
 
-from penstock_agent_code_reviewer.models import Severity
-
-WEIGHTS: Mapping[Severity, float] = {"blocker": 25.0, "critical": 10.0, "major": 3.0, "minor": 0.5}
-CAPS: Mapping[Severity, int] = {"blocker": 49, "critical": 74}
+WEIGHTS: Mapping[str, float] = {"blocker": 25.0, "critical": 10.0, "major": 3.0, "minor": 0.5}
+CAPS: Mapping[str, int] = {"blocker": 49, "critical": 74}
 ROOM = 20.0
 LINES_PER_POINT = 5.0
 
 
-def score(counts: Mapping[Severity, int], changed_lines: int) -> int:
+def score(counts: Mapping[str, int], changed_lines: int) -> int:
     """The score of a review.
 
     Args:

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from penstock_agent_code_reviewer.models import Severity
 from penstock_agent_code_reviewer.rules import Found, rule
 
 MAX_LINE_CHARS = 2_000
@@ -77,7 +78,7 @@ def _is_secret(name: str, value: str) -> bool:
     return not _NOT_A_VALUE.match(value)
 
 
-def _weight(value: str) -> str | None:  # type: ignore[return]
+def _weight(value: str) -> Severity | None:
     """Sure only for what looks made up or random: digits or signs among letters."""
     kinds = sum(bool(re.search(kind, value)) for kind in ("[a-z]", "[A-Z]", "[0-9]", r"[^\w]"))
     return None if kinds >= 3 or (kinds == 2 and entropy(value) > 2.8) else "major"
