@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -168,6 +169,32 @@ def test_a_plan_is_shown_and_lands_only_when_it_is_applied(tmp_path: Path):
     assert (code, told["phase"], told["output"]["applied"]) == (0, "apply", True)
     assert (repository / "a.txt").read_text() == "hello moon\n"
     assert git(repository, "rev-parse", "HEAD").strip() == told["output"]["commit"]
+
+
+def test_an_interrupted_one_is_told_and_gone(tmp_path: Path):
+    program = (
+        "from penstock_agent_sdk import cancelled, partial\n"
+        "print('at work', flush=True)\n"
+        "while not cancelled():\n    time.sleep(0.01)\n"
+        "partial({'seen': True})\nout = {}"
+    )
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+    scratch.chmod(0o755)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "penstock_cli", "agent", "run", tried(tmp_path, program)],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**os.environ, "TMPDIR": str(scratch)},
+    )  # fmt: skip
+    with running:
+        assert running.stdout is not None
+        while "at work" not in running.stdout.readline():
+            assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        said, _ = running.communicate(timeout=WITHIN_S)
+    assert running.returncode == 130
+    assert 'so far: {"seen":true}' in said
+    assert list(scratch.iterdir()) == []
 
 
 def test_nothing_is_left_behind(tmp_path: Path):

@@ -1,8 +1,6 @@
 """The agent protocol as the SDK speaks it: files in, files out, exit codes."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,31 +123,6 @@ def test_a_partial_result_is_one_line_of_bounded_size(capsys: pytest.CaptureFixt
     assert not partial({"findings": "x" * MAX_PARTIAL_BYTES})
     (line,) = capsys.readouterr().out.splitlines()
     assert line == '::penstock-partial {"findings": ["é\\n"]}'
-
-
-def test_an_agent_that_is_asked_to_end_puts_things_in_order(tmp_path: Path) -> None:
-    program = tmp_path / "agent.py"
-    program.write_text(
-        "import time\n"
-        "from penstock_agent_sdk import cancelled, on_cancel, partial\n"
-        "import threading\n"
-        "asked = threading.Event()\n"
-        "on_cancel(lambda: (print('asked', flush=True), asked.set()))\n"
-        "assert not cancelled()\n"
-        "print('ready', flush=True)\n"
-        "while not cancelled():\n"
-        "    time.sleep(0.01)\n"
-        "assert asked.wait(5)\n"
-        "partial({'so_far': 1})\n"
-    )
-    agent = subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True)
-    with agent:
-        assert agent.stdout is not None
-        assert agent.stdout.readline() == "ready\n"
-        agent.terminate()
-        said, _ = agent.communicate(timeout=10)
-    assert said == 'asked\n::penstock-partial {"so_far": 1}\n'
-    assert agent.returncode == 0
 
 
 def test_without_a_socket_there_is_no_network() -> None:
