@@ -16,6 +16,8 @@ def _quiet(_what: str, _done: int, _whole: int) -> None:
     """No progress in a test."""
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("part", PARTS)
 def test_targets_hold(part: Part):
     measured = own(part, _quiet)
