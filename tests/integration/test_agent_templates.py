@@ -20,6 +20,7 @@ pytestmark = pytest.mark.real
 ROOT = Path(__file__).parents[2]
 KINDS = [(template, language) for template in Template for language in Language]
 WITHIN_S = 60
+WITH_CASES = sorted({path.parents[2] for path in ROOT.glob("agents/*/fixtures/*/case.yaml")})
 
 
 def penstock(*line: str) -> Any:
@@ -59,6 +60,12 @@ def test_its_own_tests_pass(tmp_path: Path, template: Template, language: Langua
         env={**os.environ, "PYTHONPATH": str(ROOT / "agents/sdk")},
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("folder", WITH_CASES, ids=lambda folder: folder.name)
+def test_those_that_come_with_penstock_pass_their_cases(folder: Path):
+    code, told = penstock("agent", "test", str(folder))
+    assert (code, [case["faults"] for case in told["cases"] if case["faults"]]) == (0, [])
 
 
 def test_a_binary_may_stand_in_the_place_of_the_script(tmp_path: Path):
