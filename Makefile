@@ -14,11 +14,11 @@ PARALLEL ?= --numprocesses=auto --maxprocesses=4 --dist=loadfile
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 
-.PHONY: help venv demo up down test test-dagger check lint types generate ratchet bench lock build image clean
+.PHONY: help venv demo up down test test-dagger agent-quality check lint types generate ratchet bench lock build image clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | \
-		awk -F'\t' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+		awk -F'\t' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
 venv: ## make .venv what the lock file says (nothing to do: nothing done)
 	@test -n "$(PYTHON)" || { echo "Penstock needs Python 3.11 or newer on PATH"; exit 1; }
@@ -43,6 +43,9 @@ endif
 
 test-dagger: venv ## what needs a Dagger engine (_EXPERIMENTAL_DAGGER_RUNNER_HOST)
 	@$(BIN)/python -m pytest -m dagger --timeout=600 $(PYTEST_ARGS) tests
+
+agent-quality: venv ## what the agents find, beside the tools they stand on (CORPUS=folder for another suite)
+	@$(BIN)/python -W ignore -m tests.quality $(if $(CORPUS),"$(CORPUS)")
 
 check: lint types ## everything CI runs: lint, types, import direction, generated files, tests
 	@$(BIN)/python -m penstock_testkit.generate --check

@@ -61,6 +61,7 @@ class Code(StrEnum):
     AGENT_UNAVAILABLE = "agent_unavailable"  # no such bundle, or another digest, on the executor
     WORKSPACE_REFUSED = "workspace_refused"  # a path outside the allowed roots
     IMAGE_REFUSED = "image_refused"  # this executor does not accept the image, or has it not
+    SECRET_REFUSED = "secret_refused"  # noqa: S105 - not granted to the agent here, or unusable
     TEMPLATE_FAILED = "template_failed"  # a template could not be rendered with the values at hand
     CONDITION_FAILED = "condition_failed"  # a `when` or filter raised or gave no boolean
     DENIED = "denied"  # rejected by an approver

@@ -40,8 +40,14 @@ class Phase(StrEnum):
 
 
 class Failure(Wire):
-    """Why something failed: a stable code, a sentence for people, and whether again may help."""
+    """Why something failed: a stable code, a sentence for people, and whether again may help.
+
+    Attributes:
+        partial: what an agent that was ended before its time had said it had so far, redacted
+            and bounded; it was checked against nothing and is never an output.
+    """
 
     code: str
     message: str = ""
     retryable: bool = False
+    partial: JsonObject | None = None

@@ -10,13 +10,18 @@ import typer
 
 from penstock_adapters.bundles import default_roots, discover, read_bundle
 from penstock_cli.access import access_of
+from penstock_cli.agent.faults import Folders, check_folders
 from penstock_cli.client import Api, with_api
 from penstock_cli.faults import CliFault, ExitCode
 from penstock_cli.terminal import moment, out, print_json, say, table
 from penstock_contracts.agent.v1 import AgentManifest
 from penstock_runtime.bundles import BundleFault
 
-app = typer.Typer(no_args_is_help=True, help="List, show, register and remove agents.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Registered agents: list, show, register, remove. "
+    "(`penstock agent` makes, tests and runs one in its folder.)",
+)
 
 
 @app.command("list")
@@ -76,6 +81,15 @@ def register(
     for result in results:
         changed = "[green]registered[/]" if result["changed"] else "[dim]unchanged[/] "
         say(f"{changed} {result['name']}  [dim]{result['digest']}[/]")
+
+
+@app.command("validate")
+def validate(context: typer.Context, folders: Folders) -> None:
+    """Show every fault of agents' folders before they are registered; as `penstock agent validate`.
+
+    Exit code 1 if there is one.
+    """
+    check_folders(folders, as_json=access_of(context).json)
 
 
 def manifests_in(folders: list[Path], *, every: bool) -> Mapping[str, AgentManifest]:

@@ -26,6 +26,7 @@ VERBS: dict[str, str] = {
     "serve": "penstock_cli.serve",
     "validate": "penstock_cli.validate",
     "apply": "penstock_cli.apply",
+    "agent": "penstock_cli.agent.verb",
     "agents": "penstock_cli.agents",
     "workflows": "penstock_cli.workflows",
     "trigger": "penstock_cli.trigger",

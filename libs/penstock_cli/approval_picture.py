@@ -176,7 +176,7 @@ def _proposal(item: Json, columns: int) -> Iterator[RenderableType]:
         yield _row("input", "")
         yield json_text(_shortened(given) if plan is not None else given)
     if plan is not None:
-        yield from _plan(plan, columns)
+        yield from plan_parts(plan, columns)
     if not proposal.get("atomic", True):
         yield Text(
             "NOT ATOMIC: applying does not depend on the state that was planned against;\n"
@@ -204,7 +204,8 @@ def _base(base: Json) -> Iterator[Text]:
         yield _row("base", json_text(base))
 
 
-def _plan(plan: Json, columns: int) -> Iterator[RenderableType]:
+def plan_parts(plan: Json, columns: int) -> Iterator[RenderableType]:
+    """Give what is drawn of a plan; `columns` as for a diff."""
     effect = cast("Json", plan.get("effect") or {})
     if plan.get("summary"):
         yield _row("plan", plan["summary"], "bold")

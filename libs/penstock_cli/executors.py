@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from penstock_cli.access import access_of
 from penstock_cli.client import with_api
-from penstock_cli.terminal import MICROSECONDS, out, plain, print_json, say, span, styled, table
+from penstock_cli.terminal import (
+    MICROSECONDS,
+    out,
+    plain,
+    print_json,
+    say,
+    short_digest,
+    span,
+    styled,
+    table,
+)
 from penstock_cli.visible import one_line
 
 app = typer.Typer()
@@ -18,25 +28,39 @@ BREAKER_STYLES = {"CLOSED": "succeeded", "OPEN": "failed", "HALF_OPEN": "pending
 
 
 @app.command()
-def executors(context: typer.Context) -> None:
-    """List executors: pool, sandbox, load, circuit breaker, and what isolation they lack."""
+def executors(
+    context: typer.Context,
+    agents: Annotated[
+        bool, typer.Option("--agents", help="Also which agents each has, and their digests.")
+    ] = False,
+) -> None:
+    """List executors: pool, sandbox, slots, circuit breaker, and what isolation they lack."""
     access = access_of(context)
     answer = with_api(access, lambda api: api.get("executors"))
     if access.json:
         print_json(answer)
         return
-    drawn = table("name", "pool", "adapter", "isolation", "running", "breaker", "lacks", "seen")
+    drawn = table(
+        "name", "pool", "adapter", "isolation", "running", "free", "agents", "breaker", "lacks",
+        "version", "seen",
+    )  # fmt: skip
     for item in answer["items"]:
         drawn.add_row(
             one_line(item["name"]), one_line(item["pool"]), one_line(item["adapter"]),
-            one_line(item["isolation"]) or "-", _load(item), _breaker(item.get("breaker")),
-            str(len(item["degraded"])) if item["degraded"] else "-", _seen(item),
+            one_line(item["isolation"]) or "-", _load(item),
+            str(item["free"]) if item["alive"] else "-", str(len(item["agents"])),
+            _breaker(item.get("breaker")),
+            str(len(item["degraded"])) if item["degraded"] else "-",
+            one_line(item["version"]) or "-", _seen(item),
         )  # fmt: skip
     out.print(drawn)
     if not answer["items"]:
         say("no executor is known")
     for item in answer["items"]:
         _explain(item)
+        for agent in item["agents"] if agents else ():
+            told = f"{agent['name']} {agent['version']}  {short_digest(agent['digest'])}"
+            plain(f"{one_line(item['name'])}: {one_line(told)}")
 
 
 def _load(item: dict[str, Any]) -> str:

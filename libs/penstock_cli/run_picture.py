@@ -62,6 +62,8 @@ class NodePicture:
 
     plan: str = ""
     feedback: str = ""
+    progress: Json = field(default_factory=dict[str, Any])
+    partial: Json | None = None
 
     @property
     def doing(self) -> str:
@@ -84,6 +86,8 @@ class NodePicture:
         elif self.began_us and self.status not in ("waiting", "skipped"):
             end = self.ended_us or now_us
             text.append(f"  {span((end - self.began_us) / MICROSECONDS)}", style="dim")
+        if self.progress and self.status in ("queued", "running"):
+            text.append("  ").append_text(one_line(progress_of(self.progress), "cyan"))
         if self.feedback and self.status not in SETTLED:
             text.append("  pushed back: ", style="yellow").append_text(one_line(self.feedback))
         if self.error:
@@ -110,6 +114,11 @@ class RunPicture:
     def ended(self) -> bool:
         """Tell whether nothing will change any more."""
         return self.status in ENDED
+
+    @property
+    def unfinished(self) -> bool:
+        """Tell whether agents may have said what no result holds: they run, or were cancelled."""
+        return not self.ended or self.status == "cancelled"
 
     def apply(self, kind: str, event: Json) -> None:
         """Take one event of the run in; one already seen changes nothing."""
@@ -150,8 +159,10 @@ class RunPicture:
         node.executor = str(data.get("executor") or node.executor)
         node.approval_id = str(data.get("approval_id") or node.approval_id)
         node.error = failure_of(data.get("error"))
+        node.partial = partial_of(data.get("error")) or node.partial
         if kind == "task_scheduled":
             node.phase = str(data.get("phase", "run"))
+            node.progress, node.partial = {}, None
         if kind == "plan_made":
             node.plan = summary_of(data.get("plan"))
         if kind in ("task_scheduled", "gate_opened"):
@@ -217,6 +228,7 @@ def picture_of(document: Json) -> RunPicture:
             phase=str(node.get("phase") or "run"),
             plan=summary_of(node.get("plan")),
             feedback=str(node.get("feedback") or ""),
+            partial=partial_of(node.get("error")),
         )
     return picture
 
@@ -244,6 +256,12 @@ def failure_of(error: object) -> str:
     return f"{told.get('code', 'failed')}: {told.get('message', '')}".rstrip(": ")
 
 
+def partial_of(error: object) -> Json | None:
+    """Give what an agent had when it was ended before its time, beside its failure."""
+    found: object = cast("Json", error).get("partial") if isinstance(error, dict) else None
+    return cast("Json", found) if isinstance(found, dict) else None
+
+
 def cause_of(cause: object) -> str:
     """Give what ended a run before its time."""
     if not isinstance(cause, dict):
@@ -251,6 +269,13 @@ def cause_of(cause: object) -> str:
     told = cast("Json", cause)
     text = failure_of(told.get("error"))
     return f"{told['node']}: {text}" if told.get("node") else text
+
+
+def progress_of(said: Json) -> str:
+    """Give progress as a text: 40% and what is done."""
+    fraction = said.get("fraction")
+    share = f"{float(fraction):.0%} " if isinstance(fraction, int | float) else ""
+    return f"{share}{said.get('text') or ''}"
 
 
 def _time_us(text: str) -> int:

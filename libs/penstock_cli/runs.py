@@ -11,9 +11,10 @@ import typer
 from rich.text import Text
 
 from penstock_cli.access import access_of
-from penstock_cli.client import Api, Json, with_api
+from penstock_cli.client import Api, Json, ServerEvent, with_api
 from penstock_cli.faults import CliFault, ExitCode
-from penstock_cli.run_picture import cause_of, picture_of
+from penstock_cli.progressing import SAID, look, partial_text
+from penstock_cli.run_picture import RunPicture, cause_of, picture_of, progress_of
 from penstock_cli.terminal import (
     duration,
     moment,
@@ -87,12 +88,20 @@ def _status_of(run: Json) -> Text:
 def show_run(context: typer.Context, run: Run) -> None:
     """Show a run: its nodes, what each gave, and the hash of its state."""
     access = access_of(context)
-    document = with_api(access, lambda api: api.get("runs", run))
+
+    async def work(api: Api) -> tuple[Json, RunPicture]:
+        found = await api.get("runs", run)
+        picture = picture_of(found)
+        if not access.json and picture.unfinished:
+            await look(api, picture)
+        return found, picture
+
+    document, picture = with_api(access, work)
     if access.json:
         print_json(document)
         return
     header = document["run"]
-    out.print(picture_of(document).tree(time.time_ns() // 1000))
+    out.print(picture.tree(time.time_ns() // 1000))
     say(f"\nrun        {header['run_id']}")
     plain(f"started    {moment(header.get('started_us'))} by {header.get('requested_by') or '-'}")
     plain(f"inputs     {_shortened(header.get('inputs'))}")
@@ -102,6 +111,9 @@ def show_run(context: typer.Context, run: Run) -> None:
         if node.get("output"):
             for line in output_lines(name, node["output"], short(header["run_id"])):
                 out.print(line, soft_wrap=True)
+    for name, node in picture.nodes.items():
+        if node.partial is not None:
+            out.print(one_line(f"{name:<10} ").append_text(partial_text(node.partial)))
     _say_gates(document)
     say(f"state hash {document['state_hash']}  [dim]at event {header.get('version')}[/]")
 
@@ -184,13 +196,15 @@ def logs(
             async for event in events:
                 if event.kind == "end":
                     return
-                if event.kind == "log" and (not node or event.data.get("node") == node):
-                    _print_log(event.data, colours, as_json=access.json)
+                known = event.kind == "log" or event.kind in SAID
+                if known and (not node or event.data.get("node") == node):
+                    _print_log(event, colours, as_json=access.json)
 
     with_api(access, work)
 
 
-def _print_log(line: Json, colours: dict[str, str], *, as_json: bool) -> None:
+def _print_log(event: ServerEvent, colours: dict[str, str], *, as_json: bool) -> None:
+    line = event.data
     if as_json:
         out.file.write(json.dumps(line, ensure_ascii=False) + "\n")
         return
@@ -198,7 +212,12 @@ def _print_log(line: Json, colours: dict[str, str], *, as_json: bool) -> None:
     colour = colours.setdefault(name, NODE_COLOURS[len(colours) % len(NODE_COLOURS)])
     text = Text(f"{name} ", style=colour)
     style = "red" if line.get("stream") == "stderr" else ""
-    text.append_text(untricked(str(line.get("text", "")), style))
+    if event.kind == "progress":
+        text.append_text(one_line(progress_of(line["said"]), "cyan"))
+    elif event.kind == "partial":
+        text.append_text(partial_text(line["said"]))
+    else:
+        text.append_text(untricked(str(line.get("text", "")), style))
     out.print(text, soft_wrap=True)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
 from typing import cast
 
 GROUP = "penstock.services"
@@ -23,6 +25,17 @@ def run_known_service(name: str) -> int | None:
         return None
     main = cast("Callable[[], int | None]", point.load())
     return main() or 0
+
+
+def part_of_service(name: str, part: str) -> ModuleType | None:
+    """Give a module beside a service's entry point; None: there is no such service here.
+
+    The command line knows no service's code. What it uses of one it finds as it finds services.
+    """
+    point = known_services().get(name)
+    if point is None:
+        return None
+    return import_module(f"{point.module.rpartition('.')[0]}.{part}")
 
 
 def service_command(name: str) -> tuple[str, ...]:

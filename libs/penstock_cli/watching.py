@@ -12,6 +12,7 @@ from rich.live import Live
 
 from penstock_cli.client import Api, Json, ServerEvent
 from penstock_cli.faults import CliFault, ExitCode
+from penstock_cli.progressing import following
 from penstock_cli.run_picture import RunPicture, blank_picture_of, event_line
 from penstock_cli.terminal import out
 
@@ -74,7 +75,7 @@ async def watch(
     picture = blank_picture_of(document)
     follow = _live if console.is_terminal else _lines
     try:
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(within_s), following(api, picture, console):
             await follow(events_of(api, picture.run_id, pause), picture, console, on_event)
     except TimeoutError:
         raise CliFault(

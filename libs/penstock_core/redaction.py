@@ -1,8 +1,9 @@
 """Known secrets are found in texts, in the forms in which programs print them, and taken out.
 
-Forms: as it is, as JSON (once and twice) and as Python write it, percent-encoded, in hexadecimal,
-in base64 wherever it begins among other bytes, and the lines of what has many. A secret that was
-cut in pieces, reversed or enciphered is not found: that is for the sandbox's network to hold.
+Forms: as it is and in one case, as JSON (once and twice) and as Python write it, percent-encoded,
+in hexadecimal, in base64 wherever it begins among other bytes, and the lines of what has many. A
+secret that was cut in pieces, reversed or enciphered is not found: that is for the sandbox's
+network to hold.
 """
 
 import base64
@@ -31,7 +32,8 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         """Know `secrets`; empty ones are ignored."""
-        known = {value for value in secrets if value}
+        known = dict.fromkeys(value for value in secrets if value)
+        self._known = tuple(known)
         forms = sorted({form for value in known for form in secret_forms(value)}, key=len)
         self._forms = tuple(reversed(forms))  # the longest first
         self._raw = tuple(value.encode("utf-8", "replace") for value in known)
@@ -39,6 +41,12 @@ class Redactor:
         self._pattern = re.compile("|".join(map(re.escape, self._forms)))
         self.longest_chars: int = len(self._forms[0]) if forms else 0
         self.longest_bytes: int = max(map(len, self._encoded), default=0)
+
+    def also(self, secret: str, most: int) -> "Redactor":
+        """Give one that knows `secret`, too; of more than `most`, the oldest are forgotten."""
+        if not secret or secret in self._known:
+            return self
+        return Redactor((*self._known, secret)[-most:])
 
     def finds(self, text: str) -> bool:
         """Tell whether any form of a secret is in `text`."""
@@ -91,7 +99,7 @@ def secret_forms(secret: str) -> frozenset[str]:
 
 def _forms(secret: str) -> Iterator[str]:
     raw = secret.encode("utf-8", "replace")
-    yield secret
+    yield from (secret, secret.lower(), secret.upper())  # host names, for one, lose their case
     for written in (_json, json.dumps):
         once = written(secret)
         yield once[1:-1]

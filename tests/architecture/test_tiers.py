@@ -61,6 +61,7 @@ def test_tiers_are_the_known_ones():
         "e2e",
         "integration",
         "property",
+        "quality",
         "replay",
         "security",
         "simulation",

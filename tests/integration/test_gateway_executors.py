@@ -25,6 +25,9 @@ BEAT: dict[str, JsonValue] = {
     "pool": "default",
     "capacity": 4,
     "running": 2,
+    "free": 2,
+    "version": "1.2.3",
+    "agents": [{"name": "scanner", "version": "1.0.0", "digest": "sha256:" + "ab" * 32}],
     "at_us": START_US - 3_000_000,
     "available": True,
     "adapter": "dagger",
@@ -70,6 +73,8 @@ async def test_who_lives_tells_of_itself_and_who_is_silent_is_as_it_was_heard_of
         one, two = await listed(client, headers)
     assert (one["name"], one["alive"], one["pool"]) == ("host.one", True, "default")
     assert (one["running"], one["capacity"], one["degraded"]) == (2, 4, ["no seccomp"])
+    assert (one["free"], one["version"], one["agents"]) == (2, "1.2.3", BEAT["agents"])
+    assert (two["free"], two["version"], two["agents"]) == (0, "", [])
     assert (one["seen_us"], one["breaker"]["state"]) == (BEAT["at_us"], "CLOSED")
     assert (two["name"], two["alive"], two["pool"], two["seen_us"]) == ("host.two", False, "gpu", 0)
     assert (two["breaker"]["state"], two["breaker"]["failures"]) == ("OPEN", 5)
@@ -125,9 +130,12 @@ async def test_the_command_line_lists_them():
             return result.output
 
         shown = await asyncio.to_thread(line)
+        named = await asyncio.to_thread(line, "--agents")
         told = json.loads(await asyncio.to_thread(line, "--json"))
     assert [item["name"] for item in told["items"]] == ["host.one", "host.two"]
     assert "2/4" in shown
+    assert "1.2.3" in shown
+    assert "host.one: scanner 1.0.0  abababababab" in named
     assert "OPEN" in shown
     assert "host.one: no seccomp" in shown
     assert "engine" in shown

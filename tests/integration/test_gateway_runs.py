@@ -271,6 +271,22 @@ async def test_logs_so_far_are_given_at_once():
         }  # fmt: skip
 
 
+async def test_progress_and_partial_results_are_events_of_their_own():
+    world, headers = world_of()
+    run_ = world.start_run()
+    say(
+        world, run_, 0, ("progress", '{"fraction": 0.5, "text": "half"}'),
+        ("partial", '{"found": 1}'), ("partial", "{"),
+    )  # fmt: skip
+    async with serving(world) as client:
+        told = await frames(await client.get(f"/api/runs/{run_}/logs", headers=headers))
+    assert [frame["event"] for frame in told] == ["progress", "partial", "end"]
+    assert told[0]["data"] == {
+        "node": "ask", "attempt": 1, "at_us": 7, "said": {"fraction": 0.5, "text": "half"},
+    }  # fmt: skip
+    assert told[1]["data"]["said"] == {"found": 1}
+
+
 async def test_logs_are_followed_until_the_run_ends():
     world, headers = world_of()
     run_ = world.start_run()

@@ -1,23 +1,27 @@
-"""An agent that is given secrets and spreads them: no form of them is in anything we write."""
+"""No form of a secret that agents spread is in anything we write, show or send."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import sys
-from collections.abc import AsyncGenerator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
 from pathlib import Path
-from urllib.parse import quote, quote_plus
+from urllib.parse import urlsplit
 
 import aiohttp
+import psycopg
 import pytest
 import pytest_asyncio
+from psycopg import sql
 
-from penstock_testkit.collector import Collector
-from penstock_testkit.stack import SERVICES, Json, RunningStack
-from tests.e2e.bundles import LIMITS, open_place, write_agent
+from penstock_adapters.embedded.credentials import SecretBook, postgres_secret
+from penstock_adapters.embedded.home import StateFolder
+from penstock_adapters.embedded.postgres_server import ADMIN
+from penstock_adapters.nats.jetstream import JetStreamApi
+from penstock_testkit.stack import SERVICES, RunningStack
+from tests.e2e.bundles import open_place
+from tests.security.canary import ENDS, NEEDLES, SILENT, Spread, found_in, spreading, texts
 
 pytestmark = [
     pytest.mark.e2e,
@@ -27,139 +31,27 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
-SECRET = 'Canary"7f\\3b/2c+grün&?=~x9Q'
-FILED = "canary-of-a-file-5d41402abc4b2a76b9719d911017c592"
 CLI_S = 30.0
-
-# What agents do with what they were given; `forms` are all of it, written in every way.
-SPREAD = """\
-import base64, os
-from urllib.parse import quote, quote_plus
-secrets = [value for name, value in os.environ.items() if name.startswith("CANARY")]
-assert len(secrets) == 2, sorted(os.environ)
-forms = []
-for secret in secrets:
-    raw = secret.encode()
-    forms += [secret, json.dumps(secret), json.dumps(secret, ensure_ascii=False),
-              json.dumps(json.dumps(secret)), repr(secret), raw.hex(), raw.hex().upper(),
-              quote(secret, safe=""), quote(secret), quote_plus(secret)]
-    for pad in (b"", b"a", b"ab"):
-        forms += [base64.b64encode(pad + raw + b"!").decode(),
-                  base64.urlsafe_b64encode(pad + raw + b"!").decode()]
-for form in forms:
-    print("see", form)
-    print("see", form, file=sys.stderr)
-print("x" * 8180 + secrets[0])
-print("y" * 8160 + secrets[1])
-sys.stdout.flush()
-"""
-ENDS: dict[str, str] = {
-    "well": "answer({'said': 1, 'more': forms, **{form: form for form in forms}})",
-    "declared": "answer({'error': {'code': 'bad', 'message': ' '.join(forms[:4]),"
-    " 'retryable': False}}); sys.exit(10)",
-    "crash": "raise RuntimeError(secrets[1] + forms[13] + secrets[0])",
-    "misfit": "answer({'said': forms[0], 'more': forms})",
-    "no_object": "pathlib.Path('/penstock/output.json').write_text(' '.join(forms))",
-    "killed": "os.kill(os.getpid(), 9)",
-    "timeout": "sys.stdout.flush(); time.sleep(60)",
-    "proposed": "answer({'plan': {'effect': {'files': forms}, 'summary': forms[0]}})",
-}
-
-
-def forms(secret: str) -> Iterator[bytes]:
-    """Everything that must not be found."""
-    raw = secret.encode()
-    for text in (
-        secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1],
-        json.dumps(json.dumps(secret))[3:-3], repr(secret)[1:-1], raw.hex(), raw.hex().upper(),
-        quote(secret, safe=""), quote(secret), quote_plus(secret),
-    ):  # fmt: skip
-        yield text.encode()
-    for pad, skip in ((b"", 0), (b"a", 2), (b"ab", 3)):
-        whole = base64.b64encode(pad + raw)
-        inside = whole[skip : (len(pad) + len(raw)) * 8 // 6]
-        yield from (inside, inside.translate(bytes.maketrans(b"+/", b"-_")))
-
-
-NEEDLES = {needle for secret in (SECRET, FILED) for needle in forms(secret)}
-
-
-def found_in(told: bytes) -> list[str]:
-    return [needle.decode() for needle in NEEDLES if needle in told]
-
-
-@dataclass
-class Spread:
-    """A stack whose agents have spread their secrets, and everything that it told."""
-
-    stack: RunningStack
-    collector: Collector
-    runs: dict[str, str]
+RUN_FAILED = 3  # the exit code of who watches one
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def spread(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Spread]:
-    home = tmp_path_factory.mktemp("canaries") / "state"
-    files = tmp_path_factory.mktemp("secrets")
-    (files / "canary-file").write_text(FILED + "\n")
-    with open_place() as place, Collector.listening() as collector:
-        agents = Path(place) / "agents"
-        limits = {**LIMITS, "wall_s": 4}
-        given: Json = {"secrets": ["canary-variable", "canary-file"], "limits": limits}
-        doer = write_agent(agents, "doer", **given)
-        planner = write_agent(
-            agents, "planner", **given, effect="once", risk="APPROVAL_REQUIRED",
-            phases=["plan", "apply"],
-        )  # fmt: skip
-        async with RunningStack.started(
-            home,
-            PENSTOCK_AGENT_ROOTS=str(agents),
-            PENSTOCK_SECRET_CANARY_VARIABLE=SECRET,
-            PENSTOCK_SECRETS_DIR=str(files),
-            PENSTOCK_OTLP_ENDPOINT=collector.url,
-            PENSTOCK_OTLP_LOGS="true",
-            PENSTOCK_LOG_LEVEL="debug",
-        ) as stack:
-            await stack.register_bundle(doer)
-            await stack.register_bundle(planner)
-            whole = Spread(stack, collector, {})
-            await spread_all(whole)
+    folder = tmp_path_factory.mktemp("canaries")
+    with open_place() as place:
+        async with spreading(folder, Path(place) / "agents") as whole:
             yield whole
-
-
-async def spread_all(whole: Spread) -> None:
-    stack = whole.stack
-    for name, code in ENDS.items():
-        agent = "planner" if name == "proposed" else "doer"
-        workflow = f"leak-{name.replace('_', '-')}"
-        do = f"{SPREAD}\n{code}"
-        await stack.apply(workflow, {"only": {"agent": agent, "with": {"do": do}}})
-        whole.runs[name] = await stack.trigger(workflow)
-    for name, run in whole.runs.items():
-        shown = await stack.ended(run)
-        expected = "succeeded" if name == "well" else "failed"
-        assert shown["run"]["status"] == expected, (name, shown)
-
-    async def exported() -> bool:
-        told = {one.attributes["penstock.run_id"] for one in whole.collector.spans
-                if one.name == "run"}  # fmt: skip
-        return told >= set(whole.runs.values())
-
-    await stack.until(exported)
 
 
 async def test_the_agents_were_given_their_secrets(spread: Spread) -> None:
     seen = 0
     for name, run in spread.runs.items():
-        lines = [line async for line in told_lines(spread.stack, run)]
+        if name in SILENT:
+            continue
+        lines = [line async for line in spread.lines(run)]
         assert any("see [redacted]" in line for line in lines), (name, lines[-3:])
         seen += sum(line.count("[redacted]") for line in lines)
     assert seen > len(NEEDLES) * len(ENDS)
-
-
-async def told_lines(stack: RunningStack, run: str) -> AsyncGenerator[str]:
-    async for frame in stack.frames(f"/api/runs/{run}/logs"):
-        yield json.dumps(frame, ensure_ascii=False)
 
 
 async def test_no_span_and_no_exported_line_holds_one(spread: Spread) -> None:
@@ -227,38 +119,134 @@ async def test_no_answer_of_the_api_holds_one(spread: Spread) -> None:
     for run in spread.runs.values():
         told.append(await stack.get(f"/api/runs/{run}"))
         told += [frame async for frame in stack.frames(f"/api/runs/{run}/events")]
-        told += [line async for line in told_lines(stack, run)]
+        told += [line async for line in spread.lines(run)]
 
     assert found_in(json.dumps(told, ensure_ascii=False).encode()) == []
     assert found_in(json.dumps(told).encode()) == []
     assert found_in("\n".join(texts(told)).encode()) == []
 
 
-def texts(told: object) -> Iterator[str]:
-    match told:
-        case str():
-            yield told
-        case dict():
-            for name, value in told.items():
-                yield from (str(name), *texts(value))
-        case list():
-            for value in told:
-                yield from texts(value)
-        case _:
-            pass
-
-
 @pytest.mark.parametrize("verb", ["runs show", "runs watch", "runs logs", "replay"])
 async def test_nothing_that_the_command_line_shows_holds_one(spread: Spread, verb: str) -> None:
     told = b""
-    for run in (spread.runs["well"], spread.runs["declared"]):  # each start takes its second
-        command = [sys.executable, "-m", "penstock_cli", "--home", str(spread.stack.home)]
-        process = await asyncio.create_subprocess_exec(
-            *command, *verb.split(), run,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        async with asyncio.timeout(CLI_S):
-            shown, _ = await process.communicate()
-        told += shown
+    for name in ("well", "declared"):  # each start takes its second
+        told += await shown_by(spread, *verb.split(), spread.runs[name])
     assert b"only" in told, told
     assert found_in(told) == []
+
+
+async def shown_by(spread: Spread, *verb: str) -> bytes:
+    command = [sys.executable, "-m", "penstock_cli", "--home", str(spread.stack.home), *verb]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    async with asyncio.timeout(CLI_S):
+        shown, _ = await process.communicate()
+    assert process.returncode in (0, RUN_FAILED), shown
+    return shown
+
+
+async def test_no_table_holds_one(spread: Spread) -> None:
+    """Every column of every table of every database, as the administrator reads them."""
+    home = StateFolder.at(spread.stack.home)
+    password = SecretBook(home.secrets)[postgres_secret(ADMIN)]
+    read = 0
+    for url in spread.stack.endpoints.auditor_urls.values():
+        parts = urlsplit(url)
+        asks = f"postgresql://{ADMIN}:{password}@{parts.hostname}:{parts.port}{parts.path}"
+        for table, told in dumped(asks):
+            read += len(told)
+            assert found_in(told) == [], table
+    assert read > 100_000
+
+
+def dumped(url: str) -> list[tuple[str, bytes]]:
+    tables: list[tuple[str, bytes]] = []
+    with psycopg.connect(url) as connection:
+        names = connection.execute(
+            "SELECT table_schema, table_name FROM information_schema.tables"
+            " WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
+        ).fetchall()
+        for schema, name in names:
+            query = sql.SQL("SELECT * FROM {}").format(sql.Identifier(schema, name))
+            values = [value for row in connection.execute(query) for value in row]
+            told = b"\0".join(one for value in values for one in written(value))
+            tables.append((f"{schema}.{name}", told))
+    return tables
+
+
+def written(value: object) -> list[bytes]:
+    """A value as bytes; JSON also without its escapes."""
+    if isinstance(value, bytes):
+        try:
+            return [value, *written(json.loads(value))]
+        except ValueError:
+            return [value]
+    if isinstance(value, dict | list):
+        return [json.dumps(value).encode(), *(one.encode() for one in texts(value))]
+    return [str(value).encode()]
+
+
+async def test_no_message_on_the_bus_holds_one(spread: Spread) -> None:
+    """Every stream, and the buckets of heartbeats and artifacts, which are streams too."""
+    bus = JetStreamApi(await spread.stack.bus())
+    streams = (await bus.call("STREAM.NAMES"))["streams"]
+    assert {"RUNS", "EVENTS", "LOGS", "KV_heartbeats"} <= set(streams)
+    read = 0
+    for stream in streams:
+        info = await bus.stream_info(stream)
+        sequence = info.first_sequence
+        while (message := await bus.next_message_on(stream, ">", sequence)) is not None:
+            read += 1
+            sequence = message.sequence + 1
+            assert found_in(b"\0".join(written(message.payload))) == [], message.subject
+    assert read > 100
+
+
+async def test_nothing_lies_on_a_disk_while_an_agent_runs(spread: Spread) -> None:
+    run = await spread.stack.trigger("leak-timeout")
+    seen: set[Path] = set()
+
+    async def printed() -> bool:
+        shown = await spread.stack.get(f"/api/runs/{run}")
+        return shown["run"]["status"] == "running" and bool(files_in(spread.scratch) - seen)
+
+    await spread.stack.until(printed)
+    for _ in range(20):
+        for path in files_in(spread.scratch) - seen:
+            seen.add(path)
+            assert found_in(content(path)) == [], path
+        await asyncio.sleep(0.05)
+    await spread.stack.ended(run)
+    assert {"input.json", "output.json"} <= {path.name for path in seen}
+
+
+def files_in(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()}
+
+
+def content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # gone since
+        return b""
+
+
+@pytest.mark.parametrize(
+    "verb",
+    ["runs list", "approvals list", "executors", "agents list", "dead list", "status"],
+)
+async def test_no_list_of_the_command_line_holds_one(spread: Spread, verb: str) -> None:
+    assert found_in(await shown_by(spread, *verb.split())) == []
+
+
+async def test_what_was_not_granted_was_not_given(spread: Spread) -> None:
+    shown = await spread.stack.get(f"/api/runs/{spread.runs['refused']}")
+    assert "secret_refused" in json.dumps(shown)
+    assert "PENSTOCK_AGENT_GRANTS=ungranted:canary-variable" in json.dumps(shown)
+
+
+async def test_the_proxy_s_decisions_were_logged_without_them(spread: Spread) -> None:
+    log = (spread.stack.home / "logs" / "executor.log").read_bytes()
+    assert b'"egress"' in log
+    assert b"[redacted].example.org" in log

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock_agent_security_scanner.cvss import base_score
 from penstock_agent_sdk.repository import SourceFile
+from penstock_agent_security_scanner.cvss import base_score
 from penstock_agent_security_scanner.manifests import packages_of
 from penstock_agent_security_scanner.models import ScanInput, ScanOutput
 from penstock_agent_security_scanner.scan import scan

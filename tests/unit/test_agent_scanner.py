@@ -4,6 +4,7 @@ import importlib.util
 import json
 import sys
 from collections import defaultdict
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from penstock_agent_sdk import AgentError
+from penstock_agent_sdk.findings import Baseline, Sieve
 from penstock_agent_security_scanner.models import Finding, ScanInput, ScanOutput
 from penstock_agent_security_scanner.report import build_report
 from penstock_agent_security_scanner.scan import scan
@@ -68,7 +70,7 @@ def test_no_secret_is_ever_printed(scanned: Scanned) -> None:
 
 def test_output_is_bounded_and_says_what_is_missing(tmp_path: Path) -> None:
     for number in range(40):
-        lines = "\n".join("import pickle; pickle.loads(x)" for _ in range(40))
+        lines = "\n".join("import pickle; pickle.loads(x())" for _ in range(40))
         (tmp_path / f"{'long_name_' * 10}{number}.py").write_text(lines)
     (tmp_path / "worst.pem").write_text(LOADER.credentials()["pem_begin"] + "\n")
     output = run(tmp_path, scan_type=["code", "secrets"])
@@ -81,31 +83,78 @@ def test_output_is_bounded_and_says_what_is_missing(tmp_path: Path) -> None:
 
 def test_threshold_decides_what_is_listed_and_what_fails(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(
-        "import hashlib\nhashlib.md5(b'')\nimport pickle\npickle.loads(b'')\n"
+        "import hashlib\nhashlib.md5(b'')\nimport pickle\npickle.loads(input())\n"
     )
     low = run(tmp_path, scan_type="code", severity_threshold="low")
     critical = run(tmp_path, scan_type="code", severityThreshold="critical")
-    assert [finding.line for finding in low.findings] == [2, 4]
+    assert {finding.line for finding in low.findings} == {2, 4}
     assert low.passed is False
     assert critical.findings == []
-    assert critical.summary.below_threshold["high"] == 2
+    assert critical.summary.below_threshold["high"] == 1
     assert critical.passed is True
 
 
-def test_suppression_comments_are_counted_not_obeyed(tmp_path: Path) -> None:
+def test_only_reasoned_comments_hide_findings(tmp_path: Path) -> None:
     (tmp_path / ".bandit").write_text("[bandit]\nskips: B301\nexclude: /\n")
     (tmp_path / "pyproject.toml").write_text("[tool.bandit]\nskips = ['B301']\n")
-    (tmp_path / "a.py").write_text("import pickle\npickle.loads(b'')  # nosec\n")
+    reasoned = "# penstock: ignore[unsafe-deserialisation] until 2026-12-31 -- our own file"
+    (tmp_path / "a.py").write_text(
+        "import pickle\npickle.loads(input())  # nosec\n"
+        f"{reasoned}\npickle.loads(input(1))\n"
+        "pickle.loads(input(2))  # penstock: ignore[unsafe-deserialisation]\n"
+    )
     output = run(tmp_path, scan_type="code")
-    assert [finding.line for finding in output.findings] == [2]
-    assert (output.summary.suppression_comments, output.summary.suppressed) == (1, 0)
-    obeyed = run(tmp_path, scan_type="code", honour_suppressions=True)
-    assert obeyed.passed is True
-    assert (obeyed.summary.suppression_comments, obeyed.summary.suppressed) == (1, 1)
+    assert [finding.line for finding in output.findings] == [2, 5]
+    assert (output.summary.suppressed, output.summary.baselined) == (1, 0)
+    assert [fault.partition(": ")[0] for fault in output.summary.suppression_faults] == ["a.py:5"]
+    later = scan(ScanInput(repository_path=str(tmp_path)), today=date(2027, 1, 1))
+    assert [finding.line for finding in later.findings] == [2, 4, 5]
+    nobody = run(tmp_path, scan_type="code", suppressions="none")
+    assert [finding.line for finding in nobody.findings] == [2, 4, 5]
+    everybody = run(tmp_path, scan_type="code", suppressions="all")
+    assert [finding.line for finding in everybody.findings] == [5]
+
+
+def test_a_baseline_hides_what_was_known_wherever_it_moved(tmp_path: Path) -> None:
+    code = tmp_path / "a.py"
+    code.write_text("import pickle\npickle.loads(input())\n")
+    before = run(tmp_path, scan_type="code")
+    (tmp_path / "known.json").write_text(before.model_dump_json())
+    code.write_text("import pickle\n\n\npickle.loads(input())\neval(input())\n")
+    after = run(tmp_path, scan_type="code", baselinePath="known.json")
+    assert [(finding.rule, finding.line) for finding in after.findings] == [("code-injection", 5)]
+    assert after.summary.baselined == 1
+    with pytest.raises(AgentError, match="no such file"):
+        run(tmp_path, baseline_path="absent.json")
+
+
+def test_everything_is_in_the_sarif_artifact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, artifacts = tmp_path / "repository", tmp_path / "artifacts"
+    repository.mkdir()
+    monkeypatch.setenv("PENSTOCK_ARTIFACTS", str(artifacts))
+    hidden = "  # penstock: ignore[unsafe-deserialisation] -- ours\n"
+    (repository / "a.py").write_text(f"import pickle\npickle.loads(input()){hidden}eval(input())\n")
+    run(repository, scan_type="code", severity_threshold="critical")
+    document = json.loads((artifacts / "security-scanner.sarif").read_text())
+    results = {result["ruleId"]: result for result in document["runs"][0]["results"]}
+    assert results["code-injection"]["suppressions"] == []
+    assert results["unsafe-deserialisation"]["suppressions"][0]["kind"] == "inSource"
+    assert len(results["code-injection"]["partialFingerprints"]["penstock/v1"]) == 32
+
+
+def test_only_changed_files_are_looked_at(tmp_path: Path) -> None:
+    for name in ("a.py", "b.py", "folder/c.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("import pickle\npickle.loads(input())\n")
+    output = run(tmp_path, scan_type="code", changedFiles=["folder/c.py", "gone.py"])
+    assert [finding.file for finding in output.findings] == ["folder/c.py"]
+    assert output.summary.files.scanned == 1
 
 
 def test_what_is_not_read_is_counted(tmp_path: Path) -> None:
-    bad = "import pickle\npickle.loads(b'')\n"
+    bad = "import pickle\npickle.loads(input())\n"
     for folder in (".git", "node_modules", "env"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.py").write_text(bad)
@@ -186,13 +235,15 @@ def test_duplicates_collapse_to_the_most_severe() -> None:
         )  # fmt: skip
 
     report = build_report(
-        [
+        findings=[
             finding("one", "medium"),
             finding("two", "high"),
             finding("dependency:A", "low"),
             finding("dependency:B", "low"),
         ],
-        "low",
+        threshold="low",
+        sieve=Sieve("own", Baseline(), lambda _file: []),
+        today=date(2026, 11, 21),
     )
     assert [item.rule for item in report.listed] == ["two", "dependency:A", "dependency:B"]
 

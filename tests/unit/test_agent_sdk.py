@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from penstock_agent_sdk import AgentError, progress, run_agent
+from penstock_agent_sdk import AgentError, partial, progress, run_agent
 from penstock_agent_sdk.egress import closing, open_egress, origin_form
 from penstock_agent_sdk.models import AgentModel
 from penstock_agent_sdk.planning import Context, Plan, run_planning_agent
+from penstock_agent_sdk.progress import MAX_PARTIAL_BYTES
 
 Run = Callable[..., tuple[int, dict[str, Any]]]
 
@@ -115,6 +116,13 @@ def test_progress_is_one_parsable_line(capsys: pytest.CaptureFixture[str]) -> No
         {"fraction": 1.0, "text": "half way"},
         {"fraction": None, "text": "somewhere"},
     ]
+
+
+def test_a_partial_result_is_one_line_of_bounded_size(capsys: pytest.CaptureFixture[str]) -> None:
+    assert partial({"findings": ["é\n"]})
+    assert not partial({"findings": "x" * MAX_PARTIAL_BYTES})
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line == '::penstock-partial {"findings": ["é\\n"]}'
 
 
 def test_without_a_socket_there_is_no_network() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -14,6 +15,7 @@ from rich.console import Console
 from penstock_cli.client import ServerEvent, path_of, read_events
 from penstock_cli.faults import CliFault, ExitCode
 from penstock_cli.history import changes_between
+from penstock_cli.progressing import look, partial_text
 from penstock_cli.run_picture import blank_picture_of, event_line, picture_of
 from penstock_cli.runs import output_lines
 from penstock_cli.terminal import duration, moment, span
@@ -67,6 +69,7 @@ class FakeApi:
     def __init__(self, *connections: tuple[ServerEvent, ...] | CliFault) -> None:
         self.connections = list(connections)
         self.resumed_after: list[str] = []
+        self.said: tuple[ServerEvent, ...] = ()
 
     async def get(self, *path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         return document()
@@ -80,6 +83,9 @@ class FakeApi:
     async def stream(
         self, *path: str, query: Mapping[str, str] | None = None, last_id: str = ""
     ) -> AsyncIterator[AsyncIterator[ServerEvent]]:
+        if path[-1] == "logs":
+            yield _each(self.said)
+            return
         self.resumed_after.append(last_id)
         connection = self.connections.pop(0)
         if isinstance(connection, CliFault):
@@ -336,3 +342,77 @@ def test_changes_name_what_an_event_did():
     assert [(c.path, c.before, c.after) for c in changes_between(before, after)] == [
         ("status", "running", "failed")
     ]
+
+
+# --- what agents say while they run -------------------------------------------------------------
+
+
+def said(kind: str, node: str = "left", attempt: int = 1, **data: object) -> ServerEvent:
+    return ServerEvent(kind, {"node": node, "attempt": attempt, "said": data})
+
+
+async def test_progress_is_printed_where_it_is_news():
+    console = on_paper()
+    held = asyncio.Event()
+
+    class Slow(FakeApi):
+        @asynccontextmanager
+        async def stream(
+            self, *path: str, query: Mapping[str, str] | None = None, last_id: str = ""
+        ) -> AsyncIterator[AsyncIterator[ServerEvent]]:
+            async with super().stream(*path, query=query, last_id=last_id) as events:
+                yield events if path[-1] == "events" else self._then_end(events)
+
+        async def _then_end(self, events: AsyncIterator[ServerEvent]) -> AsyncIterator[ServerEvent]:
+            async for each in events:
+                yield each
+            held.set()
+
+    async def until_said(_picture: Any, _event: ServerEvent) -> None:
+        await held.wait()
+
+    api = Slow((event(1, "run_started", started_us=1), *WHOLE[1:], END))
+    api.said = (
+        said("progress", fraction=0.1, text="reading"),
+        said("progress", fraction=0.15, text="reading"),
+        said("progress", fraction=0.3, text="reading"),
+        said("partial", n=1),
+        said("progress", node="nowhere", fraction=1, text="x"),
+        said("log", fraction=1, text="x"),
+    )
+    async with asyncio.timeout(10):
+        await watch(api, document(), console=console, on_event=until_said)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    told = [" ".join(line.split()) for line in lines if "progress" in line]
+    assert told == ["running progress left 10% reading", "running progress left 30% reading"]
+
+
+async def test_the_tree_says_how_far_a_node_is_and_what_it_had():
+    picture = blank_picture_of(document())
+    for one in WHOLE[:4]:
+        picture.apply(one.kind, one.data)
+    api = FakeApi()
+    api.said = (
+        said("progress", fraction=0.5, text="half\x1b[31m"),
+        said("partial", n=1),
+        said("progress", node="right", attempt=0, text="of before"),
+    )
+    await look(api, picture)
+    assert "50% half␛[31m" in drawn(picture)
+    assert "of before" not in drawn(picture)
+    assert picture.nodes["left"].partial == {"n": 1}
+    error = {**NODE_FAILURE, "partial": {"n": 2}}
+    failed = event(5, "node_failed", node="left", attempt=1, error=error)
+    picture.apply(failed.kind, failed.data)
+    await look(api, picture)
+    assert "50%" not in drawn(picture)
+    assert picture.nodes["left"].partial == {"n": 2}
+    assert '(unchecked): {"n": 2}' in partial_text({"n": 2}).plain
+
+
+def test_a_partial_result_is_read_beside_the_failure():
+    found = document()
+    found["nodes"]["left"] = {"status": "failed", "error": {**NODE_FAILURE, "partial": {"n": 2}}}
+    assert picture_of(found).nodes["left"].partial == {"n": 2}
+    assert picture_of(document()).nodes["left"].partial is None
+    assert "characters: --json" in partial_text({"n": "x" * 400}).plain

@@ -100,8 +100,8 @@ async def test_an_approved_plan_whose_engine_went_away_was_not_landed(tmp_path: 
 
 async def test_secrets_are_taken_out_of_what_an_engine_says():
     manifest = once().model_copy(update={"secrets": ("api-key",)})
-    async with ExecutorWorld(manifest, secrets={"api-key": "hunter2"}) as world:
-        world.sandbox.ends(ExitReason.UNAVAILABLE, detail="refused hunter2")
+    async with ExecutorWorld(manifest, secrets={"api-key": "hunter22"}) as world:
+        world.sandbox.ends(ExitReason.UNAVAILABLE, detail="refused hunter22")
         task = world.task()
         item = world.deliver(task)
         await world.until(lambda: world.data_of(ClaimTask.TYPE))
@@ -110,7 +110,7 @@ async def test_secrets_are_taken_out_of_what_an_engine_says():
         assert await world.settled(item) == "ack"
     (result,) = world.results()
     assert result.error is not None
-    assert "hunter2" not in result.error.message
+    assert "hunter22" not in result.error.message
 
 
 # --- looking again ------------------------------------------------------------------------------

@@ -148,7 +148,7 @@ async def test_secrets_reach_the_agent_and_nobody_else() -> None:
     assert dict(world.sandbox.ran[0].secrets) == {"API_KEY": secret}
     assert result.output == {"echo": "[redacted]!"}
     everything = b"".join(message.payload for message in world.publisher.sent)
-    assert b"hunter2" not in everything
+    assert b"hunter22" not in everything
     assert b"aHVudGVy" not in everything
     (data,) = world.data_of(LOG_TYPE)
     assert LogLines.model_validate(data).lines == (
@@ -160,8 +160,8 @@ async def test_secrets_reach_the_agent_and_nobody_else() -> None:
 
 async def test_a_crash_message_is_redacted_too() -> None:
     manifest = PROBE.model_copy(update={"secrets": ("KEY",)})
-    async with ExecutorWorld(manifest, secrets={"KEY": "hunter2"}) as world:
-        world.sandbox.lines = [LogLine("stderr", "bad key hunter2", 1)]
+    async with ExecutorWorld(manifest, secrets={"KEY": "hunter22"}) as world:
+        world.sandbox.lines = [LogLine("stderr", "bad key hunter22", 1)]
         world.sandbox.ends(exit_code=1)
         result = await world.result()
 

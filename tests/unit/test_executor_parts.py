@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
+from penstock_adapters.secrets import EnvironmentSecrets, FirstOf, FolderSecrets
 from penstock_adapters.signing import make_key, open_signer
-from penstock_adapters.system.secrets import EnvironmentSecrets, FileSecrets, FirstOf
 from penstock_adapters.wrappers.patient_publisher import PatientPublisher
 from penstock_contracts.images import ImagePolicy
 from penstock_executor.outbox import MAX_BATCH, MAX_QUEUED, Outbox
@@ -207,7 +207,7 @@ async def test_secrets_come_from_the_environment_then_from_files(tmp_path: Path)
     (tmp_path / "api-key").write_text("from file\n")
     (tmp_path / "token").write_text("other file")
     secrets = FirstOf(
-        [EnvironmentSecrets({"PENSTOCK_SECRET_API_KEY": "from env"}), FileSecrets(tmp_path)]
+        [EnvironmentSecrets({"PENSTOCK_SECRET_API_KEY": "from env"}), FolderSecrets(tmp_path)]
     )
 
     assert await secrets.find("api-key") == "from env"
@@ -221,7 +221,7 @@ async def test_a_secrets_name_is_no_path(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "secret").write_text("outside")
 
-    assert await FileSecrets(tmp_path / "folder").find(name) is None
+    assert await FolderSecrets(tmp_path / "folder").find(name) is None
 
 
 def test_the_longest_secret_is_taken_out_first() -> None:

@@ -100,21 +100,21 @@ async def test_a_plan_without_an_output_names_that() -> None:
 
 async def test_a_plan_that_holds_a_secret_is_refused_not_altered() -> None:
     manifest = PLANNER.model_copy(update={"secrets": ("api-key",)})
-    plan = {"plan": {"effect": {"header": "Bearer hunter2"}}}
-    result, world = await plans(plan, manifest, secrets={"api-key": "hunter2"})
+    plan = {"plan": {"effect": {"header": "Bearer hunter22"}}}
+    result, world = await plans(plan, manifest, secrets={"api-key": "hunter22"})
 
     assert result.error is not None
     assert "holds the value of a secret" in result.error.message
-    assert b"hunter2" not in b"".join(message.payload for message in world.publisher.sent)
+    assert b"hunter22" not in b"".join(message.payload for message in world.publisher.sent)
 
 
 async def test_a_name_that_holds_a_secret_is_not_repeated() -> None:
     manifest = PLANNER.model_copy(update={"secrets": ("api-key",)})
-    result, _ = await plans({"hunter2": 1}, manifest, secrets={"api-key": "hunter2"})
+    result, _ = await plans({"hunter22": 1}, manifest, secrets={"api-key": "hunter22"})
 
     assert result.error is not None
     assert "[redacted]" in result.error.message
-    assert "hunter2" not in result.error.message
+    assert "hunter22" not in result.error.message
 
 
 async def test_planning_changes_no_folder(tmp_path: object) -> None:

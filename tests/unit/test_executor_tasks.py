@@ -7,6 +7,7 @@ from penstock_contracts.agent.v1 import AgentManifest
 from penstock_contracts.codes import Code
 from penstock_contracts.partition.v1 import MessageParked
 from penstock_contracts.subjects import Stream
+from penstock_core.workflow.plan import manifest_digest
 from penstock_runtime.ports.bus import Published
 from penstock_runtime.ports.sandbox import SandboxHealth
 from penstock_runtime.telemetry import metrics as m
@@ -81,6 +82,15 @@ async def test_a_missing_secret_is_named() -> None:
     assert result.error is not None
     assert result.error.code == Code.AGENT_UNAVAILABLE
     assert "slack-token" in result.error.message
+
+
+async def test_an_agent_does_without_an_optional_secret() -> None:
+    asked = PROBE.to_data() | {"secrets": [{"name": "slack-token", "optional": True}]}
+    async with ExecutorWorld(AgentManifest.model_validate(asked)) as world:
+        result = await world.result()
+
+    assert result.error is None
+    assert dict(world.sandbox.ran[0].secrets) == {}
 
 
 # --- what cannot be read ------------------------------------------------------------------------
@@ -158,7 +168,14 @@ async def test_heartbeats_say_who_runs_what() -> None:
         await world.until(lambda: world.sandbox.ran)
         await world.clock.advance(10.0)
         entry = world.heartbeats.entries["executor-one"]
+        agents, digest = entry["agents"], manifest_digest(world.manifest)
+        world.bundles.bundles.clear()  # what is gone is told with the next look
+        await world.clock.advance(60.0)
+        later = world.heartbeats.entries["executor-one"]["agents"]
 
+    assert agents == [{"name": "probe", "version": "0.0.0", "digest": digest}]
+    assert later == []
+    assert entry["free"] == 3
     assert (entry["name"], entry["pool"], entry["capacity"], entry["running"]) == (
         "executor.one",
         "default",

@@ -9,7 +9,7 @@ import pytest
 
 from penstock_adapters.bubblewrap.cgroups import find_cgroups
 from penstock_adapters.bubblewrap.obstacles import explain
-from penstock_adapters.bubblewrap.task import change_owner
+from penstock_adapters.bubblewrap.ownership import change_owner
 from penstock_adapters.bubblewrap.view import View, ViewTooWide
 from penstock_adapters.process.etc import make_etc
 from penstock_adapters.process.output import OutputState, read_path
@@ -188,3 +188,23 @@ def test_ownership_stops_at_links_of_either_kind(tmp_path: Path):
     assert owners == {"tree": 12345, "deep": 12345, "own": 12345, "hard": 0, "soft": 12345}
     change_owner(tree, 12345, 0)
     assert (tree / "deep" / "own").stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_ownership_goes_to_any_depth(tmp_path: Path):
+    tree = tmp_path / "tree"
+    (tree / "beside" / "deep").mkdir(parents=True)
+    make_deep(tree, 3_000)
+    (tree / "zz").mkdir()
+    change_owner(tree, 0, 12345)
+    here = os.open(tree, os.O_RDONLY)
+    for _ in range(3_000):
+        below = os.open("d" * 20, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    assert os.stat("file", dir_fd=here).st_uid == 12345
+    os.close(here)
+    owners = {path.name: path.stat().st_uid for path in (tree / "beside" / "deep", tree / "zz")}
+    assert owners == {"deep": 12345, "zz": 12345}
+    change_owner(tree, 12345, 0)
+    remove_tree(tree)

@@ -1,110 +1,100 @@
-"""The webhook channel, sent by apprise's JSON plugin.
+"""The webhook channel: one POST of JSON, signed by Standard Webhooks where there is a secret.
 
-Apprise's own body is `{version, title, message, attachments, type}`. Its plugin lets a caller
-drop and add fields when it is built directly instead of from a `json://` URL (where every value
-would be a string), so a receiver gets `{title?, message, severity, context}`.
+https://www.standardwebhooks.com: the signature covers id, time and the very bytes of the body.
 """
 
-import logging
-import re
-import threading
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from apprise import AppriseAsset, NotifyFormat, NotifyType
-from apprise.plugins.custom_json import NotifyJSON
+import requests
+from standardwebhooks.webhooks import Webhook
+
+from penstock_agent_notifier.models import WebhookChannel
+from penstock_agent_notifier.outcomes import Outcome, of_status
+from penstock_agent_sdk import AgentError
 
 CONNECT_TIMEOUT_S = 4.0
 READ_TIMEOUT_S = 6.0
 USER_AGENT = "Penstock"
-_STATUS = re.compile(r"error=(\d{3})\b")
-# What a receiver says about itself and may change its mind on; every other 4xx is final.
-_PASSING = frozenset({408, 425, 429})
-_TYPES = {
-    "info": NotifyType.INFO,
-    "low": NotifyType.INFO,
-    "medium": NotifyType.WARNING,
-    "high": NotifyType.WARNING,
-    "critical": NotifyType.FAILURE,
-}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How one try ended; `again` says whether another may end better."""
-
-    ok: bool
-    detail: str
-    again: bool = False
-
-
-class _Capture(logging.Handler):
-    """Keeps what apprise says on this thread; its return value is only true or false."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.INFO)
-        self._thread = threading.get_ident()
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
-            self.lines.append(record.getMessage())
 
 
 def send(
-    url: str, body: Mapping[str, object], headers: Mapping[str, str], severity: str
+    channel: WebhookChannel, body: Mapping[str, object], message_id: str, now: datetime
 ) -> Outcome:
-    """One POST of `body`, which must have `message` and may have `title`.
+    """Post `body` once.
 
     Redirects are not followed: they would let a receiver choose the next address.
+
+    Args:
+        channel: Where to.
+        body: The JSON object.
+        message_id: The same for each try of one message.
+        now: Goes into the signature, against replays.
     """
-    plugin = _plugin(url, body, headers)
-    logger = logging.getLogger("apprise")
-    capture = _Capture()
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    logger.addHandler(capture)
+    data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": USER_AGENT,
+        "Idempotency-Key": message_id,
+    }
+    headers |= signature_of(channel.signing_secret, data, message_id, now)
+    parts = urlsplit(channel.url)
+    user = (parts.username or "", parts.password or "") if parts.username else None
+    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     try:
-        sent = plugin.notify(
-            body=str(body["message"]),
-            title=str(body.get("title", "")),
-            notify_type=_TYPES[severity],
-            body_format=NotifyFormat.TEXT,
+        # The answer's body is not read: it is the receiver's to choose, and of no use.
+        with requests.post(
+            address,
+            data=data,
+            headers={**headers, **channel.headers},
+            auth=user,
+            timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+            allow_redirects=False,
+            stream=True,
+        ) as answer:
+            return of_status(answer.status_code, wait_of(answer.headers.get("Retry-After"), now))
+    except requests.exceptions.ProxyError:
+        return Outcome(
+            False, "refused by the egress proxy, or not reachable through it", again=True
         )
-    finally:
-        logger.removeHandler(capture)
-    return Outcome(True, "accepted") if sent else _refusal(" ".join(capture.lines))
-
-
-def _plugin(url: str, body: Mapping[str, object], headers: Mapping[str, str]) -> NotifyJSON:
-    parts = urlsplit(url)
-    fields: dict[str, object] = {"version": "", "attachments": "", "type": ""}
-    fields |= {key: value for key, value in body.items() if key not in ("title", "message")}
-    if not body.get("title"):
-        fields["title"] = ""  # an empty value drops the field
-    plugin = NotifyJSON(
-        secure=parts.scheme == "https",
-        host=f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname,
-        port=parts.port,
-        user=parts.username,
-        password=parts.password,
-        fullpath=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
-        headers={"User-Agent": USER_AGENT, **headers},
-        payload=fields,
-        redirect="no",
-        asset=AppriseAsset(async_mode=False),
-    )
-    plugin.socket_connect_timeout = CONNECT_TIMEOUT_S
-    plugin.socket_read_timeout = READ_TIMEOUT_S
-    return plugin
-
-
-def _refusal(said: str) -> Outcome:
-    match = _STATUS.search(said)
-    if match is None:
+    except requests.exceptions.SSLError:
+        return Outcome(False, "its certificate cannot be verified")
+    except requests.exceptions.Timeout:
+        return Outcome(False, "no answer in time", again=True)
+    except requests.exceptions.RequestException:
         return Outcome(False, "connection failed", again=True)
-    status = int(match[1])
-    if status < 400:
-        return Outcome(False, f"HTTP {status} (redirects are not followed)")
-    return Outcome(False, f"HTTP {status}", again=status >= 500 or status in _PASSING)
+
+
+def signature_of(secret: str | None, data: bytes, message_id: str, now: datetime) -> dict[str, str]:
+    """Give the headers of Standard Webhooks; none without a secret.
+
+    Raises:
+        AgentError: `bad_signing_secret`: it is not base64.
+    """
+    if secret is None:
+        return {}
+    try:
+        signature = Webhook(secret).sign(message_id, now, data.decode())
+    except (ValueError, RuntimeError) as error:
+        raise AgentError("bad_signing_secret", "a signing secret is not base64") from error
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": signature,
+    }
+
+
+def wait_of(header: str | None, now: datetime) -> float:
+    """Read Retry-After: seconds, or a date; 0 where there is none that makes sense."""
+    if header is None:
+        return 0.0
+    if header.strip().isdigit():
+        return float(header)
+    try:
+        asked = parsedate_to_datetime(header)
+    except ValueError:
+        return 0.0
+    return max(0.0, (asked.replace(tzinfo=asked.tzinfo or UTC) - now).total_seconds())

@@ -8,8 +8,18 @@ only, the networking by `penstock_agent_sdk.egress` only, and what an agent in t
 in `penstock_agent_sdk.planning`.
 """
 
+from penstock_agent_sdk.ending import cancelled, on_cancel
 from penstock_agent_sdk.errors import AgentError
-from penstock_agent_sdk.progress import progress
+from penstock_agent_sdk.progress import partial, progress
 from penstock_agent_sdk.runner import EXIT_DONE, EXIT_FAILED, run_agent
 
-__all__ = ["EXIT_DONE", "EXIT_FAILED", "AgentError", "progress", "run_agent"]
+__all__ = [
+    "EXIT_DONE",
+    "EXIT_FAILED",
+    "AgentError",
+    "cancelled",
+    "on_cancel",
+    "partial",
+    "progress",
+    "run_agent",
+]

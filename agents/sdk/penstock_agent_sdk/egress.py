@@ -12,7 +12,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from urllib.parse import urlsplit
 
 from penstock_agent_sdk.errors import AgentError
@@ -28,6 +28,9 @@ MAX_HEAD_BYTES = 64 * 1024
 CHUNK_BYTES = 64 * 1024
 CONNECT_TIMEOUT_S = 15.0
 IDLE_TIMEOUT_S = 120.0
+NO_NETWORK = (
+    "this agent has no network: its manifest needs `network: egress` and its pool an allow-list"
+)
 _HEAD_END = b"\r\n\r\n"
 
 
@@ -44,11 +47,7 @@ def open_egress(environment: MutableMapping[str, str] | None = None) -> "Forward
     settings = os.environ if environment is None else environment
     path = settings.get(SOCKET_VARIABLE)
     if not path:
-        raise AgentError(
-            "no_network",
-            "this agent has no network: its manifest needs `network: egress` and its pool an "
-            "allow-list",
-        )
+        raise AgentError("no_network", NO_NETWORK)
     if path == DIRECT:
         return None
     forwarder = Forwarder(path)
@@ -57,6 +56,54 @@ def open_egress(environment: MutableMapping[str, str] | None = None) -> "Forward
     for name in PROXY_VARIABLES:
         settings[name] = forwarder.url
     return forwarder
+
+
+def open_tunnel(
+    host: str, port: int, timeout_s: float, environment: Mapping[str, str] | None = None
+) -> socket.socket:
+    """Connect to a host for a protocol that is not HTTP, such as SMTP.
+
+    Args:
+        host: Name or address; resolved by the proxy, outside the sandbox.
+        port: Of the service.
+        timeout_s: For the connection, and then for each read and write.
+        environment: Read for `PENSTOCK_EGRESS_SOCKET`; the process environment by default.
+
+    Raises:
+        AgentError: `no_network` without a socket; `refused` when the proxy does not let through.
+        OSError: The proxy or the service does not answer in time.
+    """
+    path = (os.environ if environment is None else environment).get(SOCKET_VARIABLE)
+    if not path:
+        raise AgentError("no_network", NO_NETWORK)
+    if path == DIRECT:
+        return socket.create_connection((host, port), timeout_s)
+    upstream = _dial(path)
+    try:
+        upstream.settimeout(timeout_s)
+        named = f"[{host}]" if ":" in host else host
+        authority = f"{named}:{port}".encode("idna" if not host.isascii() else "ascii")
+        upstream.sendall(b"CONNECT " + authority + b" HTTP/1.1\r\nHost: " + authority + _HEAD_END)
+        # Byte for byte: what follows the head belongs to the service.
+        answer = _exact_head(upstream)
+    except BaseException:
+        upstream.close()
+        raise
+    status = answer.split(b" ", 2)[1:2]
+    if not status or not status[0].startswith(b"2"):
+        upstream.close()
+        raise AgentError("refused", f"the egress proxy does not let {host}:{port} through")
+    return upstream
+
+
+def _exact_head(source: socket.socket) -> bytes:
+    head = b""
+    while not head.endswith(_HEAD_END):
+        byte = source.recv(1)
+        if not byte or len(head) > MAX_HEAD_BYTES:
+            raise ConnectionError("the egress proxy closed the connection")
+        head += byte
+    return head
 
 
 class Forwarder:

@@ -80,11 +80,16 @@ def run_task(settings: Mapping[str, str], call: Callable[[object], str]) -> int:
     try:
         text = call(_read_input(settings.get("PENSTOCK_INPUT", DEFAULT_INPUT)))
     except AgentError as failure:
-        write_atomically(target, json.dumps(failure.as_output(), ensure_ascii=False))
-        sys.stderr.write(f"failed: {failure}\n")
+        declare_failure(target, failure)
         return EXIT_FAILED
     write_atomically(target, text)
     return EXIT_DONE
+
+
+def declare_failure(target: str, failure: AgentError) -> None:
+    """Write a failure as the output document, and tell it to the log."""
+    write_atomically(target, json.dumps(failure.as_output(), ensure_ascii=False))
+    sys.stderr.write(f"failed: {failure}\n")
 
 
 def dumped(result: object, output_model: type[OutputT]) -> str:

@@ -1,85 +1,55 @@
-"""bandit, run in-process over files already chosen.
+"""What bandit's findings mean here: rule, level and weakness of each of its checks."""
 
-Only its AST checks are used. Its configuration files, baselines and `# nosec` handling are not:
-they would let the scanned repository decide what is found.
-"""
-
-import logging
+import ast
 import re
-import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Final
 
+from penstock_agent_security_scanner import catalogue
+from penstock_agent_security_scanner.bandit_driver import Checks, Visitor
+from penstock_agent_security_scanner.catalogue import Rule
 from penstock_agent_security_scanner.models import Severity
 
-with warnings.catch_warnings():
-    # It loads its plugins at import, by a call its own dependency has deprecated.
-    warnings.simplefilter("ignore")
-    from bandit.core import config as bandit_config
-    from bandit.core import manager as bandit_manager
-
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
-# Its own levels say how bad and how sure; these are the ids where another level, or a more exact
-# weakness, serves a gate better. None: style, not security, dropped.
-SEVERITY: dict[str, Severity | None] = {
-    "B101": None,  # assert
-    "B105": "low",  # hard-coded password by name: the secrets check judges the value
-    "B106": "low",
-    "B107": "low",
-    "B104": "low",  # bind to all interfaces
-    "B108": "low",  # a fixed name below /tmp
-    "B110": None,  # try, except, pass
-    "B112": None,
-    "B113": "low",  # no timeout
-    "B310": "low",  # urlopen of a variable
-    "B311": "low",  # random: see guessable-secret
-    "B301": "high",
-    "B302": "high",
-    "B403": None,  # the import alone; the use is reported
-    "B404": None,
-    "B405": None,
-    "B406": None,
-    "B407": None,
-    "B408": None,
-    "B409": None,
-    "B410": None,
-    "B411": None,
-    "B412": None,
-    "B413": None,
-    "B506": "high",
-    "B602": "high",
-    "B603": None,  # an argument list without a shell is the right way
-    "B605": "high",
-    "B606": None,
-    "B607": None,
-    "B608": "high",
-    "B614": "high",
-}
-CWE: dict[str, str] = {
-    "B105": "CWE-798", "B106": "CWE-798", "B107": "CWE-798",
-    "B301": "CWE-502", "B302": "CWE-502", "B307": "CWE-95", "B102": "CWE-95",
-    "B303": "CWE-327", "B304": "CWE-327", "B305": "CWE-327", "B324": "CWE-327",
-    "B313": "CWE-611", "B314": "CWE-611", "B315": "CWE-611", "B316": "CWE-611",
-    "B317": "CWE-611", "B318": "CWE-611", "B319": "CWE-611", "B320": "CWE-611",
-    "B202": "CWE-22", "B506": "CWE-502", "B614": "CWE-502",
+# Style, or the import of a module whose use is reported where it is used.
+LEFT_OUT: Final = frozenset(
+    {"B403", "B404", "B405", "B406", "B407", "B408", "B409", "B410", "B411", "B413",
+     "B603", "B606", "B607", "B311"}
+)  # fmt: skip
+# Which of our rules a check is about: one weakness is one finding, whoever saw it.
+SAME: Final[dict[str, Rule]] = {
+    "B101": catalogue.ASSERTION,
+    "B102": catalogue.CODE, "B307": catalogue.CODE,
+    "B103": catalogue.PERMISSIONS, "B104": catalogue.BIND_ALL,
+    "B105": catalogue.CREDENTIAL, "B106": catalogue.CREDENTIAL, "B107": catalogue.CREDENTIAL,
+    "B108": catalogue.TEMP_FILE, "B110": catalogue.SWALLOWED, "B112": catalogue.SWALLOWED,
+    "B113": catalogue.NO_TIMEOUT, "B201": catalogue.DEBUG, "B202": catalogue.PATH,
+    "B301": catalogue.DESERIALISATION, "B302": catalogue.DESERIALISATION,
+    "B303": catalogue.WEAK_HASH, "B304": catalogue.WEAK_CIPHER, "B305": catalogue.WEAK_CIPHER,
+    "B306": catalogue.TEMP_FILE, "B308": catalogue.XSS, "B310": catalogue.SSRF,
+    "B312": catalogue.CLEARTEXT, "B321": catalogue.CLEARTEXT, "B401": catalogue.CLEARTEXT,
+    "B402": catalogue.CLEARTEXT, "B313": catalogue.XXE, "B314": catalogue.XXE,
+    "B315": catalogue.XXE, "B316": catalogue.XXE, "B317": catalogue.XXE, "B318": catalogue.XXE,
+    "B319": catalogue.XXE, "B320": catalogue.XXE, "B323": catalogue.UNCHECKED_TLS,
+    "B324": catalogue.WEAK_HASH, "B325": catalogue.TEMP_FILE, "B501": catalogue.UNCHECKED_TLS,
+    "B502": catalogue.OLD_TLS, "B503": catalogue.OLD_TLS, "B504": catalogue.OLD_TLS,
+    "B505": catalogue.WEAK_KEY, "B506": catalogue.DESERIALISATION,
+    "B507": catalogue.UNCHECKED_TLS, "B508": catalogue.CLEARTEXT, "B509": catalogue.CLEARTEXT,
+    "B601": catalogue.COMMAND, "B602": catalogue.COMMAND, "B604": catalogue.COMMAND,
+    "B605": catalogue.COMMAND, "B608": catalogue.SQL, "B609": catalogue.COMMAND,
+    "B610": catalogue.SQL, "B611": catalogue.SQL, "B614": catalogue.DESERIALISATION,
+    "B701": catalogue.XSS, "B702": catalogue.XSS, "B703": catalogue.XSS, "B704": catalogue.XSS,
 }  # fmt: skip
-SUGGESTION: dict[str, str] = {
-    "CWE-22": "Extract with filter='data', or check each member's path.",
-    "CWE-78": "Start the program with a list of arguments and without a shell.",
-    "CWE-79": "Leave automatic escaping on.",
-    "CWE-89": "Pass values as parameters of the statement; choose identifiers from a fixed list.",
-    "CWE-94": "Switch automatic escaping on.",
-    "CWE-95": "Parse the data instead of evaluating it (ast.literal_eval, json).",
-    "CWE-295": "Leave certificate verification on.",
-    "CWE-319": "Use the encrypted variant of the protocol.",
-    "CWE-326": "Use at least 2048 bits for RSA and DSA, 224 for elliptic curves.",
-    "CWE-327": "Use SHA-256 or better, AES-GCM or ChaCha20-Poly1305.",
-    "CWE-330": "Use the secrets module for anything that must not be guessed.",
-    "CWE-502": "Use a data-only format such as JSON, or a safe loader.",
-    "CWE-611": "Use defusedxml for XML that others wrote.",
-    "CWE-732": "Give files the least permissions they need.",
-    "CWE-798": "Take the secret from the environment or a secret store, and replace it.",
-}
+# Its own levels say how bad and how sure; these are the ids where another level serves a gate better.
+_LEVELS: Final[dict[str, Severity]] = {
+    "B504": "medium",
+    "B104": "medium", "B105": "low", "B106": "low", "B107": "low", "B108": "low", "B110": "low",
+    "B112": "low", "B113": "low", "B301": "high", "B302": "high", "B310": "low", "B324": "medium",
+    "B303": "medium", "B401": "low", "B402": "low", "B506": "high", "B602": "high", "B604": "medium",
+    "B605": "high", "B608": "medium", "B610": "medium", "B611": "medium", "B614": "medium",
+    "B615": "low", "B704": "low", "B703": "low", "B308": "low", "B701": "medium",
+}  # fmt: skip
+_SUGGESTIONS: Final = {"B202": "Extract with filter='data', or check each member's path."}
 DEFAULT_SUGGESTION = "See the rule's documentation, and change the call or justify it in review."
 # What a statement looks like, as opposed to prose that begins with "select".
 _STATEMENT = re.compile(
@@ -87,86 +57,108 @@ _STATEMENT = re.compile(
     r"|insert\s+into\s|delete\s+from\s|update\s+\S+\s+set\s|drop\s+table\s",
     re.IGNORECASE,
 )
-# A shell line that is constant is nobody's injection: bandit itself lowers these.
-_CONSTANT_SHELL = frozenset({"B602", "B605"})
+_AROUND_TEXT = re.compile(r"#.*$|\b[fFrRbBuU]{1,2}(?=[\"'])|[\"'()]")
 
 
 @dataclass(frozen=True)
 class Issue:
-    """One finding of bandit, translated."""
+    """One finding of bandit, translated.
 
-    rule: str
+    Attributes:
+        test: Its id.
+        rule: The rule it counts for, or None for one only bandit has.
+        severity: At which level it counts.
+        line: Where it is.
+        lines: All lines of the statement.
+        message: What bandit says, without values.
+        cwe: The weakness.
+        sure: Bandit's own confidence is above its lowest.
+    """
+
+    test: str
+    rule: Rule | None
     severity: Severity
-    path: str
     line: int
     lines: range
     message: str
     cwe: str
-    suggestion: str
     sure: bool = True
 
-    def judged(self, source: list[str], constant_sql: set[int]) -> "Issue | None":
-        """The issue in the light of its own lines; None when it is a false alarm.
+    @property
+    def name(self) -> str:
+        """What the finding is called."""
+        return f"bandit:{self.test}"
+
+    @property
+    def suggestion(self) -> str:
+        """What to do about it."""
+        own = _SUGGESTIONS.get(self.test)
+        return own or (self.rule.suggestion if self.rule is not None else DEFAULT_SUGGESTION)
+
+    def is_prose(self, source: list[str]) -> bool:
+        """Whether it took plain words for a statement.
 
         Args:
             source: All lines of the file.
-            constant_sql: Lines with a built string whose parts are all constants.
         """
-        if self.rule != "bandit:B608":
-            return self
-        if not constant_sql.isdisjoint(self.lines):
-            return None
-        shown = " ".join(source[self.lines.start - 1 : self.lines.stop - 1])
-        if not self.sure and not _STATEMENT.search(shown + " "):
-            return None
-        return self
+        if self.test != "B608" or self.sure:
+            return False
+        shown = " ".join(
+            _AROUND_TEXT.sub(" ", line)
+            for line in source[self.lines.start - 1 : self.lines.stop - 1]
+        )
+        return not _STATEMENT.search(shown + " ")
+
+
+_PASSWORDS: Final = frozenset({"B105", "B106", "B107"})
+_QUOTED_VALUE: Final = re.compile(r": '(.*)'$", re.DOTALL)
+# What names a field, a place or a kind rather than being a credential.
+_LABEL: Final = re.compile(
+    r"(?i)^$|^[<{$%].*|.*[{}<>].*|^https?://.*|^[/.].*|.*\s.*|^(?:\w*[_-])?(?:password|passwd|pwd|pass|"
+    r"token|secret|passphrase)(?:[_-]\w*)?$|^(?:none|null|true|false|str|string|bearer|basic|changeme|"
+    r"x+|\*+|example|required|optional|access|refresh|csrf|id_token|authorization)$|^.{1,3}$"
+)
+
+
+def _of_password(test: str, text: str) -> Severity:
+    """A value compared with or given to something called a password; labels are named so too."""
+    found = _QUOTED_VALUE.search(text)
+    value = found[1] if found else ""
+    if test == "B106" and value:
+        return "medium"
+    return "low" if _LABEL.match(value) else "medium"
 
 
 class BanditScanner:
-    """Scans files in batches; `unparsed` counts those that are not valid Python here."""
+    """Holds bandit's checks; one instance scans any number of files."""
 
     def __init__(self) -> None:
-        logging.getLogger("bandit").setLevel(logging.CRITICAL)
-        profile = {
-            "include": [],
-            "exclude": [test for test, level in SEVERITY.items() if not level],
-        }
-        self._manager = bandit_manager.BanditManager(
-            bandit_config.BanditConfig(), "file", quiet=True, ignore_nosec=True, profile=profile
-        )
-        self.unparsed = 0
+        self._checks = Checks(LEFT_OUT)
 
-    def scan(self, paths: Iterable[str]) -> list[Issue]:
-        """Issues of these files, by absolute path."""
-        manager = self._manager
-        manager.results, manager.skipped, manager.scores = [], [], []
-        manager.files_list = list(paths)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the scanned code's syntax, quoted in our log
-            manager.run_tests()
-        self.unparsed += len(manager.get_skipped())
-        return [issue for raw in manager.results if (issue := _translated(raw)) is not None]
+    def scan(self, name: str, tree: ast.Module, text: str) -> list[Issue]:
+        """Issues of one file."""
+        raw = Visitor(self._checks, name, text.encode("utf-8", "replace")).run(tree)
+        return [issue for item in raw if (issue := _translated(item)) is not None]
 
 
-def _translated(raw: object) -> Issue | None:
-    data = raw.as_dict(with_code=False)  # type: ignore[attr-defined]
-    test = data["test_id"]
-    severity: Severity | None = SEVERITY.get(test, data["issue_severity"].lower())
-    if test in _CONSTANT_SHELL and data["issue_severity"] == "LOW":
+def _translated(raw: Any) -> Issue | None:  # noqa: ANN401 (the library is untyped)
+    test: str = raw.test_id
+    level = str(raw.severity).lower()
+    severity: Severity = _LEVELS.get(test, "low" if level not in ("medium", "high") else level)  # type: ignore[arg-type]
+    if test in ("B602", "B605") and level == "low":
         severity = "low"
-    if severity is None or severity not in ("low", "medium", "high"):
-        return None
-    number = data.get("issue_cwe", {}).get("id")
-    cwe = CWE.get(test) or (f"CWE-{number}" if number else "CWE-710")
-    lines = data["line_range"] or [data["line_number"]]
+    rule = SAME.get(test)
+    number = getattr(raw.cwe, "id", 0)
+    if test in _PASSWORDS:
+        severity = _of_password(test, str(raw.text))
+    lines = list(raw.linerange) or [raw.lineno]
     return Issue(
-        rule=f"bandit:{test}",
+        test=test,
+        rule=rule,
         severity=severity,
-        path=data["filename"],
-        line=data["line_number"],
+        line=raw.lineno,
         lines=range(min(lines), max(lines) + 1),
-        message=_QUOTED.sub("'...'", " ".join(data["issue_text"].split())),
-        cwe=cwe,
-        suggestion=SUGGESTION.get(cwe, DEFAULT_SUGGESTION),
-        sure=data["issue_confidence"] != "LOW",
+        message=_QUOTED.sub("'...'", " ".join(str(raw.text).split())),
+        cwe=rule.cwe if rule is not None else f"CWE-{number}" if number else "CWE-710",
+        sure=raw.confidence != "LOW",
     )

@@ -1,104 +1,116 @@
-"""Every rule of this scanner's own, in one table."""
+"""Every rule of this scanner's own for Python, by the name programs use and by the name people see."""
 
-from dataclasses import dataclass
-
-from penstock_agent_security_scanner.models import Severity
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What a finding of this rule says."""
-
-    name: str
-    severity: Severity
-    cwe: str
-    message: str
-    suggestion: str
-
-
-SQL = Rule(
-    "sql-injection",
-    "high",
-    "CWE-89",
-    "A database statement is put together from text that is not constant.",
-    "Pass values as parameters of the statement; choose identifiers from a fixed list.",
+from penstock_agent_security_scanner import rules_of_flow, rules_of_use
+from penstock_agent_security_scanner.rule import Rule
+from penstock_agent_security_scanner.rules_of_flow import (
+    CODE,
+    COMMAND,
+    FORMAT,
+    HEADER,
+    LDAP,
+    LEAK,
+    LOG,
+    NOSQL,
+    PATH,
+    REDIRECT,
+    REGEX,
+    SLOW_REGEX,
+    SQL,
+    SSRF,
+    TEMPLATE,
+    TRUST,
+    UPLOAD,
+    XPATH,
+    XSS,
+    XXE,
 )
-COMMAND = Rule(
-    "command-injection",
-    "high",
-    "CWE-78",
-    "A shell command line is put together from text that is not constant.",
-    "Start the program with a list of arguments and without a shell.",
-)
-CODE = Rule(
-    "code-injection",
-    "high",
-    "CWE-95",
-    "Text is run as program code.",
-    "Parse the data instead of evaluating it.",
-)
-PATH = Rule(
-    "path-traversal",
-    "high",
-    "CWE-22",
-    "A file path holds text from an HTTP request.",
-    "Resolve the path and refuse it unless it lies below the intended folder.",
-)
-XXE = Rule(
-    "xml-external-entities",
-    "high",
-    "CWE-611",
-    "An XML parser is allowed to resolve entities or load a DTD.",
-    "Switch off entity resolution, DTD loading and network access, or use defusedxml.",
-)
-WEAK_HASH = Rule(
-    "weak-hash",
-    "medium",
-    "CWE-327",
-    "MD5 and SHA-1 are broken for signatures and passwords.",
-    "Use SHA-256 or better; for passwords a password hash such as Argon2 or scrypt.",
-)
-WEAK_CIPHER = Rule(
-    "weak-cipher",
-    "high",
-    "CWE-327",
-    "The cipher or its mode is broken (DES, RC4, Blowfish, ECB).",
-    "Use AES-GCM or ChaCha20-Poly1305.",
-)
-WEAK_RANDOM = Rule(
-    "guessable-secret",
-    "medium",
-    "CWE-330",
-    "A secret is made with a random generator that can be predicted.",
-    "Use the operating system's generator (in Python the secrets module).",
-)
-DESERIALISATION = Rule(
-    "unsafe-deserialisation",
-    "high",
-    "CWE-502",
-    "Loading this format runs code chosen by whoever wrote the data.",
-    "Use a data-only format such as JSON, or load only what was signed by yourself.",
-)
-UNCHECKED_TLS = Rule(
-    "tls-not-verified",
-    "high",
-    "CWE-295",
-    "The server's certificate is not checked.",
-    "Leave verification on; add a private authority to the trusted ones instead.",
+from penstock_agent_security_scanner.rules_of_use import (
+    ASSERTION,
+    BIND_ALL,
+    CLEARTEXT,
+    CORS,
+    CREDENTIAL,
+    CSRF,
+    DEBUG,
+    DESERIALISATION,
+    FIXED_IV,
+    FIXED_KEY,
+    HOST_HEADER,
+    INSECURE_COOKIE,
+    JWT,
+    NO_AUTHENTICATION,
+    NO_TIMEOUT,
+    OLD_TLS,
+    PERMISSIONS,
+    RACE,
+    RANDOM,
+    SCRIPT_COOKIE,
+    SWALLOWED,
+    TEMP_FILE,
+    UNCHECKED_TLS,
+    WEAK_CIPHER,
+    WEAK_HASH,
+    WEAK_KEY,
+    WEAK_PASSWORD_HASH,
+    WEAK_RANDOM,
 )
 
-RULES = {
+__all__ = [
+    "ASSERTION",
+    "BIND_ALL",
+    "CLEARTEXT",
+    "CODE",
+    "COMMAND",
+    "CORS",
+    "CREDENTIAL",
+    "CSRF",
+    "DEBUG",
+    "DESERIALISATION",
+    "FIXED_IV",
+    "FIXED_KEY",
+    "FORMAT",
+    "HEADER",
+    "HOST_HEADER",
+    "INSECURE_COOKIE",
+    "JWT",
+    "LDAP",
+    "LEAK",
+    "LOG",
+    "NOSQL",
+    "NO_AUTHENTICATION",
+    "NO_TIMEOUT",
+    "OLD_TLS",
+    "PATH",
+    "PERMISSIONS",
+    "RACE",
+    "RANDOM",
+    "REDIRECT",
+    "REGEX",
+    "RULES",
+    "SCRIPT_COOKIE",
+    "SLOW_REGEX",
+    "SQL",
+    "SSRF",
+    "SWALLOWED",
+    "TEMPLATE",
+    "TEMP_FILE",
+    "TRUST",
+    "UNCHECKED_TLS",
+    "UPLOAD",
+    "WEAK_CIPHER",
+    "WEAK_HASH",
+    "WEAK_KEY",
+    "WEAK_PASSWORD_HASH",
+    "WEAK_RANDOM",
+    "XPATH",
+    "XSS",
+    "XXE",
+    "Rule",
+]
+
+RULES: dict[str, Rule] = {
     rule.name: rule
-    for rule in (
-        SQL,
-        COMMAND,
-        CODE,
-        PATH,
-        XXE,
-        WEAK_HASH,
-        WEAK_CIPHER,
-        WEAK_RANDOM,
-        DESERIALISATION,
-        UNCHECKED_TLS,
-    )
+    for module in (rules_of_flow, rules_of_use)
+    for rule in vars(module).values()
+    if isinstance(rule, Rule)
 }

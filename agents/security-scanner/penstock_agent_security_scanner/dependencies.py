@@ -4,8 +4,8 @@ import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from penstock_agent_security_scanner.advisories import Advisory, Snapshot, load_snapshot
 from penstock_agent_sdk.repository import SourceFile
+from penstock_agent_security_scanner.advisories import Advisory, Snapshot, load_snapshot
 from penstock_agent_security_scanner.manifests import Package, packages_of
 from penstock_agent_security_scanner.models import Finding, Status
 

@@ -9,6 +9,7 @@ from penstock_agent_sdk.models import AgentModel
 Severity = Literal["critical", "high", "medium", "low"]
 Check = Literal["code", "secrets", "dependencies"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+MAX_CHANGED_FILES = 10_000
 CHECKS: tuple[Check, ...] = get_args(Check)
 RANK: dict[Severity, int] = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 
@@ -33,8 +34,11 @@ class ScanInput(AgentModel):
         severity_threshold: Findings below it are counted, not listed, and do not fail the scan.
         advisory_path: Folder with advisories in OSV format; without it dependencies cannot be
             checked.
-        honour_suppressions: Leave out findings on lines that carry a suppression comment. Off by
-            default, because whoever writes the code writes the comment too; counted either way.
+        suppressions: Whose comments hide findings: Penstock's own, which have a reason and may have
+            an end (`own`), those of other tools too (`all`), or nobody's (`none`).
+        baseline_path: File with findings that were known before; relative to the repository, or
+            mounted elsewhere.
+        changed_files: Look at these only; relative to the repository, with slashes.
     """
 
     repository_path: Annotated[str, Field(min_length=1, max_length=4_096)]
@@ -43,11 +47,16 @@ class ScanInput(AgentModel):
     ] = CHECKS
     severity_threshold: Severity = "medium"
     advisory_path: Annotated[str, Field(min_length=1, max_length=4_096)] | None = None
-    honour_suppressions: bool = False
+    suppressions: Literal["own", "all", "none"] = "own"
+    baseline_path: Annotated[str, Field(min_length=1, max_length=4_096)] | None = None
+    changed_files: Annotated[tuple[str, ...], Field(max_length=MAX_CHANGED_FILES)] | None = None
 
 
 class Finding(AgentModel):
-    """One weakness at one place; `message` never holds a secret."""
+    """One weakness at one place; `message` never holds a secret.
+
+    `fingerprint` stays the same while the lines around it move.
+    """
 
     rule: str
     severity: Severity
@@ -56,6 +65,7 @@ class Finding(AgentModel):
     message: str
     cwe: str
     suggestion: str
+    fingerprint: str = ""
 
 
 class CheckSummary(AgentModel):
@@ -89,8 +99,10 @@ class Summary(AgentModel):
         total: Findings by severity, before the threshold and the output bound.
         below_threshold: Those not listed because of the threshold, by severity.
         omitted: Those not listed because the output is bounded, by severity.
-        suppression_comments: Findings on lines with a suppression comment.
-        suppressed: How many of these were left out (0 unless `honour_suppressions`).
+        suppressed: Findings hidden by a comment.
+        baselined: Findings hidden because the baseline knows them.
+        suppression_faults: Penstock's comments that hide nothing (no reason, ended, malformed), as
+            `file:line: why`; at most 50.
     """
 
     code: CheckSummary
@@ -100,8 +112,9 @@ class Summary(AgentModel):
     total: dict[Severity, int]
     below_threshold: dict[Severity, int]
     omitted: dict[Severity, int]
-    suppression_comments: int
     suppressed: int
+    baselined: int
+    suppression_faults: list[str]
     files: FileSummary
     duration_s: float
 

@@ -1,18 +1,17 @@
 """One pass over a repository, all requested checks."""
 
-import ast
-import re
+import itertools
 import time
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from penstock_agent_sdk import AgentError, progress
-from penstock_agent_security_scanner import dependencies, text_rules
-from penstock_agent_security_scanner.catalogue import Rule
+from penstock_agent_sdk.findings import Baseline, Sieve, baseline_in
 from penstock_agent_sdk.repository import SourceFile, Walk
+from penstock_agent_security_scanner import dependencies
+from penstock_agent_security_scanner.checking import FileChecker, FileReport
 from penstock_agent_security_scanner.manifests import is_manifest
 from penstock_agent_security_scanner.models import (
     RANK,
@@ -26,30 +25,19 @@ from penstock_agent_security_scanner.models import (
     Status,
     Summary,
 )
-from penstock_agent_security_scanner.python_rules import Scan, scan_python
-from penstock_agent_security_scanner.report import build_report
-from penstock_agent_security_scanner.secrets_found import Secret
-
-if TYPE_CHECKING:
-    from penstock_agent_security_scanner.bandit_rules import BanditScanner
-    from penstock_agent_security_scanner.secret_rules import SecretScanner
-
-CREDENTIAL_CWE = "CWE-798"
-CREDENTIAL_ADVICE = (
-    "Take it from the environment or a secret store, revoke this one, and purge the history."
-)
+from penstock_agent_security_scanner.modules import read_regular
+from penstock_agent_security_scanner.report import Report, build_report, leave_sarif
+from penstock_agent_security_scanner.workers import Workers, processors
 
 # After this the files not yet reached are counted and the check is partial: an answer in time
 # that says what it lacks is worth more than a task killed at its limit.
-DEADLINE_S = 25.0
-BATCH_FILES = 50
-BATCH_BYTES = 4_000_000
+DEADLINE_S = 90.0
+# Fewer files are done before a second process has started.
+FILES_FOR_WORKERS = 120
+BYTES_FOR_WORKERS = 600_000
 # Findings kept per check; a repository made to have millions of them must not take our memory.
 MAX_KEPT = 10_000
-_SUPPRESSION = re.compile(
-    r"#\s*nosec\b|nosemgrep|#\s*noqa:?.*\bS\d{3}\b|pragma: ?(?:allow|white)list[ -]"
-    r"|NOSONAR|eslint-disable|checkov:skip|gitleaks:allow|@SuppressWarnings"
-)
+PROGRESS_EVERY = 500
 
 
 @dataclass
@@ -62,127 +50,133 @@ class _State:
     scanned: int = 0
     lines: int = 0
     code_files: int = 0
+    not_parsed: int = 0
     not_reached: int = 0
-    suppression_comments: int = 0
-    suppressed: int = 0
     not_kept: int = 0
-    manifests: list[SourceFile] = field(default_factory=list)
+    manifests: list[SourceFile] = field(default_factory=list[SourceFile])
 
 
-def scan(task: ScanInput, clock: Callable[[], float] = time.monotonic) -> ScanOutput:
+def scan(
+    task: ScanInput,
+    clock: Callable[[], float] = time.monotonic,
+    today: date | None = None,
+    workers: int | None = None,
+) -> ScanOutput:
     """Scan one repository.
 
+    Args:
+        task: What to look at, and for what.
+        clock: Seconds, for the deadline.
+        today: Decides which suppressions have ended; the current day by default.
+        workers: How many processes check files; by default as many as there are processors.
+
     Raises:
-        AgentError: `no_repository` when the path is not a folder that can be read.
+        AgentError: `no_repository` when the path is not a folder that can be read;
+            `bad_baseline` when the baseline cannot be.
     """
     root = Path(task.repository_path)
     if not root.is_dir():
         raise AgentError("no_repository", "repository_path is not a folder in this sandbox")
-    return _Scanner(task, root, clock).run()
+    day = today or datetime.now(UTC).date()
+    baseline = baseline_in(root, task.baseline_path, day)
+    scanner = _Scanner(task, root, clock, processors() if workers is None else workers)
+    return scanner.run(baseline, day)
 
 
 class _Scanner:
-    def __init__(self, task: ScanInput, root: Path, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, task: ScanInput, root: Path, clock: Callable[[], float], workers: int
+    ) -> None:
         self._task = task
+        self._root = root
         self._clock = clock
         self._started = clock()
-        self._walk = Walk(root)
+        self._worker_count = workers
+        only = None if task.changed_files is None else frozenset(task.changed_files)
+        self._walk = Walk(root, only)
         self._state = _State()
-        self._bandit = _bandit() if "code" in task.scan_type else None
-        self._secrets = _secrets() if "secrets" in task.scan_type else None
+        self._checker = FileChecker(root, frozenset(task.scan_type))
 
-    def run(self) -> ScanOutput:
-        batch: list[SourceFile] = []
-        for source in self._walk:
-            if self._late():
-                self._state.not_reached += 1
-                continue
-            self._look_at(source)
-            if self._bandit is not None and source.is_python:
-                batch.append(source)
-            if len(batch) >= BATCH_FILES or sum(len(s.data) for s in batch) > BATCH_BYTES:
-                self._python(batch)
-                batch = []
-        self._python(batch)
-        return self._result()
+    def run(self, baseline: Baseline, today: date) -> ScanOutput:
+        """Walk, check, judge."""
+        for name, report in self._reports():
+            self._take(name, report)
+        looked_up = dependencies.check(self._state.manifests, self._task.advisory_path)
+        self._state.found["dependencies"] = looked_up.findings
+        everything = [finding for group in self._state.found.values() for finding in group]
+        sieve = Sieve(self._task.suppressions, baseline, self._lines)
+        report = build_report(everything, self._task.severity_threshold, sieve, today)
+        leave_sarif(report)
+        return self._output(report, looked_up)
 
     def _late(self) -> bool:
         return self._clock() - self._started > DEADLINE_S
 
-    def _look_at(self, source: SourceFile) -> None:
+    def _reports(self) -> Iterator[tuple[str, FileReport]]:
+        """Here while there are few files, in workers as soon as there are many."""
+        sources = self._sources()
+        first: list[SourceFile] = []
+        size = 0
+        for source in sources:
+            first.append(source)
+            size += len(source.data)
+            if len(first) >= FILES_FOR_WORKERS or size >= BYTES_FOR_WORKERS:
+                break
+        else:
+            yield from self._here(first)
+            return
+        rest = itertools.chain(first, sources)
+        if self._worker_count < 2:
+            yield from self._here(rest)
+            return
+        workers = Workers(self._checker.check, self._late, self._worker_count)
+        yield from workers.run(rest)
+        self._state.not_reached += workers.lost
+
+    def _here(self, sources: Iterable[SourceFile]) -> Iterator[tuple[str, FileReport]]:
+        for source in sources:
+            if self._late():
+                self._state.not_reached += 1
+                continue
+            yield source.name, self._checker.check(source)
+
+    def _sources(self) -> Iterator[SourceFile]:
+        for source in self._walk:
+            if "dependencies" in self._task.scan_type and is_manifest(source.base):
+                self._state.manifests.append(source)
+            yield source
+
+    def _take(self, name: str, report: FileReport) -> None:
         state = self._state
         state.scanned += 1
-        state.lines += source.data.count(b"\n")
-        if self._secrets is not None:
-            for secret in self._secrets.scan(source.name, source.lines):
-                self._add("secrets", source, _secret_finding(secret, source.name))
-        if "code" in self._task.scan_type and source.suffix in text_rules.LANGUAGES:
-            state.code_files += 1
-            for rule, line in text_rules.scan_text(source.suffix, source.text, source.lines):
-                self._add("code", source, _finding(rule, source.name, line))
-        if "dependencies" in self._task.scan_type and is_manifest(source.base):
-            state.manifests.append(source)
+        state.lines += report.lines
+        state.code_files += report.is_code
+        state.not_parsed += not report.parsed
+        state.not_kept += report.dropped
+        for check, found in report.found.items():
+            room = MAX_KEPT - len(state.found[check])
+            state.found[check] += found[:room]
+            state.not_kept += len(found[room:])
+        if state.scanned % PROGRESS_EVERY == 0:
+            progress(f"{state.scanned} files read")
 
-    def _python(self, batch: list[SourceFile]) -> None:
-        """Run bandit and the own rules over one batch."""
-        if self._bandit is None or not batch:
-            return
-        progress(f"{self._state.scanned} files read")
-        self._state.code_files += len(batch)
-        by_path = {str(source.path): source for source in batch}
-        own: dict[str, Scan] = {path: _own_rules(source) for path, source in by_path.items()}
-        for path, scanned in own.items():
-            source = by_path[path]
-            for rule, line in scanned.found:
-                self._add("code", source, _finding(rule, source.name, line))
-        for issue in self._bandit.scan(by_path):
-            source = by_path[issue.path]
-            judged = issue.judged(source.lines, own[issue.path].constant_sql)
-            if judged is None:
-                continue
-            finding = Finding(
-                rule=judged.rule,
-                severity=judged.severity,
-                file=source.name,
-                line=judged.line,
-                message=judged.message,
-                cwe=judged.cwe,
-                suggestion=judged.suggestion,
-            )
-            self._add("code", source, finding, judged.lines)
+    def _lines(self, file: str) -> list[str]:
+        data = read_regular(self._root / file)
+        return [] if data is None else data.decode("utf-8", "replace").splitlines()
 
-    def _add(
-        self, check: Check, source: SourceFile, finding: Finding, lines: range | None = None
-    ) -> None:
-        covered = lines or range(finding.line, finding.line + 1)
-        text = source.lines[covered.start - 1 : covered.stop - 1]
-        if any(_SUPPRESSION.search(line) for line in text):
-            self._state.suppression_comments += 1
-            if self._task.honour_suppressions:
-                self._state.suppressed += 1
-                return
-        if len(self._state.found[check]) >= MAX_KEPT:
-            self._state.not_kept += 1
-            return
-        self._state.found[check].append(finding)
-
-    def _result(self) -> ScanOutput:
+    def _output(self, report: Report, looked_up: dependencies.Lookup) -> ScanOutput:
         state, task = self._state, self._task
-        looked_up = dependencies.check(state.manifests, task.advisory_path)
-        state.found["dependencies"] = looked_up.findings
-        everything = [finding for group in state.found.values() for finding in group]
-        report = build_report(everything, task.severity_threshold)
         skipped = dict(self._walk.skipped)
         if state.not_reached:
             skipped["deadline"] = state.not_reached
-        if self._bandit is not None and self._bandit.unparsed:
-            skipped["not_parsed"] = self._bandit.unparsed
+        if state.not_parsed:
+            skipped["not_parsed"] = state.not_parsed
         summary = Summary(
-            code=self._check("code", state.code_files),
-            secrets=self._check("secrets", state.scanned),
+            code=self._check("code", state.code_files, report),
+            secrets=self._check("secrets", state.scanned, report),
             dependencies=DependencySummary(
-                status=self._status("dependencies", looked_up.status),
-                findings=len(looked_up.findings),
+                status=self._status("dependencies", looked_up.status, report),
+                findings=len(report.of_check("dependencies")),
                 manifests=looked_up.manifests,
                 packages=looked_up.packages,
                 without_version=looked_up.without_version,
@@ -192,8 +186,9 @@ class _Scanner:
             total=report.total,
             below_threshold=report.below_threshold,
             omitted=report.omitted,
-            suppression_comments=state.suppression_comments,
-            suppressed=state.suppressed,
+            suppressed=report.suppressed,
+            baselined=report.baselined,
+            suppression_faults=report.faults,
             files=FileSummary(scanned=state.scanned, lines=state.lines, skipped=skipped),
             duration_s=round(self._clock() - self._started, 3),
         )
@@ -201,66 +196,18 @@ class _Scanner:
         passed = statuses <= {"passed", "not_applicable", "not_requested"}
         return ScanOutput(findings=report.listed, summary=summary, passed=passed)
 
-    def _check(self, check: Check, files: int) -> CheckSummary:
-        status = self._status(check, "passed" if files else "not_applicable")
-        return CheckSummary(status=status, findings=len(self._state.found[check]))
+    def _check(self, check: Check, files: int, report: Report) -> CheckSummary:
+        status = self._status(check, "passed" if files else "not_applicable", report)
+        return CheckSummary(status=status, findings=len(report.of_check(check)))
 
-    def _status(self, check: Check, otherwise: Status) -> Status:
+    def _status(self, check: Check, otherwise: Status, report: Report) -> Status:
         """Failed beats partial, and both beat what the check itself would say."""
         if check not in self._task.scan_type:
             return "not_requested"
         bar = RANK[self._task.severity_threshold]
-        if any(RANK[finding.severity] <= bar for finding in self._state.found[check]):
+        if any(RANK[finding.severity] <= bar for finding in report.of_check(check)):
             return "failed"
         state = self._state
         if self._walk.truncated or state.not_reached or state.not_kept:
             return "partial"
         return otherwise
-
-
-# Each library takes a tenth of a second to import: only what was asked for is.
-def _bandit() -> "BanditScanner":
-    from penstock_agent_security_scanner.bandit_rules import BanditScanner  # noqa: PLC0415
-
-    return BanditScanner()
-
-
-def _secrets() -> "SecretScanner":
-    from penstock_agent_security_scanner.secret_rules import SecretScanner  # noqa: PLC0415
-
-    return SecretScanner()
-
-
-def _own_rules(source: SourceFile) -> Scan:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the scanned code's syntax is not our program's
-            tree = ast.parse(source.data)
-            return scan_python(tree)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        # bandit meets the same file, cannot parse it either, and counts it as `not_parsed`.
-        return Scan()
-
-
-def _secret_finding(secret: Secret, file: str) -> Finding:
-    return Finding(
-        rule=secret.rule,
-        severity=secret.severity,
-        file=file,
-        line=secret.line,
-        message=secret.message,
-        cwe=CREDENTIAL_CWE,
-        suggestion=CREDENTIAL_ADVICE,
-    )
-
-
-def _finding(rule: Rule, file: str, line: int) -> Finding:
-    return Finding(
-        rule=rule.name,
-        severity=rule.severity,
-        file=file,
-        line=line,
-        message=rule.message,
-        cwe=rule.cwe,
-        suggestion=rule.suggestion,
-    )

@@ -83,6 +83,13 @@ def _refusal(sentence: str) -> PydanticCustomError:
 Image = Annotated[str, Field(max_length=MAX_IMAGE_CHARS), AfterValidator(_image)]
 
 
+class OptionalSecret(Wire):
+    """A secret that the agent is given where there is one, and does without where there is none."""
+
+    name: str
+    optional: Literal[True]
+
+
 class AgentManifest(Wire):
     """What an agent is and may do (`agent.yaml`).
 
@@ -115,7 +122,7 @@ class AgentManifest(Wire):
     pool: Name = "default"
     network: Network = Network.NONE
     workspaces: tuple[Workspace, ...] = ()
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[str | OptionalSecret, ...] = ()
     limits: AgentLimits = AgentLimits()
     input: JsonObject = {}
     output: JsonObject = {}
@@ -160,6 +167,13 @@ class AgentManifest(Wire):
     def plans(self) -> bool:
         """Whether it proposes a plan, and applies it once it is approved."""
         return self.phases == (Phase.PLAN, Phase.APPLY)
+
+    @property
+    def asked_secrets(self) -> tuple[tuple[str, bool], ...]:
+        """Names of the secrets, each with whether the agent can do without it."""
+        return tuple(
+            (one, False) if isinstance(one, str) else (one.name, True) for one in self.secrets
+        )
 
     @property
     def repeats(self) -> bool:

@@ -99,7 +99,8 @@ class LogLines(Wire):
 
     Attributes:
         first: number of the first line of this message within the task, from 0.
-        lines: pairs of stream (`stdout` or `stderr`) and text.
+        lines: pairs of stream and text: `stdout` or `stderr`, or `progress` or `partial`, whose
+            text is a JSON object.
     """
 
     task_id: Id

@@ -21,7 +21,7 @@ from penstock_adapters.bubblewrap.task import TaskFiles, open_to_all, readable_t
 from penstock_adapters.bubblewrap.tree import SandboxTree
 from penstock_adapters.bubblewrap.view import ViewTooWide, host_view
 from penstock_adapters.egress import EgressDecision, EgressPolicy, EgressProxy
-from penstock_adapters.process.adapter import DEFAULT_GRACE_S, no_image, start_failed
+from penstock_adapters.process.adapter import DEFAULT_GRACE_S, no_image, start_failed, unavailable
 from penstock_adapters.process.asked import BadSpec
 from penstock_adapters.process.etc import make_etc
 from penstock_adapters.process.leavings import Leavings
@@ -54,7 +54,8 @@ _TRIAL_COMMAND = ("python", "-I", "-S", "-c", "pass")
 _ISOLATION = "own pid, net, ipc, uts, mount and cgroup namespaces, seccomp"
 _NO_CGROUP = (
     "no cgroup may be made here: memory and processes are limited by a watchdog that sums the "
-    "process tree and kills (memory held in tmpfs is bounded by its size only)"
+    "process tree and its scratch folders, and kills (what the kernel holds elsewhere, as for "
+    "pipes and files without a name, is not counted)"
 )
 _NO_FILTER = "no system call filter for this machine"
 
@@ -67,6 +68,7 @@ class _Ready:
     view: tuple[str, ...]
     launcher: Launcher
     reader: Launcher | None
+    folder: Path
 
     async def close(self) -> None:
         for launcher in (self.launcher, self.reader):
@@ -128,11 +130,21 @@ class BubblewrapSandbox:
         self._prepared: asyncio.Task[_Ready | _Blocked] | None = None
         self._running: set[asyncio.Task[SandboxResult]] = set()
         self._closed = False
+        self._doubted = False  # bwrap could not be started since it was tried last
         self._degraded: tuple[str, ...] = () if self._cgroups is not None else (_NO_CGROUP,)
 
     async def check(self) -> SandboxHealth:
-        """Say whether tasks can run here; the first call tries it, and warms up."""
+        """Say whether tasks can run here; the first call tries it, and warms up.
+
+        It is tried again as long as it does not work, and after bwrap could not be started.
+        """
+        if self._blocked():
+            self._prepared = None
         state = await self._prepare()
+        if isinstance(state, _Ready) and self._doubted:
+            refused = await self._trial(state)
+            self._doubted = refused is not None
+            state = state if refused is None else _Blocked(*explain(refused))
         if isinstance(state, _Blocked):
             return SandboxHealth(
                 "bubblewrap", "none", False, self._degraded, state.obstacle, state.mend
@@ -147,7 +159,7 @@ class BubblewrapSandbox:
             return no_image(spec.image)
         state = await self._prepare()
         if isinstance(state, _Blocked):
-            return start_failed(f"{state.obstacle}; {state.mend}")
+            return unavailable(f"{state.obstacle}; {state.mend}")
         task = asyncio.create_task(self._run(state, spec, on_log))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -159,6 +171,11 @@ class BubblewrapSandbox:
         if self._prepared is None:
             self._prepared = asyncio.create_task(self._try_identities())
         return await asyncio.shield(self._prepared)
+
+    def _blocked(self) -> bool:
+        """Whether it was tried before and did not work."""
+        before = self._prepared
+        return before is not None and before.done() and isinstance(before.result(), _Blocked)
 
     async def _try_identities(self) -> _Ready | _Blocked:
         try:
@@ -182,6 +199,7 @@ class BubblewrapSandbox:
                 else:
                     error = error or refused
                     await candidate.close()
+                    self._scratch.remove(candidate.folder)
             else:
                 identity.close()
         return ready or _Blocked(*explain(error))
@@ -190,7 +208,8 @@ class BubblewrapSandbox:
         try:
             return filter_program()
         except UnknownMachine:
-            self._degraded = (*self._degraded, _NO_FILTER)
+            if _NO_FILTER not in self._degraded:
+                self._degraded = (*self._degraded, _NO_FILTER)
             return None
 
     def _identities(self) -> list[Identity]:
@@ -206,13 +225,11 @@ class BubblewrapSandbox:
         reader = None
         if identity.reader is not None:
             reader = Launcher(bwrap, identity.reader, program, self._cgroups, spare=0)
-        return _Ready(identity, self._view(identity, view), launcher, reader)
-
-    def _view(self, identity: Identity, view: list[str]) -> tuple[str, ...]:
         folder = self._scratch.task_folder()
         make_etc(folder, identity.uid, identity.uid)
         etc = ("--ro-bind", str(folder / "etc"), "/etc")
-        return (*view, *etc, "--proc", "/proc", "--dev", "/dev")
+        shown = (*view, *etc, "--proc", "/proc", "--dev", "/dev")
+        return _Ready(identity, shown, launcher, reader, folder)
 
     async def _trial(self, ready: _Ready) -> str | None:
         """Run an interpreter; None if that works, else what was printed."""
@@ -220,7 +237,10 @@ class BubblewrapSandbox:
         bundle = self._scratch.task_folder()
         bundle.chmod(0o755)
         spec = SandboxSpec("trial", bundle, _TRIAL_COMMAND, b"{}", _TRIAL_LIMITS)
-        result = await self._run(ready, spec, lambda line: lines.append(line.text))
+        try:
+            result = await self._run(ready, spec, lambda line: lines.append(line.text))
+        finally:
+            self._scratch.remove(bundle)
         if result.reason is ExitReason.EXITED and result.exit_code == 0:
             return None
         return (lines or [result.detail])[-1]
@@ -235,7 +255,9 @@ class BubblewrapSandbox:
             files = TaskFiles(folder, spec, ready.identity)
             proxy = await self._open_egress(spec, files)
             await files.hand_over()
-            return await self._supervise(ready, spec, files, on_log)
+            result = await self._supervise(ready, spec, files, on_log)
+            self._doubted = self._doubted or result.reason is ExitReason.UNAVAILABLE
+            return result
         except BadSpec as error:
             return start_failed(str(error))
         except OSError as error:
@@ -255,7 +277,10 @@ class BubblewrapSandbox:
         if ready.reader is not None and not plain:
             everything = await asyncio.to_thread(files.readable_to_all)
             launcher = launcher if everything else ready.reader
-        slot = await launcher.take()
+        try:
+            slot = await launcher.take()
+        except OSError as error:
+            return unavailable(f"bwrap cannot be started: {error.strerror or error}")
         own_namespace = ready.identity.host_uid is None
         tree = SandboxTree(slot, spec.limits, own_namespace=own_namespace)
         loop = asyncio.get_running_loop()
@@ -272,6 +297,8 @@ class BubblewrapSandbox:
             )
             ending = leavings.judged(await supervisor.run())
             return _result(slot, ending, files, spec.limits)
+        except BrokenPipeError:
+            return unavailable("bwrap ended before it was told what to run")
         finally:
             loop.remove_reader(slot.status)
             tree.close()
@@ -292,12 +319,15 @@ class BubblewrapSandbox:
     async def _clean_up(
         self, folder: Path, files: TaskFiles | None, proxy: EgressProxy | None
     ) -> None:
-        if proxy is not None:
-            await proxy.close()
-        if files is not None:
-            await files.take_back()
-            files.close()
-        self._scratch.remove(folder)
+        try:
+            if proxy is not None:
+                await proxy.close()
+            if files is not None:
+                await files.take_back()
+        finally:
+            if files is not None:
+                files.close()
+            self._scratch.remove(folder)
 
     async def close(self) -> None:
         """Cancel what runs, end what is parked, and remove the temporaries. May be repeated."""
@@ -323,5 +353,7 @@ def _follow(loop: asyncio.AbstractEventLoop, status: int, tree: SandboxTree) -> 
 def _result(slot: Slot, ending: Ending, files: TaskFiles, limits: Limits) -> SandboxResult:
     slot.read_status()
     if ending.stop is None and slot.exit_code is None and not ending.usage.oom:
-        return start_failed(f"bwrap: {ending.last_error_line or 'ended without a word'}")
+        said = f"bwrap: {ending.last_error_line or 'ended without a word'}"
+        # Without a first process it never came to what the task wants to be shown.
+        return unavailable(said) if slot.pid1 is None else start_failed(said)
     return conclude(ending, files.output(), limits)

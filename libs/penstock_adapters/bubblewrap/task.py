@@ -7,10 +7,11 @@ import os
 import shlex
 import stat
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from penstock_adapters.bubblewrap.identity import NAMESPACE_FD, Identity
+from penstock_adapters.bubblewrap.ownership import change_owner
 from penstock_adapters.process.asked import check_spec
 from penstock_adapters.process.etc import certificate_bundle
 from penstock_adapters.process.output import Output, read_descriptor
@@ -183,30 +184,6 @@ def open_to_all(found: os.stat_result) -> bool:
         return True
     needed = stat.S_IROTH | (stat.S_IXOTH if stat.S_ISDIR(found.st_mode) else 0)
     return found.st_mode & needed == needed
-
-
-def change_owner(tree: Path, old: int, new: int) -> None:
-    """Give what `old` owns in a tree to `new`; follows no link and leaves hard links alone.
-
-    A file with several names may have one outside the tree, where its owner must not change.
-    """
-    for fd, names in _walk(tree):
-        for name in names:
-            found = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            shared = found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode)
-            if found.st_uid == old and not shared:
-                os.chown(name, new, -1, dir_fd=fd, follow_symlinks=False)
-
-
-def _walk(tree: Path) -> Iterator[tuple[int, list[str]]]:
-    parent = os.open(tree.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield parent, [tree.name]
-    finally:
-        os.close(parent)
-    if tree.is_dir():
-        for _, folders, files, fd in os.fwalk(tree, follow_symlinks=False):
-            yield fd, [*folders, *files]
 
 
 def _write(path: Path, data: bytes) -> None:

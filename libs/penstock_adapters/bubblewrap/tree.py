@@ -11,10 +11,18 @@ from penstock_adapters.bubblewrap.cgroups import OWN_PROCESSES
 from penstock_adapters.bubblewrap.launcher import Slot
 from penstock_adapters.process.child import lower_limit, wait_readable
 from penstock_adapters.process.proctree import Usage, descendants, measure
-from penstock_runtime.ports.sandbox import Limits
+from penstock_runtime.ports.sandbox import INSIDE_ROOT, Limits
 
 NPROC_PER_NAMESPACE = (5, 14)
 """Linux release since which RLIMIT_NPROC counts per user namespace, not per user."""
+
+SHARED_PROCESSES = 256
+"""Processes that all agents of one uid may have together, where only the watchdog tells tasks
+apart: between two of its looks one of them could otherwise take every number there is."""
+
+SCRATCH_FOLDERS = (f"{INSIDE_ROOT}/work", "/tmp", "/dev/shm")
+INODE_BYTES = 1_024
+"""What the kernel spends on an empty file in memory, name included; measured with cgroups."""
 
 
 class SandboxTree:
@@ -24,9 +32,10 @@ class SandboxTree:
         self._slot = slot
         self._limits = limits
         self._pid1_fd: int | None = None
-        self._limit_processes = (
-            slot.group is None and own_namespace and _kernel() >= NPROC_PER_NAMESPACE
-        )
+        self._limit_processes = slot.group is None and _kernel() >= NPROC_PER_NAMESPACE
+        self._most_processes = limits.processes + OWN_PROCESSES - 1
+        if not own_namespace:
+            self._most_processes = max(self._most_processes, SHARED_PROCESSES)
         self._last = Usage()
 
     def follow(self) -> bool:
@@ -49,19 +58,35 @@ class SandboxTree:
         pids = descendants(self._slot.child.pid)
         if self._limit_processes:
             for pid in pids:
-                bound = self._limits.processes + OWN_PROCESSES - 1
-                lower_limit(pid, resource.RLIMIT_NPROC, bound, bound)
+                lower_limit(pid, resource.RLIMIT_NPROC, self._most_processes, self._most_processes)
         usage = measure(pids)
+        memory_bytes = usage.memory_bytes + self._scratch_bytes()
         self._last = Usage(
-            memory_bytes=usage.memory_bytes,
-            peak_bytes=max(usage.memory_bytes, self._last.peak_bytes),
+            memory_bytes=memory_bytes,
+            peak_bytes=max(memory_bytes, self._last.peak_bytes),
             processes=max(0, usage.processes - (OWN_PROCESSES - 1)),
             cpu_s=max(usage.cpu_s, self._last.cpu_s),
         )
         return self._last
 
+    def _scratch_bytes(self) -> int:
+        """Memory that lies in scratch folders, empty files included; no process is charged it."""
+        total = 0
+        if self._pid1_fd is None:
+            return total
+        with suppress(OSError):  # not made yet, or gone already
+            for folder in SCRATCH_FOLDERS:
+                found = os.statvfs(f"/proc/{self._slot.pid1}/root{folder}")
+                # The first one has our size only once the sandbox' own root is in place.
+                if found.f_blocks * found.f_frsize > self._limits.disk_bytes + found.f_frsize:
+                    return 0
+                total += (found.f_blocks - found.f_bfree) * found.f_frsize
+                total += (found.f_files - found.f_ffree) * INODE_BYTES
+        return total
+
     def terminate(self) -> None:
         """SIGTERM to the agent itself: bwrap would die of it and take the agent along."""
+        _ = self.follow()  # who it is may have been told a moment ago
         if self._slot.pid1 is None:
             return
         with (

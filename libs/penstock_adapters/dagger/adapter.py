@@ -122,7 +122,7 @@ class DaggerSandbox:
         self._connection = Connection(cli, engine, self._scratch.task_folder(), waits)
         self._bundles = Bundles()
         self._sockets: dict[Session, str] = {}
-        self._short: tempfile.TemporaryDirectory[str] | None = None
+        self._short: Scratch | None = None
         self._prepared: asyncio.Task[_Ready] | None = None
         self._running: set[asyncio.Task[SandboxResult]] = set()
         self._finishing: set[asyncio.Task[Any]] = set()
@@ -276,8 +276,9 @@ class DaggerSandbox:
         if len(bytes(folder)) <= SOCKET_PATH_BYTES - LONGEST_NAME:
             return folder
         if self._short is None:
-            self._short = tempfile.TemporaryDirectory(prefix="penstock-")
-        return Path(self._short.name)
+            # Named for its owner, so that it is found again if we are killed.
+            self._short = Scratch(Path(tempfile.gettempdir()))
+        return self._short.root
 
     @asynccontextmanager
     async def _egress(self, driver: Driver, spec: SandboxSpec | None) -> AsyncGenerator[None]:
@@ -334,7 +335,7 @@ class DaggerSandbox:
                 await self._prepared.result().exchange.close()
         await self._connection.close()
         if self._short is not None:
-            self._short.cleanup()
+            self._short.close()
         self._scratch.close()
 
 

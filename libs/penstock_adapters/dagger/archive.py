@@ -36,7 +36,7 @@ def write_archive(root: HostRoot, path: Path) -> None:
     if machine not in _PLATFORMS:
         raise CannotCollect(f"no image can be made for {machine}")
     with tempfile.TemporaryFile(dir=path.parent) as layer:
-        _write_layer(root, layer)
+        _write_layer(root, layer, path.parent)
         digest, size = _measured(layer)
         blobs: dict[str, bytes] = {}
         config = _document(
@@ -70,8 +70,11 @@ def write_archive(root: HostRoot, path: Path) -> None:
             tar.addfile(entry, layer)
 
 
-def _write_layer(root: HostRoot, layer: IO[bytes]) -> None:
-    with tarfile.open(fileobj=layer, mode="w") as tar, tempfile.TemporaryDirectory() as folder:
+def _write_layer(root: HostRoot, layer: IO[bytes], scratch: Path) -> None:
+    with (
+        tarfile.open(fileobj=layer, mode="w") as tar,
+        tempfile.TemporaryDirectory(dir=scratch) as folder,
+    ):
         seen: set[str] = set()
         for place, source in listed(root):
             if place not in seen:

@@ -11,7 +11,13 @@ from penstock_adapters.dagger.faults import EngineAway, Refused
 from penstock_adapters.dagger.session import Session
 from penstock_adapters.process.logs import LogBudget, LogLines
 from penstock_adapters.process.proctree import Usage
-from penstock_adapters.process.supervision import Ending, Stop, conclude
+from penstock_adapters.process.supervision import (
+    CANCEL_GRACE_S,
+    Ending,
+    Stop,
+    complete,
+    conclude,
+)
 from penstock_runtime.ports.sandbox import ExitReason, Limits, LogLine, SandboxResult
 
 
@@ -74,8 +80,13 @@ class Driver:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         self.line.start(order)
-        await self._wait(session, request, begun + self._limits.wall_s)
         ended = self.line.ended
+        try:
+            await self._wait(session, request, begun + self._limits.wall_s)
+        except asyncio.CancelledError:
+            if not ended.done() and not self._stop.done() and self._heard_of(session, request):
+                await complete(self._give_notice())
+            raise
         if not ended.done() and not self._stop.done() and self._heard_of(session, request):
             self._end(ExitReason.TIMEOUT, f"ran longer than {self._limits.wall_s:g} s")
             self.line.say(b"T")
@@ -96,6 +107,11 @@ class Driver:
             wall_s=loop.time() - begun, truncated=self._prints.budget.truncated,
             last_line=last_line,
         )  # fmt: skip
+
+    async def _give_notice(self) -> None:
+        """Let a cancelled agent let go of what it holds; what is left of it is killed then."""
+        self.line.say(b"T")
+        await asyncio.wait({self.line.ended}, timeout=min(CANCEL_GRACE_S, self._grace_s))
 
     async def _wait(self, session: Session, request: asyncio.Task[Any], until: float) -> None:
         """Wait for an end, and for signs that none will come."""

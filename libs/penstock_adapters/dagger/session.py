@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock_adapters.dagger.faults import EngineAway
 from penstock_adapters.dagger.waits import Waits
+from penstock_adapters.process.leftovers import owned
 
 if TYPE_CHECKING:
     from penstock_adapters.dagger.sdk import Api
@@ -199,6 +200,7 @@ def _environment(engine: str | None, folder: Path) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "DAGGER_NO_NAG": "1",
         "NO_COLOR": "1",
+        **owned(),
     }
     if engine is not None:
         own["_EXPERIMENTAL_DAGGER_RUNNER_HOST"] = engine

@@ -15,6 +15,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from penstock_adapters.process.child import wait_readable
+from penstock_adapters.process.leftovers import owned
 from penstock_runtime.ports.repositories import RepositoryRefused
 
 COMMAND_TIMEOUT_S = 60.0
@@ -90,7 +91,7 @@ class Command:
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
-                env=dict(self.env),
+                env={**self.env, **owned()},
                 cwd="/",
                 start_new_session=True,
                 user=actor.uid,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from penstock_adapters.process.child import Child
 from penstock_adapters.process.leavings import Leavings
+from penstock_adapters.process.leftovers import owned
 from penstock_adapters.process.marked import MARK, MarkedTree
 from penstock_adapters.process.output import read_path
 from penstock_adapters.process.proctree import descendants
@@ -118,6 +119,7 @@ class ProcessSandbox:
             ENV_WORK: str(work),
             MARK: str(folder),
             **({} if spec.artifacts is None else {ENV_ARTIFACTS: str(spec.artifacts)}),
+            **owned(),
             **spec.env,
             **spec.secrets,
         }
@@ -138,6 +140,11 @@ def _alive(pid: int) -> list[int]:
 def start_failed(detail: str) -> SandboxResult:
     """The result of a task that never began."""
     return SandboxResult(ExitReason.START_FAILED, None, None, None, detail, 0.0, 0.0, 0, False)
+
+
+def unavailable(detail: str) -> SandboxResult:
+    """The result of a task that never began, through no fault of its own."""
+    return SandboxResult(ExitReason.UNAVAILABLE, None, None, None, detail, 0.0, 0.0, 0, False)
 
 
 def no_image(image: str) -> SandboxResult:

@@ -7,16 +7,12 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from penstock_adapters.process.proctree import start_time
+from penstock_adapters.process.leftovers import end_leftovers
+from penstock_adapters.process.owners import owner_is_gone, owner_tag
 
 PREFIX = "penstock-sandbox"
 
 _numbers = itertools.count(1)
-
-
-def owner_tag() -> str:
-    """Name this process for ever: `<pid>-<start time>`."""
-    return f"{os.getpid()}-{start_time(os.getpid())}"
 
 
 def unique_name() -> str:
@@ -27,15 +23,19 @@ def unique_name() -> str:
 def owner_is_dead(name: str) -> bool:
     """Whether a name made by `unique_name` belongs to a process that is no more."""
     parts = name.removeprefix(f"{PREFIX}-").split("-")
-    if not name.startswith(f"{PREFIX}-") or len(parts) != 3 or not parts[0].isdecimal():
+    if not name.startswith(f"{PREFIX}-") or len(parts) != 3:
         return False
-    return start_time(int(parts[0])) != parts[1]
+    return owner_is_gone(f"{parts[0]}-{parts[1]}")
 
 
 class Scratch:
-    """A 0700 folder of this process below `parent`, with one folder per task."""
+    """A 0700 folder of this process below `parent`, with one folder per task.
+
+    Programs and folders of owners that are no more are removed first.
+    """
 
     def __init__(self, parent: Path) -> None:
+        end_leftovers()  # before their folders: they may still write there
         parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         sweep(parent)
         self.root = parent / unique_name()

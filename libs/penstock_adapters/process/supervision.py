@@ -23,6 +23,9 @@ KILL_WAIT_S = 5.0
 DRAIN_WAIT_S = 1.0
 """Seconds to read what is left in the pipes once the tree is gone."""
 
+CANCEL_GRACE_S = 1.0
+"""Seconds that a cancelled agent has from its notice; nobody awaits its result any more."""
+
 LAST_SIGNAL = 64
 
 
@@ -107,6 +110,9 @@ class Supervisor:
                 return_when=asyncio.FIRST_COMPLETED,
             )
             await self._give_grace()
+        except asyncio.CancelledError:
+            await complete(self._give_notice())
+            raise
         finally:
             watch.cancel()
             await complete(self._bury())
@@ -126,6 +132,16 @@ class Supervisor:
         self.stop(ExitReason.TIMEOUT, f"ran longer than {self._limits.wall_s:g} s")
         self._tree.terminate()
         await asyncio.wait({self._exit}, timeout=self._grace_s)
+
+    async def _give_notice(self) -> None:
+        """Let a cancelled agent let go of what it holds; one without a handler ends at once."""
+        if not self._exit.done() and not self._stop.done():
+            self._tree.terminate()
+            await asyncio.wait(
+                {self._exit, self._stop},
+                timeout=min(CANCEL_GRACE_S, self._grace_s),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
 
     async def _bury(self) -> None:
         self._tree.kill()

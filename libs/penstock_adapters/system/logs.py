@@ -16,6 +16,9 @@ from penstock_runtime.telemetry.fields import bound_fields
 MAX_TEXT_CHARS = 8 * 1024
 """Longest message or stack trace that is written; the middle of a longer one is dropped."""
 
+LEARNED_MAX = 1_000
+"""Secrets that are looked for in every line; they come and go while a process lives."""
+
 _STANDARD = frozenset(
     {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"}
 )  # attributes every record has; whatever else stands there came through `extra`
@@ -29,6 +32,10 @@ class JsonFormatter(logging.Formatter):
         self._service = service
         self._instance = instance
         self._redact = redact or Redactor(())
+
+    def learn(self, secret: str) -> None:
+        """Keep a further secret out of every line from here on."""
+        self._redact = self._redact.also(secret, LEARNED_MAX)
 
     def format(self, record: logging.LogRecord) -> str:
         """Give one line without newlines."""
@@ -93,6 +100,13 @@ def configure_logging(
     for name in ("penstock", *_packages(service)):
         logging.getLogger(name).setLevel(level.upper())
     logging.captureWarnings(capture=True)
+
+
+def learn_secret(secret: str) -> None:
+    """Keep a secret that became known just now out of what `configure_logging` has set up."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, JsonFormatter):
+            handler.formatter.learn(secret)
 
 
 def _packages(service: str) -> tuple[str, ...]:

@@ -25,12 +25,14 @@ class Telemetry:
     Attributes:
         spans: where its spans go.
         exporters: those that count what no collector took, by signal.
+        redaction: learns the secrets that become known while the service runs.
     """
 
     spans: Spans
     exporters: Mapping[Signal, OtlpSpans | OtlpLogs] = field(
         default_factory=dict[Signal, OtlpSpans | OtlpLogs]
     )
+    redaction: Redaction = field(default_factory=lambda: Redaction(()))
 
     def sample(self, metrics: Metrics) -> Sample:
         """Give a sample of what was dropped."""
@@ -65,7 +67,8 @@ def open_telemetry(
         "service.name": service,
         "service.instance.id": settings.name,
     }
-    encoder = Encoder(about, Redaction(secrets_of(settings, variables)))
+    redaction = Redaction(secrets_of(settings, variables))
+    encoder = Encoder(about, redaction)
     exporters: dict[Signal, OtlpSpans | OtlpLogs] = {}
     spans: Spans = NoSpans()
     if spans_to is not None:
@@ -76,7 +79,7 @@ def open_telemetry(
         handler = exporters[Signal.LOGS] = OtlpLogs(sender, encoder)
         logging.getLogger().addHandler(handler)
     try:
-        yield Telemetry(spans, exporters)
+        yield Telemetry(spans, exporters, redaction)
     finally:
         for exporter in exporters.values():
             exporter.leave()

@@ -8,6 +8,7 @@ from penstock_core.redaction import SHOWN, Redactor
 from penstock_runtime.settings import MIN_SECRET_CHARS
 
 MAX_TEXT_CHARS: Final = 256  # of a name or an attribute
+LEARNED_MAX: Final = 1_000  # secrets that are looked for
 _SHAPES: Final = re.compile(
     r"(?<=://)[^/\s@]+:[^/\s@]+(?=@)|(?i:bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"
 )
@@ -20,6 +21,11 @@ class Redaction:
     def __init__(self, secrets: Iterable[str]) -> None:
         """Know `secrets`, also encoded; short ones would take half of every text out."""
         self._known = Redactor(one for one in secrets if len(one) >= MIN_SECRET_CHARS)
+
+    def learn(self, secret: str) -> None:
+        """Know a further secret from here on."""
+        if len(secret) >= MIN_SECRET_CHARS:
+            self._known = self._known.also(secret, LEARNED_MAX)
 
     def suspects(self, raw: bytes) -> bool:
         """Tell whether a secret as it is, or what looks like credentials, may be in `raw`."""

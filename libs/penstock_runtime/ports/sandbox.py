@@ -219,8 +219,9 @@ class Sandbox(Protocol):
 
         Lines are handed to `on_log` on the event loop while the task runs. Whatever the agent
         does becomes a `SandboxResult`; a task that cannot be started is `START_FAILED`. When the
-        calling asyncio task is cancelled, the whole process tree is killed and every temporary
-        is removed before CancelledError propagates.
+        calling asyncio task is cancelled, the agent is asked to end (SIGTERM) and has a second;
+        then the whole process tree is killed and every temporary is removed before
+        CancelledError propagates. What it prints in that second still arrives.
         """
         ...
 

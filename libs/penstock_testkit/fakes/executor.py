@@ -28,12 +28,14 @@ from penstock_core.workflow.plan import manifest_digest
 from penstock_executor.app import Executor, Options, Ports
 from penstock_executor.breakers import BreakerChanges
 from penstock_executor.landing import Temporaries
+from penstock_executor.secret_grants import SecretGrant
 from penstock_executor.workspaces import Workspaces
 from penstock_runtime.breaker import BreakerRules
 from penstock_runtime.bundles import Bundle, Bundles, Discovery
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.repositories import Repositories
 from penstock_runtime.ports.sandbox import EgressRule, Sandbox
+from penstock_runtime.ports.secrets import Secrets
 from penstock_runtime.ports.signing import GrantVerifier
 from penstock_testkit.fakes.bus import (
     KeptControl,
@@ -123,7 +125,8 @@ class ExecutorWorld:
         self,
         manifest: AgentManifest = PROBE,
         *,
-        secrets: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | Secrets | None = None,
+        secret_grants: tuple[SecretGrant, ...] | None = None,
         workspaces: Workspaces | None = None,
         egress: tuple[EgressRule, ...] = (),
         images: ImagePolicy | None = None,
@@ -165,7 +168,7 @@ class ExecutorWorld:
             control=self.control,
             sandbox=sandbox,
             bundles=real.bundles if real else self.bundles,
-            secrets=FixedSecrets(secrets or {}),
+            secrets=_secrets_of(secrets),
             verifier=verifier,
             repositories=repositories,
             temporaries=temporaries,
@@ -182,6 +185,7 @@ class ExecutorWorld:
             grace_s=grace_s,
             workspaces=workspaces or Workspaces(()),
             egress=egress,
+            secret_grants=_all_of(manifest) if secret_grants is None else secret_grants,
             images=images or ImagePolicy(),
             memoises=memoises,
             leaves=leaves,
@@ -311,6 +315,14 @@ class ExecutorWorld:
     async def cancel(self, task: TaskMessage) -> None:
         """Cancel as the scheduler does."""
         await self.control.send(subjects.control(TENANT, task.task_id, "cancel"), b"")
+
+
+def _secrets_of(given: Mapping[str, str] | Secrets | None) -> Secrets:
+    return FixedSecrets(given or {}) if given is None or isinstance(given, Mapping) else given
+
+
+def _all_of(manifest: AgentManifest) -> tuple[SecretGrant, ...]:
+    return tuple(SecretGrant(manifest.name, name) for name, _ in manifest.asked_secrets)
 
 
 def once(manifest: AgentManifest = PROBE) -> AgentManifest:

@@ -11,18 +11,21 @@ PAGE = "docs/security/sandboxes.md"
 owns = (PAGE,)
 
 _SHOWN = ("bubblewrap", "dagger")
-_HEAD = """<!-- generated from libs/penstock_testkit/escapes.py: do not edit -->
+_HEAD = """<!-- generated from libs/penstock_testkit/escapes: do not edit -->
 
 # What the sandboxes deny
 
-Each line is tried from inside, by `tests/security/test_sandbox_denials.py`, in every sandbox that
-the machine has. What is called open has to be open, and nothing else may be: the table cannot say
-more, or less, than what was seen.
+Each line is tried from inside twice, by a hostile agent in Python and by one in C
+(`tests/security/test_sandbox_denials.py`), in every sandbox that the machine has. What is called
+open has to be open to both, and nothing else may be to either: the table cannot say more, or less,
+than what was seen. The agent in C is built by the machine's own compiler and skipped where it has
+none; it is static where that can be, and then runs in an image without a libc.
 
-The `process` and `inline` adapters isolate nothing, and deny none of this.
+The `process` and `inline` adapters isolate nothing: nothing of this is denied. What does no harm
+is tried there too, and has to succeed, or the attempts would show nothing.
 
-| an agent tries to | bubblewrap | dagger |
-| --- | --- | --- |
+| an agent tries to | bubblewrap | dagger | process, inline |
+| --- | --- | --- | --- |
 """
 _LIMITS = """
 ## What is limited, and by whom
@@ -56,7 +59,13 @@ def generate(root: Path) -> Mapping[str, str]:
 
 
 def _row(escape: Escape) -> str:
-    cells = [
-        f"open: {escape.open_in[name]}" if name in escape.open_in else "denied" for name in _SHOWN
-    ]
-    return f"| {escape.aim} | {' | '.join(cells)} |\n"
+    cells = [_cell(escape, name) for name in _SHOWN]
+    return f"| {escape.aim} | {' | '.join(cells)} | not denied |\n"
+
+
+def _cell(escape: Escape, adapter: str) -> str:
+    if adapter in escape.open_in:
+        return f"open: {escape.open_in[adapter]}"
+    if adapter in escape.maybe_in:
+        return f"denied, but {escape.maybe_in[adapter]}"
+    return "denied"

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Container, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,8 @@ from penstock_executor.outbox import Outbox
 from penstock_executor.preparing import Preparer, Terms
 from penstock_executor.presence import RETRY_S, Presence, Seat
 from penstock_executor.running import Interruption, Pulse, RunningTasks
+from penstock_executor.secret_grants import SecretGiver, SecretGrant
+from penstock_executor.stock import Stock
 from penstock_executor.workspaces import Workspaces
 from penstock_runtime.bundles import Bundles
 from penstock_runtime.faults import TransientFault
@@ -79,6 +81,8 @@ class Options:
         grace_s: how long running tasks may go on after a stop.
         images: which images agents may name.
         leaves: agents have a folder that they may leave artifacts in.
+        secret_grants: which agent may be given which secret.
+        version: of Penstock; told in heartbeats.
         memoises: the sandbox answers equal tasks of memoised agents with what it has kept.
     """
 
@@ -90,8 +94,10 @@ class Options:
     egress: tuple[EgressRule, ...] = ()
     images: ImagePolicy = field(default_factory=ImagePolicy)
     leaves: bool = False
+    secret_grants: Container[SecretGrant] = ()
     memoises: bool = False
     beat_s: float = BEAT_S
+    version: str = ""
 
 
 class Executor:
@@ -106,7 +112,8 @@ class Executor:
         messages = Messages(options.name)
         self._pulse = Pulse(self._tasks, self._outbox, messages, ports.clock, options.beat_s)
         self._presence = Presence(
-            Seat(options.name, options.pool, options.capacity), self._tasks, ports.sandbox,
+            Seat(options.name, options.pool, options.capacity, options.version),
+            Stock(ports.bundles, ports.clock), self._tasks, ports.sandbox,
             ports.heartbeats, ports.clock, ports.metrics, ports.breaker,
         )  # fmt: skip
         self._reports = BreakerReports(
@@ -115,7 +122,8 @@ class Executor:
         images = Images(options.images)
         terms = Terms(options.workspaces, options.egress, images, options.memoises)
         grants = Grants(ports.verifier, ports.clock)
-        preparer = Preparer(ports.bundles, ports.secrets, terms, grants, ports.clock)
+        giver = SecretGiver(ports.secrets, options.secret_grants)
+        preparer = Preparer(ports.bundles, giver, terms, grants, ports.clock)
         tools = Tools(
             tasks=self._tasks,
             preparer=preparer,

@@ -32,6 +32,7 @@ from penstock_executor.outcomes import Ending, ending_of, failed
 from penstock_executor.preparing import Prepared, Preparer
 from penstock_executor.presence import Presence
 from penstock_executor.running import Running, RunningTasks
+from penstock_executor.said import with_partial
 from penstock_executor.workspaces import Source
 from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.bus import Outgoing, Published
@@ -248,6 +249,7 @@ class Attempts:
                 await self._acknowledge(running.item)
 
     async def _report(self, running: Running, ending: Ending) -> None:
+        ending = with_partial(ending, running.logs.partial if running.logs else None)
         message = self._messages.result(running.delivery, running.nonce, ending)
         outcome = await self._outbox.send(message)
         if outcome not in _SENT:

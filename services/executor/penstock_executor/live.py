@@ -30,12 +30,19 @@ from penstock_adapters.nats.work import ACK_WAIT_S, NatsControl, NatsWorkQueue
 from penstock_adapters.process import ProcessSandbox
 from penstock_adapters.process.scratch import Scratch, unique_name
 from penstock_adapters.sampling import connection_sample
+from penstock_adapters.secrets import (
+    EnvFileSecrets,
+    EnvironmentSecrets,
+    FirstOf,
+    FolderSecrets,
+    Told,
+)
 from penstock_adapters.signing import Ed25519Verifier
 from penstock_adapters.system.clock import SystemClock
+from penstock_adapters.system.logs import learn_secret
 from penstock_adapters.system.ops import OpsServer
 from penstock_adapters.system.process import serve
 from penstock_adapters.system.prometheus import PrometheusMetrics
-from penstock_adapters.system.secrets import EnvironmentSecrets, FileSecrets, FirstOf
 from penstock_adapters.system.vitals import disk_sample
 from penstock_adapters.telemetry import open_telemetry
 from penstock_adapters.wrappers.breaker import BreakingSandbox
@@ -47,11 +54,13 @@ from penstock_adapters.wrappers.tracing.work_queue import TracedWorkQueue
 from penstock_executor.app import Executor, Options, Ports
 from penstock_executor.breakers import BreakerChanges
 from penstock_executor.settings import DaggerNetwork, ExecutorSettings, SandboxKind
+from penstock_executor.stock import installed_version
 from penstock_executor.workspaces import Workspaces
 from penstock_runtime.owning import fail_when
 from penstock_runtime.ports.health import Check
 from penstock_runtime.ports.sandbox import Sandbox
-from penstock_runtime.ports.secrets import Secrets
+from penstock_runtime.ports.secrets import Secrets, SecretUnusable
+from penstock_runtime.settings import SettingsFault
 from penstock_runtime.telemetry.metrics import NATS_ERRORS
 from penstock_runtime.telemetry.spans import NoSpans, Spans
 
@@ -82,6 +91,10 @@ async def run(
     """
     clock = SystemClock()
 
+    def learn(secret: str) -> None:
+        learn_secret(secret)
+        telemetry.redaction.learn(secret)
+
     def bus_error(error: Exception) -> None:
         metrics.add(NATS_ERRORS, type(error).__name__)
 
@@ -106,7 +119,7 @@ async def run(
             control=NatsControl(connection),
             sandbox=sandbox,
             bundles=_bundles(settings),
-            secrets=_secrets(settings),
+            secrets=Told(_secrets(settings), learn),
             verifier=Ed25519Verifier(settings.grant_keys) if settings.grant_keys else None,
             repositories=GitRepositories(settings.workspace_roots),
             temporaries=_Temporaries(folders),
@@ -250,14 +263,26 @@ def _bundles(settings: ExecutorSettings) -> FolderBundles:
 
 def _secrets(settings: ExecutorSettings) -> Secrets:
     sources: list[Secrets] = [EnvironmentSecrets(os.environ)]
+    faults: list[str] = []
     if settings.secrets_dir is not None:
-        sources.append(FileSecrets(settings.secrets_dir))
+        if not settings.secrets_dir.is_dir():
+            faults.append(f"PENSTOCK_SECRETS_DIR: {settings.secrets_dir} is not a folder")
+        sources.append(FolderSecrets(settings.secrets_dir))
+    if settings.secrets_env_file is not None:
+        file = EnvFileSecrets(settings.secrets_env_file)
+        try:
+            _ = file.read()
+        except SecretUnusable as fault:
+            faults.append(f"PENSTOCK_SECRETS_ENV_FILE: {fault}")
+        sources.append(file)
+    if faults:
+        raise SettingsFault(tuple(faults))
     return FirstOf(sources)
 
 
 def _options(settings: ExecutorSettings, scratch: Path, empty: Path) -> Options:
     mounts = settings.sandbox in (SandboxKind.BUBBLEWRAP, SandboxKind.DAGGER)
-    hidden = [scratch] if settings.home is None else [scratch, settings.home]
+    hidden = [path for path in (scratch, settings.home, settings.secrets_dir) if path is not None]
     return Options(
         name=settings.name,
         pool=settings.pool,
@@ -272,6 +297,8 @@ def _options(settings: ExecutorSettings, scratch: Path, empty: Path) -> Options:
         egress=settings.egress_allow,
         images=settings.images(),
         leaves=settings.sandbox is not SandboxKind.INLINE,
+        secret_grants=frozenset(settings.agent_grants),
         memoises=settings.sandbox not in _WITHOUT_MEMORY,
         beat_s=ACK_WAIT_S / BEATS_PER_WAIT,
+        version=installed_version(),
     )

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Literal
 
-from penstock_contracts.values import TimeUs
+from penstock_contracts.values import JsonObject, TimeUs
 from penstock_executor.redaction import Redactor
+from penstock_executor.said import PARTIAL, PIECE_BYTES, Kind, Said, Sayings
 from penstock_runtime.ports.bus import Outgoing
-from penstock_runtime.ports.sandbox import LOG_LINE_BYTES, LogLine
+from penstock_runtime.ports.sandbox import LogLine
 
-PIECE_BYTES = LOG_LINE_BYTES - 3  # from here on it may be a piece of a longer line
 MAX_LINES = 64  # in one message; the pulse sends what is fewer after at most 100 ms
 
 Compose = Callable[[int, TimeUs, tuple[tuple[str, str], ...]], Outgoing]
@@ -23,18 +23,21 @@ class LogStream:
         printed: lines the agent printed so far.
         dropped: of them, those for which there was no room.
         last_line: the last one, redacted.
+        partial: what the agent said last that it has so far, redacted.
     """
 
     def __init__(self, compose: Compose, post: Post, redact: Redactor) -> None:
         self._compose = compose
         self._post = post
         self._redact = redact
-        self._lines: list[tuple[Literal["stdout", "stderr"], str]] = []
+        self._sayings = Sayings(redact)
+        self._lines: list[tuple[Kind, str]] = []
         self._cut: dict[Literal["stdout", "stderr"], str] = {}
         self._at_us = 0
         self.printed = 0
         self.dropped = 0
         self.last_line = ""
+        self.partial: JsonObject | None = None
 
     def write(self, line: LogLine) -> None:
         """Take a line; never waits.
@@ -42,6 +45,11 @@ class LogStream:
         The end of what may be a piece of a longer line waits for the next piece, so that a secret
         that was cut in two there is found.
         """
+        said = self._sayings.take(line)
+        if said:
+            if isinstance(said, Said):
+                self._take(said, line.at_us)
+            return
         text = self._cut.pop(line.stream, "") + line.text
         if self._redact.longest_chars and len(line.text.encode()) >= PIECE_BYTES:
             text, self._cut[line.stream] = self._redact.split(text, self._redact.longest_chars - 1)
@@ -56,12 +64,17 @@ class LogStream:
         self._cut.clear()
         self.flush()
 
-    def _add(self, stream: Literal["stdout", "stderr"], text: str, at_us: TimeUs) -> None:
+    def _take(self, said: Said, at_us: TimeUs) -> None:
+        if said.kind == PARTIAL:
+            self.partial = said.value
+        self._add(said.kind, said.text, at_us)
+
+    def _add(self, stream: Kind, text: str, at_us: TimeUs) -> None:
         if not self._lines:
             self._at_us = at_us
         self._lines.append((stream, text))
         self.printed += 1
-        if text.strip():
+        if stream in ("stdout", "stderr") and text.strip():
             self.last_line = text
         if len(self._lines) >= MAX_LINES:
             self.flush()

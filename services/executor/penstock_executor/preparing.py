@@ -17,13 +17,13 @@ from penstock_executor.memo import memo_of
 from penstock_executor.outcomes import Ending, failed, judged
 from penstock_executor.planning import planned
 from penstock_executor.redaction import NOTHING, Redactor
+from penstock_executor.secret_grants import SecretGiver
 from penstock_executor.shapes import Shape
 from penstock_executor.specs import document_of, environment_of, limits_of, within
 from penstock_executor.workspaces import Shown, WorkspaceRefused, Workspaces
 from penstock_runtime.bundles import Bundle, Bundles
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.sandbox import EgressRule, Limits, SandboxSpec
-from penstock_runtime.ports.secrets import Secrets
 
 MAX_COMPILED = 256  # agents whose schemas stay compiled
 _BUILTIN = Path("/")  # built-in agents have no folder; the inline adapter does not look
@@ -95,7 +95,7 @@ class Preparer:
     """Turns a task into a sandbox's specification, or says why it cannot be."""
 
     def __init__(
-        self, bundles: Bundles, secrets: Secrets, terms: Terms, grants: Grants, clock: Clock
+        self, bundles: Bundles, secrets: SecretGiver, terms: Terms, grants: Grants, clock: Clock
     ) -> None:
         self._bundles = bundles
         self._secrets = secrets
@@ -133,7 +133,7 @@ class Preparer:
             shown = self._terms.workspaces.show(wanted, task.input, changing=not planning)
         except WorkspaceRefused as refusal:
             return failed(Code.WORKSPACE_REFUSED, str(refusal))
-        secrets = await self._gather(bundle.manifest)
+        secrets = await self._secrets.give(bundle.manifest)
         if isinstance(secrets, Failure):
             return secrets
         return Prepared(
@@ -207,17 +207,6 @@ class Preparer:
         if len(self._compiled) > MAX_COMPILED:
             _ = self._compiled.popitem(last=False)
         return compiled
-
-    async def _gather(self, manifest: AgentManifest) -> dict[str, str] | Failure:
-        values: dict[str, str] = {}
-        for name in manifest.secrets:
-            value = await self._secrets.find(name)
-            if value is None:
-                where = self._secrets.places(name)
-                message = f"secret {name} of {manifest.name} is not here; provide {where}"
-                return failed(Code.AGENT_UNAVAILABLE, message)
-            values[name.upper().replace("-", "_")] = value
-        return values
 
 
 def _unavailable(task: TaskMessage, bundle: Bundle | None) -> Failure:

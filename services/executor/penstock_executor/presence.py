@@ -10,6 +10,7 @@ from penstock_contracts.subjects import executor_token
 from penstock_contracts.values import MICROSECONDS
 from penstock_executor.breakers import BreakerChanges
 from penstock_executor.running import RunningTasks
+from penstock_executor.stock import Stock
 from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.health import Check
@@ -27,11 +28,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """Who this executor is: its name, its pool, and the tasks it runs at once."""
+    """Who this executor is: its name, its pool, the tasks it runs at once, and its version."""
 
     name: str
     pool: str
     capacity: int
+    version: str = ""
 
 
 class Presence:
@@ -40,6 +42,7 @@ class Presence:
     def __init__(
         self,
         seat: Seat,
+        stock: Stock,
         tasks: RunningTasks,
         sandbox: Sandbox,
         heartbeats: Heartbeats,
@@ -49,6 +52,7 @@ class Presence:
     ) -> None:
         self._key = executor_token(seat.name)
         self._seat = seat
+        self._stock = stock
         self._tasks = tasks
         self._sandbox = sandbox
         self._heartbeats = heartbeats
@@ -136,6 +140,9 @@ class Presence:
             "pool": self._seat.pool,
             "capacity": self._seat.capacity,
             "running": len(self._tasks),
+            "free": max(self._seat.capacity - len(self._tasks), 0),
+            "version": self._seat.version,
+            "agents": await self._stock.told(),
             "at_us": self._clock.now_us(),
             "available": health is not None and health.available,
             "adapter": health.adapter if health is not None else "",

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from penstock_contracts.images import ImageFault, ImagePolicy, read_image, read_registry
 from penstock_contracts.values import Name
+from penstock_executor.secret_grants import SecretGrant, read_secret_grants
 from penstock_runtime.breaker import FAILURES, HANG_S, OPEN_S, WINDOW_S, BreakerRules
 from penstock_runtime.grants import read_keys
 from penstock_runtime.ports.sandbox import EgressRule
@@ -69,6 +70,11 @@ def _keys(value: object) -> object:
     return read_keys(value) if isinstance(value, str) else value
 
 
+def _secret_grants(value: object) -> object:
+    """Read `agent:secret,agent:secret`."""
+    return read_secret_grants(value) if isinstance(value, str) else value
+
+
 def _registries(value: object) -> object:
     """Read `host[:port][/path],...`; a fault names the place and not the text."""
     if isinstance(value, str):
@@ -95,6 +101,7 @@ DefaultImage = Annotated[str, AfterValidator(_default_image)]
 PathList = Annotated[tuple[Path, ...], BeforeValidator(_paths)]
 RuleList = Annotated[tuple[EgressRule, ...], BeforeValidator(_rules)]
 RegistryList = Annotated[tuple[str, ...], BeforeValidator(_registries)]
+SecretGrantList = Annotated[tuple[SecretGrant, ...], BeforeValidator(_secret_grants)]
 KeyList = Annotated[tuple[GrantKey, ...], BeforeValidator(_keys)]
 
 
@@ -195,6 +202,17 @@ class ExecutorSettings(NatsSettings, ServiceSettings):
         default=None,
         description="folder with one file a secret, asked after `PENSTOCK_SECRET_<NAME>`",
     )
+    secrets_env_file: Path | None = Field(
+        default=None,
+        description="file of `NAME=value` lines, asked last; nobody but its owner may have a "
+        "right to it (mode 0600)",
+    )
+    agent_grants: SecretGrantList = Field(
+        default=(),
+        description="`agent:secret`, separated by commas or new lines: which agent may be given "
+        "which secret; an agent gets what its manifest names and this grants, and does not run "
+        "without",
+    )
     scratch: Path | None = Field(
         default=None, description="folder for tasks' temporaries (default: below the system's)"
     )
@@ -209,6 +227,16 @@ class ExecutorSettings(NatsSettings, ServiceSettings):
             raise ValueError(
                 "must be 1 with PENSTOCK_SANDBOX=process: agents would run without isolation"
             )
+        return value
+
+    @field_validator("secrets_env_file", mode="after")
+    @classmethod
+    def _agents_are_not_shown_it(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        roots: tuple[Path, ...] = info.data.get("workspace_roots", ())
+        if value is not None and any(
+            value.resolve().is_relative_to(one.resolve()) for one in roots
+        ):
+            raise ValueError(f"{value} lies in PENSTOCK_WORKSPACE_ROOTS: agents could be shown it")
         return value
 
     def images(self) -> ImagePolicy:

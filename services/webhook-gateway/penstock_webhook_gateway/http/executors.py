@@ -36,6 +36,14 @@ class BreakerShown(Wire):
     until_us: TimeUs = 0
 
 
+class AgentAtHand(Wire):
+    """An agent that an executor has; a task is run only by the digest that it names."""
+
+    name: str
+    version: str = ""
+    digest: str = ""
+
+
 class ExecutorShown(Wire):
     """An executor.
 
@@ -43,6 +51,9 @@ class ExecutorShown(Wire):
         alive: whether it was heard of within the last half minute; None: cannot be found out now.
         seen_us: when it was heard of last; 0 of one that is not alive.
         available: whether tasks can run there.
+        running: tasks in work there; `capacity` is how many it takes at once, `free` how many more.
+        version: of Penstock there.
+        agents: that it has, as of a minute ago.
         isolation: what separates its tasks from the host.
         degraded: what of that is missing, one sentence each.
         breaker: None where nothing can fail, as with the built-in agents.
@@ -57,6 +68,9 @@ class ExecutorShown(Wire):
     available: bool = False
     running: int = 0
     capacity: int = 0
+    free: int = 0
+    version: str = ""
+    agents: tuple[AgentAtHand, ...] = ()
     degraded: tuple[str, ...] = ()
     breaker: BreakerShown | None = None
 

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 
 from aiohttp import web
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from penstock_contracts import subjects
 from penstock_contracts.envelope import Envelope, MalformedMessage
@@ -25,6 +25,7 @@ STREAM_MAX_S = 6 * 3600.0  # a client reconnects with its Last-Event-ID
 STREAMS_MAX = 1_000  # clients that follow something at the same time
 END = b"event: end\ndata: {}\n\n"
 KEEPALIVE = b": keep-alive\n\n"
+SAID = frozenset({"progress", "partial"})  # lines that are JSON, each an event of its own name
 _TERMINAL = frozenset({"run_succeeded", "run_failed", "run_cancelled"})
 
 
@@ -207,14 +208,19 @@ def _log_frames(message: Received) -> bytes:
         lines = LogLines.model_validate(Envelope.decode(message.payload).data)
     except ValueError:
         return b""
-    frames: list[bytes] = []
-    for stream, text in lines.lines:
-        shown = {
-            "node": lines.node,
-            "attempt": lines.attempt,
-            "at_us": lines.at_us,
-            "stream": stream,
-            "text": text,
-        }
-        frames.append(b"event: log\ndata: " + to_json(shown) + b"\n\n")
-    return b"".join(frames)
+    return b"".join(_log_frame(lines, stream, text) for stream, text in lines.lines)
+
+
+def _log_frame(lines: LogLines, stream: str, text: str) -> bytes:
+    shown: dict[str, object] = {
+        "node": lines.node,
+        "attempt": lines.attempt,
+        "at_us": lines.at_us,
+    }
+    if stream in SAID:
+        try:
+            said: object = from_json(text)
+        except ValueError:
+            return b""
+        return f"event: {stream}\ndata: ".encode() + to_json({**shown, "said": said}) + b"\n\n"
+    return b"event: log\ndata: " + to_json({**shown, "stream": stream, "text": text}) + b"\n\n"

@@ -1,0 +1,203 @@
+"""ruff's answers in the light of their lines: what is sure, what is not, and what is noise."""
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from penstock_agent_code_reviewer.models import Severity
+from penstock_agent_code_reviewer.python_tree import PythonFile, called, constant
+from penstock_agent_code_reviewer.ruff_program import SYNTAX, Said, rules
+from penstock_agent_code_reviewer.rules import Found, rule
+
+# Names that some program puts into builtins, or that older Pythons had.
+_ELSEWHERE = frozenset(
+    {"_", "N_", "ngettext", "unicode", "basestring", "long", "xrange", "raw_input", "reload",
+     "unichr", "cmp", "file", "execfile", "WindowsError", "buffer", "reduce", "get_ipython",
+     "display", "reveal_type", "reveal_locals", "__builtins__", "profile", "intern", "apply",
+     "dbutils", "spark", "sc", "Import", "Export", "Return", "Environment", "tags", "c",
+     "snakemake", "__class__", "PytestPluginManager"}
+)  # fmt: skip
+_NAME = re.compile(r"`([^`]+)`")
+_SECRET_VALUE = frozenset({"S105", "S106", "S107"})
+# What is common and right in tests.
+_NOT_IN_TESTS = frozenset(
+    {"S104", "S105", "S106", "S107", "S108", "S113", "S311", "S324", "S301", "S501", "S103", "B018",
+     "B015", "PLR0124", "PLR0133", "PLW0177", "F841", "E712", "E711", "B017", "S608", "S602",
+     "S605", "S306", "S314", "S110", "S112", "PLW1510", "RUF069", "SIM115", "PERF401", "E731",
+     "N801", "N802", "RUF059", "B008", "T201", "A001", "A002", "S506", "S202", "S307", "S102"}
+)  # fmt: skip
+_STILL_IN_TESTS = frozenset({"B015", "B017", "RUF069", "F841", "S506", "S307", "S102", "S501"})
+_MINOR_IN_TESTS = frozenset({"S506", "S307", "S102", "S501", "F841"})
+_OLD_PYTHON = re.compile(
+    r"^\s*(?:print\s+[\"'\w]|exec\s+\"|raise \w+, |except [\w.]+, \w+:)", re.MULTILINE
+)
+_TEMPLATE = re.compile(r"\{%|\{\{")
+
+
+def judged(
+    said: Sequence[Said], file: PythonFile | None, text: str, is_test: bool
+) -> Iterator[Found]:
+    """Translate ruff's answers about one file."""
+    broken = [one for one in said if one.code == SYNTAX]
+    if broken:
+        # What else is said of a file that does not parse is guesswork.
+        yield from _syntax(broken[0], text)
+        return
+    for one in said:
+        known = rules().get(one.code)
+        if known is None or (is_test and _in_tests(one.code)):
+            continue
+        found = Found(known, one.line, one.end, message=one.message, detail=one.message[:80])
+        better = _judge(one, found, file)
+        if better is not None and is_test and one.code in _MINOR_IN_TESTS:
+            better = _with(better, "minor")
+        if better is not None:
+            yield better
+
+
+def _in_tests(code: str) -> bool:
+    return code in _NOT_IN_TESTS and code not in _STILL_IN_TESTS
+
+
+def _syntax(one: Said, text: str) -> Iterator[Found]:
+    message = f"The file cannot be parsed: {one.message[:150]}."
+    foreign = _OLD_PYTHON.search(text) or _TEMPLATE.search(text)
+    yield Found(
+        rule("syntax-error"), one.line, one.end, message, severity="minor" if foreign else None
+    )
+
+
+def _with(found: Found, severity: Severity) -> Found:
+    return replace(found, severity=severity)
+
+
+def _judge(one: Said, found: Found, file: PythonFile | None) -> Found | None:
+    if one.code in _SECRET_VALUE:
+        return None  # secrets.py judges values of every language alike
+    if one.code == "F821":
+        return _undefined(one, found, file)
+    if one.code in ("S602", "S605", "S307", "S102", "S608", "S301", "S302", "S506", "S324"):
+        return _security(one, found, file)
+    if one.code == "B018" and file is not None:
+        return found if _is_forgotten_call(one, file) else None
+    if one.code == "F811" and file is not None:
+        return _redefined(one, found, file)
+    if one.code == "PLR0124":
+        return _with(found, "minor") if "!=" in one.message else found
+    if one.code == "T100":
+        plain = "breakpoint" in one.message or "`pdb.set_trace" in one.message
+        return found if plain and "Import" not in one.message else _with(found, "minor")
+    if one.code == "S103":
+        mask = re.search(r"0o(\d+)", one.message)
+        return found if mask and int(mask[1][-1], 8) & 2 else None
+    if one.code in ("A001", "A002") and _NAME.search(one.message):
+        name = _NAME.search(one.message)
+        return found if name and name[1] in ("list", "dict", "set", "str", "type") else None
+    if one.code == "F401" and file is not None and file.name.endswith("__init__.py"):
+        return None
+    return found
+
+
+def _undefined(one: Said, found: Found, file: PythonFile | None) -> Found | None:
+    match = _NAME.search(one.message)
+    name = match[1] if match else ""
+    if name in _ELSEWHERE or file is None:
+        return _with(found, "minor")
+    if any(isinstance(node, ast.Call) and called(node) in ("exec", "globals", "locals", "vars")
+           for node in file.nodes):  # fmt: skip
+        return _with(found, "major")
+    # In an annotation, and in text that is one, it fails only where somebody evaluates it.
+    for node in file.nodes:
+        if isinstance(node, ast.Name) and node.lineno == one.line and node.id == name:
+            return _with(found, "major") if _annotates(file, node) else found
+    return _with(found, "major")
+
+
+def _annotates(file: PythonFile, node: ast.AST) -> bool:
+    child = node
+    for parent in file.above(node):
+        if isinstance(parent, ast.arg):
+            return True
+        if isinstance(parent, ast.AnnAssign):
+            return child is parent.annotation
+        if isinstance(parent, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            return child is parent.returns
+        if isinstance(parent, ast.stmt):
+            return False
+        child = parent
+    return False
+
+
+def _redefined(one: Said, found: Found, file: PythonFile) -> Found | None:
+    """Redefining on purpose is by decorator, condition or version."""
+    for node in file.nodes:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            if node.lineno <= one.line <= node.body[0].lineno and node.decorator_list:
+                return None
+            if node.lineno == one.line:
+                return found
+    return _with(found, "minor")  # an import that comes twice
+
+
+def _security(one: Said, found: Found, file: PythonFile | None) -> Found | None:
+    call = _call_at(one, file)
+    if one.code == "S608":
+        return _with(found, "minor")  # built_statement judges where it is executed
+    if one.code in ("S301", "S302") and "marshal" in one.message:
+        return _with(found, "minor")
+    if call is None:
+        return found
+    first = call.args[0] if call.args else None
+    if one.code in ("S602", "S605"):
+        if first is None or "seems safe" in one.message or constant(first) is not None:
+            return None
+        text = any(isinstance(part, (ast.JoinedStr, ast.BinOp)) for part in ast.walk(first))
+        return _with(found, "critical") if text and _varies(file, first) else found
+    if one.code in ("S307", "S102"):
+        if isinstance(constant(first), str):
+            return _with(found, "minor")
+        return _with(found, "critical") if _from_parameter(file, first, call) else found
+    if one.code == "S324":
+        return None if "usedforsecurity=False" in ast.unparse(call) else found
+    return found
+
+
+def _call_at(one: Said, file: PythonFile | None) -> ast.Call | None:
+    if file is None:
+        return None
+    for node in file.nodes:
+        if not isinstance(node, ast.Call):
+            continue
+        begins = {(part.lineno, part.col_offset + 1) for part in (node, node.func)}
+        if (one.line, one.column) in begins:
+            return node
+    return None
+
+
+def _varies(file: PythonFile | None, node: ast.expr) -> bool:
+    """Whether a built text holds what a function was given."""
+    return file is not None and any(
+        _from_parameter(file, one, node) for one in ast.walk(node) if isinstance(one, ast.Name)
+    )
+
+
+def _from_parameter(file: PythonFile | None, node: ast.AST | None, place: ast.AST) -> bool:
+    """Whether a value is a parameter of the function around, or was made from one."""
+    if file is None or node is None:
+        return False
+    scope = file.scope(place)
+    if scope is None:
+        return False
+    given = {one.arg for one in (*scope.args.args, *scope.args.kwonlyargs)} - {"self", "cls"}
+    names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+    return bool(names & given)
+
+
+def _is_forgotten_call(one: Said, file: PythonFile) -> bool:
+    return any(
+        isinstance(node, ast.Expr)
+        and node.lineno == one.line
+        and not isinstance(node.value, (ast.Constant, ast.Subscript, ast.Name))
+        for node in file.nodes
+    )

@@ -1,0 +1,258 @@
+"""Holding what a run does against the tables of its language."""
+
+import re
+from collections.abc import Iterable
+
+from penstock_agent_security_scanner.catalogue import Rule
+from penstock_agent_security_scanner.languages.flow.frames import Frame, Watch
+from penstock_agent_security_scanner.languages.flow.program import (
+    Block,
+    Const,
+    Expr,
+    Function,
+    Leave,
+    Record,
+    Set,
+)
+from penstock_agent_security_scanner.languages.flow.tables import (
+    ALL_ARGUMENTS,
+    Sink,
+    Table,
+    Until,
+    Wrong,
+    harms,
+)
+from penstock_agent_security_scanner.languages.flow.values import (
+    ABSENT,
+    BIT,
+    BUILT,
+    LOCAL,
+    REMOTE,
+    Value,
+    mixed,
+    total,
+)
+from penstock_agent_security_scanner.languages.rules import BY_NAME
+
+MAX_FOUND = 2_000
+# A random number near these words is meant to be secret.
+_SECRET_WORDS = re.compile(
+    r"(?i)token|secret|passw|session|csrf|nonce|salt|\botp|cookie|credential|api_?key|captcha"
+    r"|verification|remember_?me|\biv\b|private_?key|access_?key|reset_?code|auth_?code"
+)
+_CONTEXT_LINES = 3
+# These parts of a request are texts, so they cannot be objects with operators.
+_TEXT_ONLY = re.compile(r"\.(?:params|headers|url|originalUrl|hostname|path|header|get)\b")
+
+
+class Judge(Watch):
+    """Collects rule and line of everything that is wrong.
+
+    Attributes:
+        found: Pairs of rule name and line.
+    """
+
+    def __init__(self, table: Table, lines: list[str]) -> None:
+        self.table = table
+        self.found: dict[tuple[str, int], Rule] = {}
+        self._lines = lines
+        self._known_sources: dict[str, int] = {}
+
+    def report(self, rule: Rule, line: int) -> None:
+        """Note one weakness."""
+        if len(self.found) < MAX_FOUND and 0 < line <= len(self._lines):
+            self.found.setdefault((rule.name, line), rule)
+
+    # ---- sources
+
+    def seen(self, value: Value) -> Value:
+        """Mark what the table calls a source."""
+        marks = self._known_sources.get(value.ref)
+        if marks is None:
+            marks = REMOTE if self.table.remote.fullmatch(value.ref) else 0
+            marks |= LOCAL if self.table.local.fullmatch(value.ref) else 0
+            self._known_sources[value.ref] = marks
+        if marks:
+            value.marks |= marks
+            value.clean = BIT["nosql"] if _TEXT_ONLY.search(value.ref) else 0
+        return value
+
+    # ---- calls
+
+    def sinks(self, owner: Value, ref: str, name: str, args: list[Value], line: int) -> None:
+        """A call with these arguments."""
+        for sink in self.table.sinks.find(ref, name):
+            if sink.when is not None and not (args and sink.when.search(_start(args[0]))):
+                continue
+            if sink.owners is not None and ref and not sink.owners.search(ref):
+                continue
+            if any(harms(sink, value) for value in self._at(sink, args)):
+                self.report(sink.rule, line)
+        for wrong in self.table.wrongs.find(ref, name):
+            self._wrong(wrong, args, line)
+
+    def _at(self, sink: Sink, args: list[Value]) -> Iterable[Value]:
+        chosen = (
+            args if ALL_ARGUMENTS in sink.args else [args[i] for i in sink.args if i < len(args)]
+        )
+        for value in chosen:
+            if value.items is None:
+                if not sink.records or value.marks & REMOTE:
+                    yield value
+            elif sink.texts or sink.unless_keys & set(map(str, value.items)):
+                continue
+            elif sink.keys:
+                yield from (total(value.items[key]) for key in sink.keys if key in value.items)
+            elif sink.kind == "nosql":
+                yield from (part for part in parts_of(value) if not part.marks & BUILT)
+            else:
+                yield total(value)
+
+    def _wrong(self, wrong: Wrong, args: list[Value], line: int) -> None:
+        if wrong.when is not None and not (args and wrong.when.search(_start(args[0]))):
+            return
+        if wrong.arg is not None and not _is_wrong(wrong, args):
+            return
+        if not wrong.context:
+            self.report(wrong.rule, line)
+        elif self._is_secret_near(line):
+            self.report(BY_NAME["guessable-secret"], line)
+        elif wrong.context == "near":
+            self.report(wrong.rule, line)
+
+    def _is_secret_near(self, line: int) -> bool:
+        near = self._lines[max(line - 1 - _CONTEXT_LINES, 0) : line + _CONTEXT_LINES]
+        return any(_SECRET_WORDS.search(text[:400]) for text in near)
+
+    def states(self, frame: Frame, ref: str, name: str, args: list[Value], line: int) -> None:
+        """Things made dangerous, and calls that make them safe."""
+        for guarded in self.table.guarded.find(ref, name):
+            frame.unsafe[guarded.rule.name, line] = guarded.family
+        for until in self.table.until.find(ref, name):
+            if _holds(until, args):
+                frame.safe.add(until.family)
+
+    def settle(self, frame: Frame) -> None:
+        """Report what stayed dangerous to the end of its function."""
+        for (rule, line), family in frame.unsafe.items():
+            if family not in frame.safe:
+                self.report(BY_NAME[rule], line)
+
+    def result(
+        self, ref: str, name: str, owner: Value, args: list[Value], full: str
+    ) -> Value | None:
+        """What the table knows of the result; None when nothing."""
+        for fresh in self.table.fresh.find(ref, name):
+            if fresh.when is None or (args and fresh.when.search(args[0].text or "")):
+                return Value(fresh.marks)
+        bits = 0
+        for cleaner in self.table.cleaners.find(ref, name):
+            bits |= cleaner.bits
+        if bits:
+            whole = mixed([total(part) for part in (owner, *args)])
+            result = self.seen(Value(whole.marks, 0, ref=f"{full}()"))
+            result.clean = whole.clean | bits
+            return result
+        return None
+
+    # ---- what is made and written
+
+    def made(self, expr: Record, value: Value) -> None:
+        """Named parts of an object that are wrong."""
+        items = value.items or {}
+        for name, part in expr.pairs:
+            if name not in items:
+                continue
+            for option in self.table.options:
+                if option.within is not None and not option.within.fullmatch(expr.type):
+                    continue
+                if not option.key.fullmatch(name):
+                    continue
+                wrong = option.lacks not in items if option.lacks else option.test.fits(items[name])
+                if wrong:
+                    self.report(option.rule, part.line)
+
+    def written(self, expr: Set, owner: Value, name: str, value: Value) -> None:
+        """A member was set: sinks that are assigned to, and wrong options."""
+        ref = f"{owner.ref}.{name}"
+        for pattern, sink in self.table.writes:
+            if pattern.fullmatch(ref) and harms(sink, total(value)):
+                self.report(sink.rule, expr.line)
+        for option in self.table.options:
+            if option.lacks or not option.key.fullmatch(name) or not option.test.fits(value):
+                continue
+            if option.within is None or option.within.fullmatch(owner.ref):
+                self.report(option.rule, expr.line)
+
+    def indexed(self, expr: Set, owner: Value, key: Value, value: Value) -> None:
+        """An element was set."""
+
+    def entered(self, function: Function) -> None:
+        """A function that is wrong for how little it does."""
+        if function.name == "checkServerTrusted" and _does_nothing(function.body):
+            self.report(BY_NAME["tls-not-verified"], function.line)
+        if function.name == "verify" and len(function.parameters) == 2 and _accepts(function.body):
+            self.report(BY_NAME["tls-not-verified"], function.line)
+
+    def visited(self, expr: Expr) -> None:
+        """A literal that is wrong by itself."""
+
+
+def _start(value: Value) -> str:
+    return value.prefix if value.const is ABSENT else str(value.const)
+
+
+def _is_wrong(wrong: Wrong, args: list[Value]) -> bool:
+    value = args[wrong.arg] if wrong.arg is not None and wrong.arg < len(args) else None
+    if wrong.lacks:
+        return value is None or (
+            value.items is not None and wrong.lacks not in value.items and ABSENT not in value.items
+        )
+    if value is None:
+        return False
+    if not wrong.keys:
+        return wrong.test.fits(value)
+    for path in wrong.keys:
+        part: Value | None = value
+        for key in path.split("."):
+            part = part.items.get(key) if part is not None and part.items else None
+        if part is not None and wrong.test.fits(part):
+            return True
+    return False
+
+
+def parts_of(value: Value, depth: int = 3) -> Iterable[Value]:
+    """Everything inside an object, one by one."""
+    for part in list((value.items or {}).values()):
+        if part.items is not None and depth:
+            yield from parts_of(part, depth - 1)
+        else:
+            yield part
+
+
+def _does_nothing(body: Expr) -> bool:
+    return isinstance(body, Block) and all(
+        isinstance(part, Leave) and part.kind == "return" for part in body.body
+    )
+
+
+def _accepts(body: Expr) -> bool:
+    match body:
+        case Block(body=[Leave(kind="return", value=Const(value=True))]) | Const(value=True):
+            return True
+        case _:
+            return False
+
+
+def _holds(until: Until, args: list[Value]) -> bool:
+    for index, wanted in until.args:
+        if index >= len(args):
+            return False
+        const = args[index].const
+        if type(const) is not type(wanted) or const != wanted:
+            return False
+    if until.text is not None:
+        return any(
+            until.text.search(str(arg.const) if arg.text is not None else arg.ref) for arg in args
+        )
+    return True

@@ -1,0 +1,105 @@
+"""One file from its tree to its result."""
+
+import ast
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from penstock_agent_security_scanner.taint import sources
+from penstock_agent_security_scanner.taint.machine import Machine, OutOfSteps, Result
+from penstock_agent_security_scanner.taint.scopes import Function, Scope
+from penstock_agent_security_scanner.taint.statements import Statements
+from penstock_agent_security_scanner.taint.values import Value
+
+# Visitors call each other several times for one level of nesting in the source.
+RECURSION_LIMIT: Final = 12_000
+_ROUTERS: Final = frozenset(
+    {"add_url_rule", "add_route", "add_get", "add_post", "add_put", "add_delete", "path", "re_path", "url",
+     "Route", "route", "add_api_route", "add_resource", "add_handler"}
+)  # fmt: skip
+
+
+def analyse(
+    tree: ast.Module, module: str = "", loader: Callable[[str], Scope | None] | None = None
+) -> Result:
+    """Follow every value of a file.
+
+    Args:
+        tree: The parsed file.
+        module: Its dotted name below the repository.
+        loader: Gives the global scope of another module of the repository.
+    """
+    machine = Machine(module=module, loader=loader, handlers=registered(tree))
+    _raise_limit()
+    runner = Statements(machine)
+    scope = Scope()
+    try:
+        runner.body(tree.body, scope)
+        _enter_all(runner)
+    except (OutOfSteps, RecursionError):
+        machine.result.whole = False
+    return machine.finish()
+
+
+def global_scope(
+    tree: ast.Module, module: str, loader: Callable[[str], Scope | None] | None
+) -> Scope:
+    """What a module binds, for those that import it; nothing is reported."""
+    machine = Machine(module=module, loader=loader, silent=1)
+    _raise_limit()
+    scope = Scope()
+    try:
+        Statements(machine).body(tree.body, scope)
+    except (OutOfSteps, RecursionError):
+        pass
+    return scope
+
+
+def _raise_limit() -> None:
+    if sys.getrecursionlimit() < RECURSION_LIMIT:
+        sys.setrecursionlimit(RECURSION_LIMIT)
+
+
+def _enter_all(runner: Statements) -> None:
+    """Every function nobody called, with what it may be given; makers of objects first."""
+    machine = runner.machine
+    while machine.pending:
+        batch, machine.pending = machine.pending, []
+        batch.sort(key=lambda function: function.name != "__init__")
+        for function in batch:
+            if id(function.node) in machine.entered:
+                continue
+            machine.entered.add(id(function.node))
+            if _is_private(function) and function.calls:
+                continue
+            machine.depth = 0
+            machine.running = [function.node]
+            inner = Scope(parent=function.scope, function=function)
+            inner.names.update(sources.parameters(function, machine.handlers, machine.imports))
+            if function.owner is not None and function.parameters():
+                first = function.parameters()[0].arg
+                inner.names[first] = Value(kind=f"{function.owner.name}()", target=function.owner)
+            runner.run_function(function, inner)
+
+
+def _is_private(function: Function) -> bool:
+    """Only callers in this file matter: underscore or nested, and not handed to a framework."""
+    if function.decorators():
+        return False
+    return function.name.startswith("_") or function.scope.function is not None
+
+
+def registered(tree: ast.Module) -> dict[str, str]:
+    """Names of functions that are registered with a router, with the route's text."""
+    found: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or sources.last(node.func) not in _ROUTERS:
+            continue
+        arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
+        texts = [
+            a.value for a in arguments if isinstance(a, ast.Constant) and isinstance(a.value, str)
+        ]
+        for argument in arguments:
+            if isinstance(argument, ast.Name | ast.Attribute):
+                found[sources.last(argument)] = texts[0] if texts else "/"
+    return found

@@ -1,0 +1,360 @@
+"""What a call gives: through the scanned code where it is in sight, by a model, or by default."""
+
+import ast
+from dataclasses import replace
+from typing import Final
+
+from penstock_agent_security_scanner.taint import cleaners, containers, folding, sinks, sources
+from penstock_agent_security_scanner.taint.machine import MAX_CALL_DEPTH, MAX_MEMO, Machine
+from penstock_agent_security_scanner.taint.scopes import Bound, Class, Function, Scope
+from penstock_agent_security_scanner.taint.sites import Site
+from penstock_agent_security_scanner.taint.values import (
+    CLEAN,
+    HOLE,
+    NOTHING,
+    NUMBER,
+    UNKNOWN,
+    Value,
+    constant,
+    joined,
+    merged,
+)
+
+MAX_PATH_CHARS: Final = 160
+# Methods whose result has to do with their object, not with what they were given.
+_OPAQUE: Final = frozenset(
+    {
+        "aggregate", "all", "authenticate", "callproc", "check_password", "commit", "connect", "count",
+        "create", "cursor", "delete", "execute", "executemany", "executescript", "exists", "fetch",
+        "fetchall", "fetchmany", "fetchone", "filter", "filter_by", "find", "find_one", "first",
+        "get_object_or_404", "get_or_404", "get_or_create", "insert", "insert_one", "login", "match",
+        "one", "one_or_none", "query", "raw", "remove", "save", "scalar", "scalars", "search",
+        "select", "send", "sendall", "union", "update", "verify", "verify_password",
+    }
+)  # fmt: skip
+
+
+class Calls:
+    """Evaluates calls."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def value(self, node: ast.expr | None, scope: Scope) -> Value:
+        """Evaluate an expression."""
+        raise NotImplementedError
+
+    def attribute(self, owner: Value, name: str) -> Value:
+        """`owner.name`."""
+        raise NotImplementedError
+
+    def text_of(self, parts: list[Value], node: ast.AST) -> Value:
+        """One text made of several."""
+        raise NotImplementedError
+
+    def assign(self, target: ast.expr, value: Value, scope: Scope) -> None:
+        """`target = value`."""
+        raise NotImplementedError
+
+    def body(self, statements: list[ast.stmt], scope: Scope) -> bool:
+        """Run statements; whether the end is reached."""
+        raise NotImplementedError
+
+    def returned(self, value: Value, node: ast.AST, scope: Scope) -> None:
+        """A function gives this."""
+        raise NotImplementedError
+
+    def call(self, node: ast.expr, scope: Scope) -> Value:
+        """Evaluate a call: arguments, what may go wrong there, and its result."""
+        assert isinstance(node, ast.Call)
+        site, callee = self._site(node, scope)
+        sinks.judge(self.machine, site)
+        if site.method == "super" and scope.function is not None:
+            return self._parent(scope)
+        if callee.target is not None:
+            result = self._followed(callee, site, scope)
+            if result is not None:
+                return cleaners.by_name(site, result)
+        return self._modelled(site, node, scope)
+
+    def _site(self, node: ast.Call, scope: Scope) -> tuple[Site, Value]:
+        receiver = NOTHING
+        if isinstance(node.func, ast.Attribute):
+            receiver = self.value(node.func.value, scope)
+            callee = self.attribute(receiver, node.func.attr)
+            path = callee.kind or f"{receiver.kind or '?'}.{node.func.attr}"
+            if not path.endswith(node.func.attr):
+                path = f"{receiver.kind or '?'}.{node.func.attr}"
+        else:
+            callee = self.value(node.func, scope)
+            path = callee.kind or (node.func.id if isinstance(node.func, ast.Name) else "?")
+        site = Site(node, path[-MAX_PATH_CHARS:], receiver)
+        loose: list[Value] = []
+        for argument in node.args:
+            value = self.value(argument, scope)
+            if isinstance(argument, ast.Starred):
+                site.starred = True
+                if value.items is not None and not loose:
+                    site.arguments.extend(value.items)
+                else:
+                    loose.append(value)
+            else:
+                site.arguments.append(value)
+        for keyword in node.keywords:
+            value = self.value(keyword.value, scope)
+            if keyword.arg is None:
+                site.starred = True
+                site.keywords.update({k: v for k, v in value.pairs or () if isinstance(k, str)})
+                loose.append(replace(value, pairs=None))
+            else:
+                site.keywords[keyword.arg] = value
+        if loose:
+            site.extra = Value(taint=merged(value.whole() for value in loose), text=HOLE)
+        function = scope.function
+        site.function = function.name if function is not None else ""
+        return site, callee
+
+    def _parent(self, scope: Scope) -> Value:
+        owner = scope.function.owner if scope.function is not None else None
+        instance = scope.get("self") or NOTHING
+        if owner is None or not owner.parents:
+            return Value(kind="super()")
+        return replace(instance, target=owner.parents[0], kind=f"{owner.parents[0].name}()")
+
+    def _followed(self, callee: Value, site: Site, scope: Scope) -> Value | None:
+        target = callee.target
+        if isinstance(target, Class):
+            return self._instance(target, site)
+        if isinstance(target, Bound):
+            result, instance = self.enter(target.function, site, target.instance)
+            if instance is not None and instance is not target.instance:
+                self._write_back(site.node.func, instance, scope)
+            return result
+        if isinstance(target, Function):
+            return self.enter(target, site, None)[0]
+        return None
+
+    def _write_back(self, func: ast.expr, instance: Value, scope: Scope) -> None:
+        if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name | ast.Attribute):
+            self.assign(func.value, instance, scope)
+
+    def _instance(self, known: Class, site: Site) -> Value:
+        pairs = tuple((name, value) for name, value in site.keywords.items())
+        made = Value(kind=f"{known.name}()"[-MAX_PATH_CHARS:], target=known, pairs=pairs)
+        maker = known.lookup("__init__")
+        if maker is not None and isinstance(maker.target, Function):
+            made = replace(made, pairs=())
+            _, instance = self.enter(maker.target, site, made)
+            return instance or made
+        rest = joined(site.arguments) if site.arguments else None
+        return replace(made, rest=rest, taint=site.taint() if not pairs else CLEAN)
+
+    def enter(
+        self, function: Function, site: Site, instance: Value | None
+    ) -> tuple[Value, Value | None]:
+        """Run a function of the scanned code with the arguments of a call.
+
+        Returns:
+            Its result, and its object as it left it.
+        """
+        machine = self.machine
+        function.calls += 1
+        given = replace(NOTHING, taint=merged([site.taint(), (instance or NOTHING).whole()]))
+        if machine.depth >= MAX_CALL_DEPTH or function.node in machine.running:
+            return given, instance
+        key = _memo_key(function, site, instance)
+        known = machine.memo.get(key)
+        if known is not None:
+            return known
+        inner = self._frame(function, site, instance)
+        is_outside = not machine.outside and function.module != machine.module
+        if is_outside:
+            machine.outside = site.line
+            machine.silent += 1
+        machine.depth += 1
+        machine.running.append(function.node)
+        try:
+            result = self.run_function(function, inner)
+        finally:
+            machine.depth -= 1
+            machine.running.pop()
+            if is_outside:
+                machine.outside = 0
+                machine.silent -= 1
+        own = inner.names.get("self") if instance is not None else None
+        if len(machine.memo) < MAX_MEMO:
+            machine.memo[key] = (result, own)
+        return result, own
+
+    def run_function(self, function: Function, inner: Scope) -> Value:
+        """Run a body in its scope; what it returns or yields."""
+        if isinstance(function.node, ast.Lambda):
+            return self.value(function.node.body, inner)
+        if self.body(function.node.body, inner):
+            inner.results.append(constant(None))
+        result = joined(
+            [value for value in inner.results if value.const is not None] or inner.results
+        )
+        names = [sources.last(decorator) for decorator in function.decorators()]
+        return replace(result, target=None) if "contextmanager" in names else result
+
+    def _frame(self, function: Function, site: Site, instance: Value | None) -> Scope:
+        inner = Scope(parent=function.scope, function=function)
+        arguments = function.node.args
+        positional = [*arguments.posonlyargs, *arguments.args]
+        decorators = {sources.last(item) for item in function.decorators()}
+        given = list(site.arguments)
+        if function.owner is not None and "staticmethod" not in decorators and positional:
+            inner.names[positional[0].arg] = instance if instance is not None else NOTHING
+            positional = positional[1:]
+        self._defaults(function, inner)
+        spread = site.extra
+        for parameter in positional:
+            if given:
+                inner.names[parameter.arg] = given.pop(0)
+            elif parameter.arg in site.keywords:
+                inner.names[parameter.arg] = site.keywords[parameter.arg]
+            elif spread is not NOTHING:
+                inner.names[parameter.arg] = spread
+        for parameter in arguments.kwonlyargs:
+            if parameter.arg in site.keywords:
+                inner.names[parameter.arg] = site.keywords[parameter.arg]
+        if arguments.vararg is not None:
+            inner.names[arguments.vararg.arg] = containers.listed(given)
+        if arguments.kwarg is not None:
+            named = {parameter.arg for parameter in function.parameters()}
+            pairs = tuple((k, v) for k, v in site.keywords.items() if k not in named)
+            rest = spread if spread is not NOTHING else None
+            inner.names[arguments.kwarg.arg] = Value(kind="dict", pairs=pairs, rest=rest)
+        return inner
+
+    def _defaults(self, function: Function, inner: Scope) -> None:
+        arguments = function.node.args
+        positional = [*arguments.posonlyargs, *arguments.args]
+        with_default = zip(reversed(positional), reversed(arguments.defaults), strict=False)
+        for parameter, default in with_default:
+            inner.names[parameter.arg] = self.value(default, function.scope)
+        for parameter, other in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+            if other is not None:
+                inner.names[parameter.arg] = self.value(other, function.scope)
+
+    def _modelled(self, site: Site, node: ast.Call, scope: Scope) -> Value:
+        """A call of something outside the scanned code."""
+        receiver = site.receiver
+        folded = self._folded(site)
+        if folded is not None:
+            return folded
+        if isinstance(node.func, ast.Attribute):
+            changed = containers.mutated(receiver, site.method, site.arguments)
+            if changed is not None and receiver.target is None:
+                self.assign(node.func.value, changed[0], scope)
+                return changed[1]
+            found = containers.looked_up(receiver, site.method, site.arguments)
+            if found is not None:
+                return found
+        source = sources.call(site)
+        if source is not None:
+            return source
+        text = self._text(site)
+        if text is not None:
+            return text
+        cleaned = cleaners.cleaned(site)
+        if cleaned is not None:
+            return cleaned
+        return self._default(site)
+
+    @staticmethod
+    def _folded(site: Site) -> Value | None:
+        receiver = site.receiver
+        if receiver.known and all(value.known for value in site.all() if value is not NOTHING):
+            if site.keywords:
+                return None
+            folded = folding.text_method(
+                receiver.const, site.method, [value.const for value in site.arguments]
+            )
+            if isinstance(folded, list):
+                return containers.listed([constant(part) for part in folded])
+            if folded is not UNKNOWN:
+                return constant(folded)
+        return None
+
+    def _text(self, site: Site) -> Value | None:
+        """Methods of texts that keep what they are given."""
+        receiver, first = site.receiver, site.argument(0)
+        if site.path == "chr" and first is not None and isinstance(first.const, int):
+            return constant(chr(first.const)) if 0 <= first.const < 0x110000 else None
+        if site.method == "format" and (receiver.text or receiver.kind == "str"):
+            return self._format(site)
+        if site.method == "join" and first is not None and not site.path.startswith("os.path"):
+            parts = list(first.items) if first.items is not None else [containers.element(first)]
+            glue = replace(receiver, fixed=True) if receiver.known else receiver
+            pieces = [piece for part in parts for piece in (glue, part)][1:]
+            return self.text_of(pieces, site.node) if pieces else constant("")
+        if site.path in ("str", "repr", "ascii", "bytes", "bytearray", "memoryview") and first:
+            if isinstance(first.const, str | int) and site.path == "str":
+                return constant(str(first.const))
+            return replace(first, const=UNKNOWN, items=None, pairs=None, rest=None, target=None,
+                           kind=site.path, taint=first.whole())  # fmt: skip
+        if site.path in ("os.path.join", "pathlib.Path", "Path", "posixpath.join"):
+            parts = [part for value in site.arguments for part in (constant("/"), value)][1:]
+            made = self.text_of(parts, site.node) if parts else constant("")
+            return (
+                made if "join" in site.path else replace(made, const=UNKNOWN, kind="pathlib.Path()")
+            )
+        return None
+
+    def _format(self, site: Site) -> Value:
+        """`template.format(...)`, as the pieces around its fields."""
+        values = [*site.arguments, *site.keywords.values(), site.extra]
+        pieces = site.receiver.text.replace("{{", "").replace("}}", "").split("{")
+        if not site.receiver.known or len(pieces) - 1 > len(values):
+            return self.text_of([site.receiver, Value(taint=site.taint(), text=HOLE,
+                                 fixed=all(value.fixed for value in values[:-1]))], site.node)  # fmt: skip
+        parts = [constant(pieces[0])]
+        for number, piece in enumerate(pieces[1:]):
+            name, _, rest = piece.partition("}")
+            key = name.split(":")[0].split("!")[0]
+            if key.isdigit() and int(key) < len(site.arguments):
+                value = site.arguments[int(key)]
+            else:
+                value = site.keywords.get(key) or values[min(number, len(values) - 1)]
+            parts += [value, constant(rest)]
+        return self.text_of(parts, site.node)
+
+    @staticmethod
+    def _default(site: Site) -> Value:
+        """Whatever goes in may come out, except of what is known to answer about it."""
+        kind = f"{site.path}()"[-MAX_PATH_CHARS:]
+        receiver = site.receiver.whole()
+        if site.method in _OPAQUE or site.method.startswith(("is_", "has_", "check_")):
+            return Value(taint=receiver, kind=kind)
+        fixed = bool(site.arguments or site.receiver.fixed) and all(
+            value.fixed for value in site.all() if value is not NOTHING
+        )
+        pure = site.receiver.kind in ("str", "bytes") or site.path in cleaners.PURE
+        taint = merged([receiver, site.taint()])
+        text = HOLE if taint != CLEAN or pure else ""
+        return Value(taint=taint, kind="str" if pure else kind, fixed=fixed and pure, text=text,
+                     built=site.receiver.built)  # fmt: skip
+
+
+def _memo_key(function: Function, site: Site, instance: Value | None) -> object:
+    try:
+        return hash_key(
+            function, tuple(site.arguments), tuple(site.keywords.items()), site.extra, instance
+        )
+    except TypeError:
+        return object()
+
+
+def hash_key(*parts: object) -> object:
+    """A tuple that is known to be hashable.
+
+    Raises:
+        TypeError: A part is not.
+    """
+    hash(parts)
+    return parts
+
+
+__all__ = ["NUMBER", "Calls"]

@@ -1,0 +1,398 @@
+"""Runs statements."""
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from penstock_agent_security_scanner.taint import containers, misuse, sinks
+from penstock_agent_security_scanner.taint.expressions import Expressions
+from penstock_agent_security_scanner.taint.guards import narrowed
+from penstock_agent_security_scanner.taint.machine import lines_of
+from penstock_agent_security_scanner.taint.scopes import Class, Function, Scope
+from penstock_agent_security_scanner.taint.values import LEAK, NOTHING, Value, marked
+
+_Visitor = Callable[["Statements", ast.stmt, Scope], bool]
+_ENDING: Final = frozenset({"abort", "exit", "_exit", "quit", "fail", "redirect_and_exit"})
+
+
+class Statements(Expressions):
+    """Runs bodies; every visitor says whether the statement's end is reached."""
+
+    def body(self, statements: list[ast.stmt], scope: Scope) -> bool:
+        """Run statements in order; False when one of them never comes to its end."""
+        for index, statement in enumerate(statements):
+            self.machine.step()
+            if not self.machine.outside:
+                self.machine.run_lines.update(range(statement.lineno, _head_end(statement) + 1))
+            visitor = _VISITORS.get(type(statement))
+            if visitor is None:
+                self._others(statement, scope)
+            elif not visitor(self, statement, scope):
+                self._skip(statements[index + 1 :])
+                return False
+        return True
+
+    def _skip(self, statements: list[ast.stmt]) -> None:
+        if self.machine.outside:
+            return
+        self.machine.skipped.extend(lines_of(statement) for statement in statements)
+
+    def _others(self, statement: ast.stmt, scope: Scope) -> Value:  # type: ignore[override]
+        for child in ast.iter_child_nodes(statement):
+            if isinstance(child, ast.expr):
+                self.value(child, scope)
+        return NOTHING
+
+    def _expression(self, node: ast.stmt, scope: Scope) -> bool:
+        assert isinstance(node, ast.Expr)
+        self.value(node.value, scope)
+        if isinstance(node.value, ast.Call):
+            func = node.value.func
+            name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
+            return name not in _ENDING
+        return True
+
+    def _assignment(self, node: ast.stmt, scope: Scope) -> bool:
+        assert isinstance(node, ast.Assign | ast.AnnAssign)
+        if node.value is None:
+            return True
+        value = self.value(node.value, scope)
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        for target in targets:
+            self.assign(target, value, scope)
+            misuse.assigned(self.machine, target, value, node.value)
+            if isinstance(target, ast.Name):
+                scope.origins[target.id] = node.value
+        return True
+
+    def _augmented(self, node: ast.stmt, scope: Scope) -> bool:
+        assert isinstance(node, ast.AugAssign)
+        known, value = self.value(node.target, scope), self.value(node.value, scope)
+        self.assign(node.target, self.operation(node.op, known, value, node), scope)
+        return True
+
+    def assign(self, target: ast.expr, value: Value, scope: Scope) -> None:
+        """`target = value`."""
+        match target:
+            case ast.Name(id=name):
+                scope.set(name, value)
+                scope.origins.pop(name, None)
+            case ast.Tuple(elts=targets) | ast.List(elts=targets):
+                self._unpack(targets, value, scope)
+            case ast.Starred(value=inner):
+                self.assign(inner, value, scope)
+            case ast.Attribute(value=owner, attr=name):
+                known = self._quietly(owner, scope)
+                if isinstance(known.target, Class):
+                    known.target.note(name, value)
+                sinks.stored_attribute(self.machine, known, name, value, target)
+                if isinstance(owner, ast.Name | ast.Attribute | ast.Subscript):
+                    self._put(owner, known.having(name, value), scope)
+            case ast.Subscript(value=owner, slice=index):
+                known, key = self._quietly(owner, scope), self._quietly(index, scope)
+                sinks.stored_item(self.machine, known, key, value, target)
+                if isinstance(owner, ast.Name | ast.Attribute | ast.Subscript):
+                    self._put(owner, containers.stored(known, key, value), scope)
+            case _:
+                return
+
+    def _put(self, owner: ast.expr, value: Value, scope: Scope) -> None:
+        """Bind the changed object again; depth is bounded by the source's own nesting."""
+        if value.kind.startswith(("request", "flask.request")):
+            return
+        if isinstance(owner, ast.Name):
+            scope.set(owner.id, value)
+        else:
+            self.assign(owner, value, scope)
+
+    def _quietly(self, node: ast.expr, scope: Scope) -> Value:
+        self.machine.silent += 1
+        try:
+            return self.value(node, scope)
+        finally:
+            self.machine.silent -= 1
+
+    def _unpack(self, targets: list[ast.expr], value: Value, scope: Scope) -> None:
+        has_star = any(isinstance(target, ast.Starred) for target in targets)
+        if value.items is not None and len(value.items) == len(targets) and not has_star:
+            for target, part in zip(targets, value.items, strict=True):
+                self.assign(target, part, scope)
+            return
+        part = containers.element(value)
+        for target in targets:
+            self.assign(target, part, scope)
+
+    def _branch(self, node: ast.stmt, scope: Scope) -> bool:
+        assert isinstance(node, ast.If)
+        test = self.value(node.test, scope)
+        if test.known:
+            taken, other = (node.body, node.orelse) if test.const else (node.orelse, node.body)
+            self._skip(other)
+            return self.body(taken, scope)
+        before, ends = scope.fork(), list[dict[str, Value]]()
+        for branch, holds in ((node.body, True), (node.orelse, False)):
+            scope.names = dict(before)
+            narrowed(self, node.test, scope, holds=holds)
+            if self.body(branch, scope):
+                ends.append(scope.names)
+        scope.names = before
+        scope.merge(ends)
+        return bool(ends)
+
+    def _loop(self, node: ast.stmt, scope: Scope) -> bool:
+        assert isinstance(node, ast.For | ast.AsyncFor)
+        source = self.value(node.iter, scope)
+        outer, scope.exits = scope.exits, []
+        for _ in range(2):  # what the first round leaves, the second one sees
+            start = scope.fork()
+            self.assign(node.target, containers.element(source), scope)
+            ends = [scope.names] if self.body(node.body, scope) else []
+            scope.merge([start, *ends, *scope.exits])
+        self.body(node.orelse, scope)
+        scope.exits = outer
+        return True
+
+    def _while(self, node: ast.stmt, scope: Scope) -> bool:
+        assert isinstance(node, ast.While)
+        outer, scope.exits = scope.exits, []
+        for _ in range(2):
+            test = self.value(node.test, scope)
+            if test.known and not test.const:
+                break
+            start = scope.fork()
+            narrowed(self, node.test, scope, holds=True)
+            ends = [scope.names] if self.body(node.body, scope) else []
+            scope.merge([start, *ends, *scope.exits])
+        scope.exits = outer
+        self.body(node.orelse, scope)
+        endless = isinstance(node.test, ast.Constant) and bool(node.test.value)
+        return not endless or any(isinstance(part, ast.Break) for part in ast.walk(node))
+
+    def _stop(self, node: ast.stmt, scope: Scope) -> bool:
+        if isinstance(node, ast.Break | ast.Continue):
+            scope.exits.append(scope.fork())
+        else:
+            self._others(node, scope)
+        return False
+
+    def _try(self, node: ast.stmt, scope: Scope) -> bool:
+        assert isinstance(node, ast.Try)
+        before = scope.fork()
+        reached = self.body(node.body, scope)
+        after = scope.fork()
+        ends = list[dict[str, Value]]()
+        if reached and self.body(node.orelse, scope):
+            ends.append(scope.names)
+        for handler in node.handlers:
+            scope.names = dict(before)
+            scope.merge([dict(before), dict(after)])
+            if handler.name:
+                scope.set(handler.name, marked(LEAK, handler.lineno, "Exception()"))
+            self.value(handler.type, scope)
+            if self.body(handler.body, scope):
+                ends.append(scope.names)
+        scope.names = dict(after)
+        scope.merge(ends)
+        return self.body(node.finalbody, scope) and bool(ends)
+
+    def _with(self, node: ast.stmt, scope: Scope) -> bool:
+        assert isinstance(node, ast.With | ast.AsyncWith)
+        for item in node.items:
+            value = self.value(item.context_expr, scope)
+            if item.optional_vars is not None:
+                self.assign(item.optional_vars, value, scope)
+        return self.body(node.body, scope)
+
+    def _match(self, node: ast.stmt, scope: Scope) -> bool:
+        assert isinstance(node, ast.Match)
+        subject = self.value(node.subject, scope)
+        before, ends = scope.fork(), list[dict[str, Value]]()
+        decided = False
+        for case in node.cases:
+            verdict = _matches(case.pattern, subject)
+            if decided or verdict is False:
+                self._skip(case.body)
+                continue
+            scope.names = dict(before)
+            self._capture(case.pattern, subject, scope)
+            if isinstance(node.subject, ast.Name) and _is_literal(case.pattern):
+                self.assign(node.subject, subject.cleaned("*"), scope)
+            if case.guard is not None:
+                self.value(case.guard, scope)
+                narrowed(self, case.guard, scope, holds=True)
+            if self.body(case.body, scope):
+                ends.append(scope.names)
+            decided = verdict is True and case.guard is None
+        if not decided:
+            ends.append(dict(before))
+        scope.names = before
+        scope.merge(ends)
+        return bool(ends)
+
+    def _capture(self, pattern: ast.pattern, subject: Value, scope: Scope) -> None:
+        for part in ast.walk(pattern):
+            name = getattr(part, "name", None) or getattr(part, "rest", None)
+            if isinstance(name, str):
+                scope.set(name, subject if part is pattern else subject.plain())
+
+    def _return(self, node: ast.stmt, scope: Scope) -> bool:
+        assert isinstance(node, ast.Return)
+        value = self.value(node.value, scope)
+        self.returned(value, node, scope)
+        if scope.function is not None and node.value is not None:
+            misuse.named(self.machine, scope.function.name, value)
+        return False
+
+    def returned(self, value: Value, node: ast.AST, scope: Scope) -> None:
+        """A function gives this; for a request handler it is the page."""
+        scope.results.append(value)
+        if scope.function is not None:
+            sinks.page(self.machine, scope.function, value, node)
+
+    def _function(self, node: ast.stmt, scope: Scope) -> bool:
+        assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for decorator in node.decorator_list:
+            self.value(decorator, scope)
+        for default in (*node.args.defaults, *node.args.kw_defaults):
+            self.value(default, scope)
+        made = Function(node, scope, module=self.machine.module)
+        misuse.defined(self.machine, node)
+        is_property = any(getattr(item, "id", "") == "property" for item in node.decorator_list)
+        kind = f"{self.machine.module}.{node.name}" if self.machine.module else node.name
+        scope.set(node.name, Value(kind=kind, target=None if is_property else made))
+        self.machine.pending.append(made)
+        return True
+
+    def _class(self, node: ast.stmt, scope: Scope) -> bool:
+        assert isinstance(node, ast.ClassDef)
+        bases = [self.value(base, scope) for base in node.bases]
+        made = Class(node.name, [base.kind for base in bases if base.kind])
+        made.parents = [base.target for base in bases if isinstance(base.target, Class)]
+        inner = Scope(parent=scope)
+        known = len(self.machine.pending)
+        self.body(node.body, inner)
+        for function in self.machine.pending[known:]:
+            if function.scope is inner:
+                function.owner, function.scope = made, scope
+        made.members = inner.names
+        self.machine.classes.append(made)
+        scope.set(node.name, Value(kind=node.name, target=made))
+        return True
+
+    def _import(self, node: ast.stmt, scope: Scope) -> bool:
+        assert isinstance(node, ast.Import)
+        for alias in node.names:
+            self.machine.imports.add(alias.name.partition(".")[0])
+            first = alias.name if alias.asname else alias.name.partition(".")[0]
+            value = Value(kind=first, target=self.loaded(first))
+            whole = None if alias.asname else self.loaded(alias.name)
+            for part in reversed(alias.name.split(".")[1:] if whole is not None else []):
+                value = replace(value) if value is None else value
+                inner = Value(kind=alias.name, target=whole)
+                value = Value(kind=first, pairs=((part, inner),), target=value.target)
+                break
+            scope.set(alias.asname or first, value)
+        return True
+
+    def _import_from(self, node: ast.stmt, scope: Scope) -> bool:
+        assert isinstance(node, ast.ImportFrom)
+        module = self.machine.absolute(node.module or "", node.level)
+        self.machine.imports.add(module.partition(".")[0])
+        for alias in node.names:
+            found = self.loaded(module)
+            if alias.name == "*":
+                self.machine.star = module
+                scope.names.update(found.names if found is not None else {})
+                continue
+            value = found.names.get(alias.name) if found is not None else None
+            if value is None:
+                kind = f"{module}.{alias.name}"
+                value = Value(kind=kind, target=self.loaded(kind))
+            scope.set(alias.asname or alias.name, value)
+        return True
+
+    def loaded(self, module: str) -> Scope | None:
+        """The global scope of another module of the repository."""
+        return self.machine.loader(module) if self.machine.loader is not None and module else None
+
+    def _global(self, node: ast.stmt, scope: Scope) -> bool:
+        assert isinstance(node, ast.Global | ast.Nonlocal)
+        scope.declare(node.names, isinstance(node, ast.Global))
+        return True
+
+    def _delete(self, node: ast.stmt, scope: Scope) -> bool:
+        return True
+
+    def _assert(self, node: ast.stmt, scope: Scope) -> bool:
+        assert isinstance(node, ast.Assert)
+        test = self.value(node.test, scope)
+        if not test.known:
+            narrowed(self, node.test, scope, holds=True)
+        return True
+
+
+def _head_end(statement: ast.stmt) -> int:
+    """Last line of a statement without the bodies in it."""
+    body = getattr(statement, "body", None) or getattr(statement, "cases", None)
+    if isinstance(body, list) and body:
+        first = body[0]
+        line = first.lineno if isinstance(first, ast.stmt) else statement.lineno + 1
+        return max(statement.lineno, line - 1)
+    return statement.end_lineno or statement.lineno
+
+
+def _literals(pattern: ast.pattern) -> Iterator[object] | None:
+    parts = pattern.patterns if isinstance(pattern, ast.MatchOr) else [pattern]
+    values: list[object] = []
+    for part in parts:
+        if isinstance(part, ast.MatchValue) and isinstance(part.value, ast.Constant):
+            values.append(part.value.value)
+        elif isinstance(part, ast.MatchSingleton):
+            values.append(part.value)
+        else:
+            return None
+    return iter(values)
+
+
+def _is_literal(pattern: ast.pattern) -> bool:
+    return _literals(pattern) is not None
+
+
+def _matches(pattern: ast.pattern, subject: Value) -> bool | None:
+    """True, False, or None for what cannot be told."""
+    if isinstance(pattern, ast.MatchAs) and pattern.pattern is None:
+        return True
+    literals = _literals(pattern)
+    if literals is None or not subject.known:
+        return None
+    return any(value == subject.const for value in literals)
+
+
+_VISITORS: Final[dict[type[ast.stmt], _Visitor]] = {
+    ast.Expr: Statements._expression,  # noqa: SLF001
+    ast.Assign: Statements._assignment,  # noqa: SLF001
+    ast.AnnAssign: Statements._assignment,  # noqa: SLF001
+    ast.AugAssign: Statements._augmented,  # noqa: SLF001
+    ast.If: Statements._branch,  # noqa: SLF001
+    ast.For: Statements._loop,  # noqa: SLF001
+    ast.AsyncFor: Statements._loop,  # noqa: SLF001
+    ast.While: Statements._while,  # noqa: SLF001
+    ast.Break: Statements._stop,  # noqa: SLF001
+    ast.Continue: Statements._stop,  # noqa: SLF001
+    ast.Raise: Statements._stop,  # noqa: SLF001
+    ast.Try: Statements._try,  # noqa: SLF001
+    ast.With: Statements._with,  # noqa: SLF001
+    ast.AsyncWith: Statements._with,  # noqa: SLF001
+    ast.Match: Statements._match,  # noqa: SLF001
+    ast.Return: Statements._return,  # noqa: SLF001
+    ast.FunctionDef: Statements._function,  # noqa: SLF001
+    ast.AsyncFunctionDef: Statements._function,  # noqa: SLF001
+    ast.ClassDef: Statements._class,  # noqa: SLF001
+    ast.Import: Statements._import,  # noqa: SLF001
+    ast.ImportFrom: Statements._import_from,  # noqa: SLF001
+    ast.Global: Statements._global,  # noqa: SLF001
+    ast.Nonlocal: Statements._global,  # noqa: SLF001
+    ast.Delete: Statements._delete,  # noqa: SLF001
+    ast.Assert: Statements._assert,  # noqa: SLF001
+}

@@ -1,0 +1,1 @@
+"""`penstock agent`: work on an agent's folder, without any service."""
