@@ -18,6 +18,7 @@ from penstock_adapters.bubblewrap import BubblewrapSandbox
 from penstock_adapters.bundles import sdk_folder
 from penstock_adapters.dagger import DaggerSandbox, cli_program, engine_host
 from penstock_adapters.git import GitRepositories
+from penstock_adapters.memory.artifacts import MemoryShelf
 from penstock_adapters.process import ProcessSandbox
 from penstock_adapters.process.scratch import Scratch
 from penstock_adapters.signing.ed25519 import Ed25519Signer, Ed25519Verifier, make_key, open_signer
@@ -30,10 +31,8 @@ from penstock_contracts.task.v1 import LogLines, TaskMessage
 from penstock_runtime.bundles import Bundle, Discovery
 from penstock_runtime.faults import PenstockFault
 from penstock_runtime.ports.sandbox import (
-    INSIDE_ROOT,
     EgressRule,
     LogLine,
-    Mount,
     Sandbox,
     SandboxHealth,
     SandboxResult,
@@ -41,8 +40,6 @@ from penstock_runtime.ports.sandbox import (
 )
 from penstock_runtime.ports.secrets import Secrets
 
-ARTIFACTS_TARGET = f"{INSIDE_ROOT}/artifacts"
-ENV_ARTIFACTS = "PENSTOCK_ARTIFACTS"
 PROCESS, DAGGER = "process", "dagger"
 OnLines = Callable[[LogLines], None]
 
@@ -121,7 +118,6 @@ class _WithArtifacts:
     """Shows each task a folder for its artifacts, unless the executor does."""
 
     sandbox: Sandbox
-    mounts: bool
     folders: dict[str, Path] = field(default_factory=dict[str, Path])
 
     async def check(self) -> SandboxHealth:
@@ -129,12 +125,9 @@ class _WithArtifacts:
 
     async def run(self, spec: SandboxSpec, on_log: Callable[[LogLine], None]) -> SandboxResult:
         folder = self.folders.get(spec.task_id)
-        if folder is None or ENV_ARTIFACTS in spec.env:
+        if folder is None or spec.artifacts is not None:
             return await self.sandbox.run(spec, on_log)
-        place = ARTIFACTS_TARGET if self.mounts else str(folder)
-        mounts = (*spec.mounts, Mount(folder, ARTIFACTS_TARGET, writable=True))
-        env = {**spec.env, ENV_ARTIFACTS: place}
-        return await self.sandbox.run(replace(spec, mounts=mounts, env=env), on_log)
+        return await self.sandbox.run(replace(spec, artifacts=folder), on_log)
 
     async def close(self) -> None:
         await self.sandbox.close()
@@ -168,7 +161,7 @@ async def bench(
         raise CliFault("no executor is installed here", "install penstock", ExitCode.USAGE)
     with tempfile.TemporaryDirectory(prefix="penstock-agent-") as name:
         scratch = Path(name) / "tasks"
-        sandbox = _WithArtifacts(_sandbox(scratch, environ), _mounts(environ))
+        sandbox = _WithArtifacts(_sandbox(scratch, environ))
         folders = Scratch(scratch)
         try:
             await _look(sandbox)
@@ -176,7 +169,7 @@ async def bench(
             ports = solo.SoloPorts(
                 sandbox=sandbox, bundles=KnownBundles(bundles), secrets=terms.secrets,
                 verifier=Ed25519Verifier([signer.key]), repositories=GitRepositories(),
-                temporaries=_Temporaries(folders), clock=clock,
+                temporaries=_Temporaries(folders), clock=clock, artifacts=MemoryShelf(),
             )  # fmt: skip
             allowed = solo.SoloTerms(
                 roots=terms.roots, rewrite=_mounts(environ), egress=terms.egress

@@ -9,7 +9,7 @@ carries.
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from penstock_contracts import subjects
@@ -31,6 +31,7 @@ from penstock_executor.secret_grants import EverySecret
 from penstock_executor.workspaces import Workspaces
 from penstock_runtime.bundles import Bundles
 from penstock_runtime.faults import PenstockFault
+from penstock_runtime.ports.artifacts import ArtifactShelf, NoArtifacts
 from penstock_runtime.ports.bus import Outgoing, Published
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.heartbeat import NoHeartbeats
@@ -58,6 +59,7 @@ class SoloPorts:
 
     Attributes:
         verifier: checks grants; None: nothing is run that needs one.
+        artifacts: where outputs go that are too large for a result.
     """
 
     sandbox: Sandbox
@@ -67,6 +69,7 @@ class SoloPorts:
     repositories: Repositories
     temporaries: Temporaries
     clock: Clock
+    artifacts: ArtifactShelf = field(default_factory=NoArtifacts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +244,8 @@ async def opened(ports: SoloPorts, terms: SoloTerms, on_lines: OnLines) -> Async
             queue=world, publisher=world, control=world, sandbox=ports.sandbox,
             bundles=ports.bundles, secrets=ports.secrets, verifier=ports.verifier,
             repositories=ports.repositories, temporaries=ports.temporaries,
-            heartbeats=NoHeartbeats(), clock=ports.clock, metrics=NoMetrics(),
+            heartbeats=NoHeartbeats(), artifacts=ports.artifacts, clock=ports.clock,
+            metrics=NoMetrics(),
         ),
         Options(
             name=NAME, pool=NAME, capacity=terms.at_once, grace_s=0.0,
