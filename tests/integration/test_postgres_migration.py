@@ -21,6 +21,7 @@ pytestmark = pytest.mark.real
 
 SERVICE = "penstock_scheduler_service"
 AUDITOR = "auditor"
+VERSIONS = {Schema.ARTIFACTS: b"artifacts_schema_version"}  # beside the ledger's own
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,8 @@ def test_many_migrate_at_once(urls: DatabaseUrls, schema: Schema) -> None:
         calls = [pool.submit(migrate, urls.owner, SERVICE, AUDITOR, schema) for _ in range(4)]
     assert {call.result() for call in calls} == {1}
     with psycopg.connect(urls.auditor) as connection:
-        applied = connection.execute("SELECT version FROM schema_version").fetchall()
+        table = VERSIONS.get(schema, b"schema_version")
+        applied = connection.execute(b"SELECT version FROM " + table).fetchall()
     assert applied == [(1,)]
 
 
@@ -85,3 +87,12 @@ def test_old_servers_are_refused_with_the_reason() -> None:
     with pytest.raises(UnsupportedServer, match=r"PostgreSQL 17 .* this server is 16:"):
         refuse_old_server(160_010)
     refuse_old_server(170_000)
+
+
+def test_artifacts_lie_beside_the_events_and_count_their_versions_apart(
+    urls: DatabaseUrls,
+) -> None:
+    for _ in range(2):
+        for schema in (Schema.LEDGER, Schema.ARTIFACTS):
+            files = load_migrations(schema)
+            assert migrate(urls.owner, SERVICE, AUDITOR, schema) == max(files)
