@@ -21,7 +21,7 @@ from penstock_adapters.dagger.images import Archive, Tree, default_image, image_
 from penstock_adapters.dagger.inside import agent, tree
 from penstock_adapters.dagger.inside.speech import Tape
 from penstock_adapters.dagger.libraries import CannotCollect, loader_of
-from penstock_adapters.dagger.orders import order_of, patience, uid_of
+from penstock_adapters.dagger.orders import order_of, patience, uid_of, with_artifacts
 from penstock_adapters.dagger.shipping import SIGNED_ENTRIES, signature
 from penstock_adapters.dagger.surroundings import cli_program, engine_host
 from penstock_adapters.process.output import OutputState
@@ -138,6 +138,7 @@ async def test_an_exchange_that_was_not_opened_is_closed_with_its_lines():
         ("C", ExitReason.TIMEOUT),
         ("W", ExitReason.TIMEOUT),
         ("G", ExitReason.OUTPUT_TOO_LARGE),
+        ("A", ExitReason.ARTIFACTS_TOO_LARGE),
         ("K", None),
         ("-", None),
     ],
@@ -205,6 +206,20 @@ def test_an_image_brings_its_own_path():
     assert b"PATH" not in order["env"]
     assert b"PENSTOCK_EGRESS_SOCKET" not in order["env"]
     assert patience(LIMITS, 2.0) == 15.0
+
+
+def test_the_folder_for_artifacts_is_a_workspace_of_its_own_size():
+    limits = replace(LIMITS, artifacts_bytes=2**30)
+    spec = with_artifacts(replace(SPEC, artifacts=Path("/left"), limits=limits))
+    order = order_of(spec, 7, program=b"", own=False, wall_s=4.0)
+    assert [(one.source, one.target, one.writable) for one in spec.mounts][-1] == (
+        Path("/left"), "/penstock/artifacts", True,
+    )  # fmt: skip
+    assert order["growing"][-1] == ("/penstock/artifacts", 2**30)
+    assert order["file_bytes"] == 2**30
+    assert order["env"][b"PENSTOCK_ARTIFACTS"] == b"/penstock/artifacts"
+    assert with_artifacts(SPEC) is SPEC
+    assert b"PENSTOCK_ARTIFACTS" not in order_of(SPEC, 7, program=b"", own=False, wall_s=1)["env"]
 
 
 def test_variables_of_the_sdk_stand_in_for_settings():
