@@ -285,7 +285,7 @@ class BubblewrapSandbox:
         tree = SandboxTree(slot, spec.limits, own_namespace=own_namespace)
         loop = asyncio.get_running_loop()
         try:
-            slot.child.limit(spec.limits)
+            slot.child.limit(spec.limits, spec.file_bytes)
             if slot.group is not None:
                 slot.group.limit(spec.limits)
             loop.add_reader(slot.status, _follow, loop, slot.status, tree)

@@ -66,7 +66,7 @@ def order_of(
         "memory": limits.memory_bytes,
         "processes": limits.processes,
         "cpu_s": float(limits.cpu_s),
-        "file_bytes": max(limits.disk_bytes, limits.output_bytes, limits.artifacts_bytes),
+        "file_bytes": spec.file_bytes,
         "open_files": limits.open_files,
         "output_bytes": limits.output_bytes,
         "log_bytes": limits.log_bytes,

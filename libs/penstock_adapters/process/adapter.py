@@ -88,7 +88,7 @@ class ProcessSandbox:
                 child = Child.spawn(spec.command, env=env, cwd=folder / "work")
             except OSError as error:
                 return start_failed(f"cannot start {spec.command[0]}: {error.strerror}")
-            child.limit(spec.limits)
+            child.limit(spec.limits, spec.file_bytes)
             tree = MarkedTree(child, str(folder))
             leavings = Leavings(spec, folder / "output.json", partial(_alive, child.pid))
             supervisor = Supervisor(

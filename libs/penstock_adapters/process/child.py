@@ -93,10 +93,14 @@ class Child:
         os.set_blocking(err_read, False)
         return cls(process, out_read, err_read)
 
-    def limit(self, limits: Limits) -> None:
-        """Set the resource limits that hold per process; children inherit them."""
+    def limit(self, limits: Limits, file_bytes: int) -> None:
+        """Set the resource limits that hold per process; children inherit them.
+
+        Args:
+            limits: of the task.
+            file_bytes: of any one file written.
+        """
         cpu_s = max(1, int(limits.cpu_s + 0.999))
-        file_bytes = max(limits.disk_bytes, limits.output_bytes, limits.artifacts_bytes)
         for kind, soft, hard in (
             (resource.RLIMIT_CORE, 0, 0),
             (resource.RLIMIT_CPU, cpu_s, cpu_s + 1),

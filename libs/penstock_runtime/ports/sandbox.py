@@ -55,8 +55,8 @@ class Limits:
             and beyond `LOG_KILL_FACTOR` times as much the task is killed.
         disk_bytes: Size of each writable scratch area, and of any one file written.
         open_files: File descriptors per process.
-        artifacts_bytes: All files together in the folder for artifacts, while it is written. One
-            file may then be as large, wherever it is.
+        artifacts_bytes: All files together in the folder for artifacts, while it is written.
+            Where there is one, a single file may be as large wherever it is.
     """
 
     memory_bytes: int
@@ -125,6 +125,12 @@ class SandboxSpec:
     image: str | None = None
     artifacts: Path | None = None
     memo: str | None = None
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of any one file that the agent writes."""
+        artifacts = 0 if self.artifacts is None else self.limits.artifacts_bytes
+        return max(self.limits.disk_bytes, self.limits.output_bytes, artifacts)
 
 
 class ExitReason(StrEnum):

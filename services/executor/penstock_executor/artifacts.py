@@ -217,7 +217,8 @@ class Artifacts:
             ending: the agent's own; nothing is taken from one that failed.
             raw_bytes: an upper bound of the output's size; only beyond the limit is it measured.
         """
-        if ending.error is not None:
+        nothing = room.left is None and raw_bytes <= MAX_INLINE_BYTES
+        if nothing or ending.error is not None:
             return ending
         try:
             async with asyncio.timeout(self._left_s(delivery)):
