@@ -57,6 +57,15 @@ ENDS: dict[str, str] = {
     "memory": "held = [bytearray(1 << 20) for _ in range(1 << 12)]",
     "flood": "while True: os.write(1, (forms[0] + 'x' * 60_000).encode())",
     "large": "answer({'said': 1, 'more': forms * 400})",
+    "beyond": "answer({'said': 1, 'more': forms * 60})",
+    "left": "folder = pathlib.Path(os.environ['PENSTOCK_ARTIFACTS'])\n"
+    "(folder / 'log.txt').write_text('\\n'.join(forms * 400))\n"
+    "(folder / 'long.txt').write_text(('x' * 1_048_570).join(secrets))\nanswer({'said': 1})",
+    "packed": "folder = pathlib.Path(os.environ['PENSTOCK_ARTIFACTS'])\n"
+    "(folder / 'fine.txt').write_text('fine')\n"
+    "(folder / 'x.bin').write_bytes(b'\\0' + secrets[0].encode())\nanswer({'said': 1})",
+    "named": "folder = pathlib.Path(os.environ['PENSTOCK_ARTIFACTS'])\n"
+    "(folder / secrets[1]).write_text('x')\nanswer({'said': 1})",
     "partial": "print('::penstock-progress ' + json.dumps({'fraction': 0.5, 'text': forms[0]}))\n"
     "print('::penstock-partial ' + json.dumps({'found': forms, **{one: 1 for one in forms}}))\n"
     "sys.stdout.flush(); os.kill(os.getpid(), 9)",
@@ -84,7 +93,7 @@ APPLIED = (
     "if os.environ['PENSTOCK_PHASE'] == 'plan': answer({'plan': {'effect': {'do': 'it'},"
     " 'summary': 'do it'}})\nelse: answer({'said': 1, 'more': forms})"
 )
-WELL = ("well", "files", "egress", "applied")
+WELL = ("well", "files", "egress", "applied", "beyond", "left")
 SILENT = ("absent", "refused")
 """Whose program never ran."""
 
