@@ -69,12 +69,22 @@ class Caller:
             for name in sorted(methods, key=lambda name: name != "<init>"):
                 for closure in methods[name]:
                     self._enter_if_open(closure)
-        done = 0
-        while done < len(machine.closures):
-            closure = machine.closures[done]
-            done += 1
-            if not closure.entered or closure.function.name in self.program.outward:
-                self._enter_if_open(closure, always=True)
+        for everything in (False, True):
+            done = 0
+            while done < len(machine.closures):
+                closure = machine.closures[done]
+                done += 1
+                if self._is_open(closure, everything):
+                    self._enter_if_open(closure, always=True)
+
+    def _is_open(self, closure: Closure, everything: bool) -> bool:
+        """Whether to enter a function as a stranger would; those called here wait for their call."""
+        name = closure.function.name
+        if name in self.program.outward:
+            return not everything
+        if closure.entered:
+            return False
+        return everything or (not closure.function.hidden and name not in self.program.calls)
 
     def _define(self) -> None:
         machine = self.machine
@@ -191,7 +201,7 @@ class Caller:
             return args[0] if name != "bind" and args else owner.but(ref=ref)
         known = self._known_function(expr, owner, name, args)
         if known is None or not self._is_local(expr, owner):
-            self.judge.sinks(owner, ref, name, args, expr.line)
+            self.judge.sinks(machine.frame, ref, name, args, expr.line)
             self.judge.states(machine.frame, ref, name, args, expr.line)
         if known is not None:
             return known

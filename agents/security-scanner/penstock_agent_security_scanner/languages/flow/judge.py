@@ -79,14 +79,18 @@ class Judge(Watch):
 
     # ---- calls
 
-    def sinks(self, owner: Value, ref: str, name: str, args: list[Value], line: int) -> None:
+    def sinks(self, frame: Frame, ref: str, name: str, args: list[Value], line: int) -> None:
         """A call with these arguments."""
         for sink in self.table.sinks.find(ref, name):
             if sink.when is not None and not (args and sink.when.search(_start(args[0]))):
                 continue
             if sink.owners is not None and ref and not sink.owners.search(ref):
                 continue
-            if any(harms(sink, value) for value in self._at(sink, args)):
+            if not any(harms(sink, value) for value in self._at(sink, args)):
+                continue
+            if sink.family:
+                frame.unsafe[sink.rule.name, line] = sink.family
+            else:
                 self.report(sink.rule, line)
         for wrong in self.table.wrongs.find(ref, name):
             self._wrong(wrong, args, line)
@@ -143,6 +147,8 @@ class Judge(Watch):
     ) -> Value | None:
         """What the table knows of the result; None when nothing."""
         for fresh in self.table.fresh.find(ref, name):
+            if fresh.marks and owner.marks & REMOTE:
+                continue  # a part of what a client sent, whatever its name
             if fresh.when is None or (args and fresh.when.search(args[0].text or "")):
                 return Value(fresh.marks)
         bits = 0
@@ -168,8 +174,10 @@ class Judge(Watch):
                     continue
                 if not option.key.fullmatch(name):
                     continue
-                wrong = option.lacks not in items if option.lacks else option.test.fits(items[name])
-                if wrong:
+                if option.lacks:
+                    if not option.lacks & items.keys():
+                        self.report(option.rule, expr.line)
+                elif option.test.fits(items[name]):
                     self.report(option.rule, part.line)
 
     def written(self, expr: Set, owner: Value, name: str, value: Value) -> None:

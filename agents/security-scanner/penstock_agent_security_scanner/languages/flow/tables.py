@@ -39,6 +39,7 @@ class Sink:
         like: A text that begins with anything but SQL is of another kind.
         records: Only objects count.
         texts: Objects do not count.
+        family: As in `Guarded`: a call in the same function may make it good.
     """
 
     rule: Rule
@@ -53,6 +54,7 @@ class Sink:
     like: bool = False
     records: bool = False
     texts: bool = False
+    family: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +122,14 @@ class Option:
 
     Attributes:
         within: The type of the object.
-        lacks: It is wrong for an object with the key to be without this other one.
+        lacks: It is wrong for an object with the key to have none of these.
     """
 
     rule: Rule
     test: Literally
     key: re.Pattern[str]
     within: re.Pattern[str] | None
-    lacks: str
+    lacks: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,10 @@ class ByReference(Generic[Spec]):
         owner, _, name = call.rpartition(".")
         pattern = None if owner == "*" else re.compile(_globbed(owner))
         self._by_name.setdefault(name, []).append((pattern, spec))
+
+    def all(self) -> list[Spec]:
+        """Every specification there is."""
+        return [spec for entries in self._by_name.values() for _, spec in entries]
 
     def find(self, owner: str, name: str) -> tuple[Spec, ...]:
         """Everything that is said of `owner.name`."""
