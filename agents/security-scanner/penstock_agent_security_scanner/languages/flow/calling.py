@@ -14,6 +14,7 @@ from penstock_agent_security_scanner.languages.flow.program import (
     Opaque,
     Parameter,
     Program,
+    Record,
     Set,
 )
 from penstock_agent_security_scanner.languages.flow.values import (
@@ -41,6 +42,17 @@ _ROUTING = frozenset(
 )
 _ROUTERS = ("app", "router", "express()", "Router()", "fastify", "server", "route()", "restify")
 _HANDLER_NAMES = ("req", "res", "next", "extra")
+
+
+_CLOUD_HANDLERS = frozenset({"handler", "lambdaHandler", "lambda_handler"})
+_REQUEST_PARTS = frozenset({"query", "body", "params", "headers", "cookies", "file", "files"})
+
+
+def _is_request(pattern: Expr | None) -> bool:
+    """Whether a parameter takes a request apart: `({ query, body }, res) => ...`."""
+    if not isinstance(pattern, Record):
+        return False
+    return any(name in _REQUEST_PARTS for name, _ in pattern.pairs)
 
 
 class Caller:
@@ -78,7 +90,7 @@ class Caller:
                     self._enter_if_open(closure, always=True)
 
     def _is_open(self, closure: Closure, everything: bool) -> bool:
-        """Whether to enter a function as a stranger would; those called here wait for their call."""
+        """Whether to enter a function as a stranger would; those called here wait for that."""
         name = closure.function.name
         if name in self.program.outward:
             return not everything
@@ -132,6 +144,12 @@ class Caller:
             return NOTHING
         ref = parameter.type or parameter.name
         neutral = table.neutral_types.search(ref)
+        if not neutral and any(map(table.entry_notes.search, function.notes)):
+            return Value(REMOTE, ref=ref)
+        if parameter.name == "event" and function.name in _CLOUD_HANDLERS:
+            return Value(REMOTE, ref=ref)
+        if _is_request(parameter.pattern) and len(function.parameters) > 1:
+            return Value(UNKNOWN, ref="req")
         return self.judge.seen(Value(UNKNOWN if neutral else PARAMETER, ref=ref))
 
     # ---- functions of the file
@@ -201,7 +219,7 @@ class Caller:
             return args[0] if name != "bind" and args else owner.but(ref=ref)
         known = self._known_function(expr, owner, name, args)
         if known is None or not self._is_local(expr, owner):
-            self.judge.sinks(machine.frame, ref, name, args, expr.line)
+            self.judge.sinks(machine.frame, ref, name, args, expr)
             self.judge.states(machine.frame, ref, name, args, expr.line)
         if known is not None:
             return known
@@ -301,6 +319,8 @@ class Caller:
                     shift = 1 if len(parameters) == 4 else 0
                     label = (("err", *_HANDLER_NAMES) if shift else _HANDLER_NAMES)[index]
                     value = Value(UNKNOWN, ref=label)
+                elif _is_request(parameter.pattern) and len(parameters) > 1:
+                    value = Value(UNKNOWN, ref="req")
                 elif index == 0 and name in _ITERATING:
                     whole = total(owner)
                     value = Value(whole.marks | UNKNOWN, whole.clean, ref=parameter.name)

@@ -39,6 +39,8 @@ class Sink:
         like: A text that begins with anything but SQL is of another kind.
         records: Only objects count.
         texts: Objects do not count.
+        first: What the first argument's reference must be like.
+        least: The fewest arguments.
         family: As in `Guarded`: a call in the same function may make it good.
     """
 
@@ -55,6 +57,8 @@ class Sink:
     records: bool = False
     texts: bool = False
     family: str = ""
+    first: re.Pattern[str] | None = None
+    least: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +216,7 @@ class Table:
         remote_notes: Annotations of parameters that a client fills.
         remote_types: Types of parameters that a client fills.
         neutral_types: Types or names of parameters that are the framework's, not data.
+        entry_notes: Annotations of functions that are called with data of a request.
         writes: Sinks that are assigned to.
     """
 
@@ -220,6 +225,7 @@ class Table:
     remote_notes: frozenset[str]
     remote_types: frozenset[str]
     neutral_types: re.Pattern[str]
+    entry_notes: re.Pattern[str]
     sinks: ByReference[Sink] = field(default_factory=lambda: ByReference[Sink]())
     writes: list[tuple[re.Pattern[str], Sink]] = field(
         default_factory=list[tuple[re.Pattern[str], Sink]]
