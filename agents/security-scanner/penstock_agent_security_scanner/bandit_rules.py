@@ -137,7 +137,7 @@ class BanditScanner:
 
     def scan(self, name: str, tree: ast.Module, text: str) -> list[Issue]:
         """Issues of one file."""
-        raw = Visitor(self._checks, name, text.encode("utf-8", "replace")).run(tree)
+        raw = Visitor(self._checks, name, text).run(tree)
         return [issue for item in raw if (issue := _translated(item)) is not None]
 
 

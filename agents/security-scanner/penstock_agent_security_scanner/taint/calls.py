@@ -6,7 +6,7 @@ from typing import Final
 
 from penstock_agent_security_scanner.taint import cleaners, containers, folding, sinks, sources
 from penstock_agent_security_scanner.taint.machine import MAX_CALL_DEPTH, MAX_MEMO, Machine
-from penstock_agent_security_scanner.taint.scopes import Bound, Class, Function, Scope
+from penstock_agent_security_scanner.taint.scopes import SIZE_COUNTED, Bound, Class, Function, Scope
 from penstock_agent_security_scanner.taint.sites import Site
 from penstock_agent_security_scanner.taint.values import (
     CLEAN,
@@ -14,12 +14,14 @@ from penstock_agent_security_scanner.taint.values import (
     NOTHING,
     NUMBER,
     UNKNOWN,
+    Reach,
     Value,
     constant,
     joined,
     merged,
 )
 
+SMALL_FUNCTION: Final = 6
 MAX_PATH_CHARS: Final = 160
 # Methods whose result has to do with their object, not with what they were given.
 _OPAQUE: Final = frozenset(
@@ -158,10 +160,12 @@ class Calls:
             Its result, and its object as it left it.
         """
         machine = self.machine
-        function.calls += 1
         given = replace(NOTHING, taint=merged([site.taint(), (instance or NOTHING).whole()]))
         if machine.depth >= MAX_CALL_DEPTH or function.node in machine.running:
             return given, instance
+        if not self._is_worth(function, given):
+            return given, instance
+        function.calls += 1
         key = _memo_key(function, site, instance)
         known = machine.memo.get(key)
         if known is not None:
@@ -185,6 +189,18 @@ class Calls:
         if len(machine.memo) < MAX_MEMO:
             machine.memo[key] = (result, own)
         return result, own
+
+    @staticmethod
+    def _is_worth(function: Function, given: Value) -> bool:
+        """Whether going through it tells more than that what goes in may come out.
+
+        With values only a caller decides, its own turn says the same.
+        """
+        if given.taint[Reach.REMOTE] is not None or given.taint[Reach.LOCAL] is not None:
+            return True
+        if function.name == "__init__" or function.size <= SMALL_FUNCTION:
+            return True
+        return function.name.startswith("_") and function.size < SIZE_COUNTED
 
     def run_function(self, function: Function, inner: Scope) -> Value:
         """Run a body in its scope; what it returns or yields."""

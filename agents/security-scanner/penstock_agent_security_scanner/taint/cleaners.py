@@ -5,7 +5,15 @@ from dataclasses import replace
 from typing import Final
 
 from penstock_agent_security_scanner.taint.sites import Site
-from penstock_agent_security_scanner.taint.values import CLEAN, HOLE, NUMBER, UNKNOWN, Taint, Value, merged
+from penstock_agent_security_scanner.taint.values import (
+    CLEAN,
+    HOLE,
+    NUMBER,
+    UNKNOWN,
+    Taint,
+    Value,
+    merged,
+)
 
 # Weaknesses by the word that cleaners, guards and sinks share.
 SQL, SHELL, CODE, PATH, HTML, URL, HEADER = "sql", "shell", "code", "path", "html", "url", "header"

@@ -124,8 +124,13 @@ def _xpath(machine: Machine, site: Site) -> None:
 
 
 def _documents(machine: Machine, site: Site) -> None:
-    has_code = any(key == "$where" for key, _ in (site.argument(0, "filter") or Value()).pairs or ())
-    if not has_code and not {"pymongo", "flask_pymongo", "mongoengine", "motor", "bson"} & machine.imports:
+    has_code = any(
+        key == "$where" for key, _ in (site.argument(0, "filter") or Value()).pairs or ()
+    )
+    if (
+        not has_code
+        and not {"pymongo", "flask_pymongo", "mongoengine", "motor", "bson"} & machine.imports
+    ):
         return
     given = site.argument(0, "filter")
     if given is None:

@@ -3,9 +3,11 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from penstock_agent_security_scanner.taint.values import Value, joined
 
+SIZE_COUNTED: Final = 40
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
@@ -91,6 +93,21 @@ class Function:
     owner: "Class | None" = None
     module: str = ""
     calls: int = 0
+    _size: int = -1
+
+    @property
+    def size(self) -> int:
+        """How many statements it has, up to a few dozen."""
+        if self._size < 0:
+            body = self.node.body if not isinstance(self.node, ast.Lambda) else []
+            pending, count = list(body), 0
+            while pending and count < SIZE_COUNTED:
+                statement = pending.pop()
+                count += 1
+                for name in ("body", "orelse", "handlers", "finalbody", "cases"):
+                    pending.extend(getattr(statement, name, None) or [])
+            self._size = count
+        return self._size
 
     @property
     def name(self) -> str:

@@ -144,19 +144,26 @@ class Statements(Expressions):
         assert isinstance(node, ast.For | ast.AsyncFor)
         source = self.value(node.iter, scope)
         outer, scope.exits = scope.exits, []
-        for _ in range(2):  # what the first round leaves, the second one sees
+        self.machine.loops += 1
+        for _ in range(self._rounds()):
             start = scope.fork()
             self.assign(node.target, containers.element(source), scope)
             ends = [scope.names] if self.body(node.body, scope) else []
             scope.merge([start, *ends, *scope.exits])
+        self.machine.loops -= 1
         self.body(node.orelse, scope)
         scope.exits = outer
         return True
 
+    def _rounds(self) -> int:
+        """What the first round leaves, the second one sees; inner loops get theirs that way."""
+        return 2 if self.machine.loops <= 1 else 1
+
     def _while(self, node: ast.stmt, scope: Scope) -> bool:
         assert isinstance(node, ast.While)
         outer, scope.exits = scope.exits, []
-        for _ in range(2):
+        self.machine.loops += 1
+        for _ in range(self._rounds()):
             test = self.value(node.test, scope)
             if test.known and not test.const:
                 break
@@ -164,6 +171,7 @@ class Statements(Expressions):
             narrowed(self, node.test, scope, holds=True)
             ends = [scope.names] if self.body(node.body, scope) else []
             scope.merge([start, *ends, *scope.exits])
+        self.machine.loops -= 1
         scope.exits = outer
         self.body(node.orelse, scope)
         endless = isinstance(node.test, ast.Constant) and bool(node.test.value)
@@ -308,7 +316,7 @@ class Statements(Expressions):
             value = found.names.get(alias.name) if found is not None else None
             if value is None:
                 kind = f"{module}.{alias.name}"
-                value = Value(kind=kind, target=self.loaded(kind))
+                value = Value(kind=kind, target=self.loaded(kind), fixed=alias.name.isupper())
             scope.set(alias.asname or alias.name, value)
         return True
 
