@@ -104,8 +104,9 @@ def _matters(function: Function, worthwhile: list[int], handlers: dict[str, str]
         return True
     if function.owner is not None and _WEB_BASE.search(" ".join(function.owner.all_bases())):
         return True
-    decorators = function.decorators()
-    first = decorators[0].lineno if decorators else function.node.lineno
+    if function.decorators():  # a framework may call it
+        return True
+    first = function.node.lineno
     at = bisect_left(worthwhile, first)
     return at < len(worthwhile) and worthwhile[at] <= (function.node.end_lineno or first)
 

@@ -30,7 +30,10 @@ _DANGERS: Final = frozenset(
     ALLOWED_HOSTS etree xml sax lxml minidom xpath XPath ldap ldap3 mark_safe SafeString SafeText
     autoescape render_template_string from_string telnetlib ftplib extractall extract $where check_hostname
     verify_mode _create_unverified_context _create_default_https_context SELECT INSERT UPDATE DELETE
-    select insert update delete Select Insert Update Delete""".split()
+    select insert update delete Select Insert Update Delete setFeature make_parser XMLParser iterparse
+    MODE_ECB AES DES DES3 ARC2 ARC4 Blowfish CAST modes algorithms Cipher Fernet pbkdf2_hmac PBKDF2HMAC
+    generate generate_private_key RSA DSA ElGamal Telnet FTP search_s search_ext_s bind_s Environment
+    set_missing_host_key_policy AutoAddPolicy format_exc""".split()
 )
 _ANY: Final = _STRANGERS | _DANGERS
 
