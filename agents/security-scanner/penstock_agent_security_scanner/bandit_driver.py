@@ -91,14 +91,14 @@ class Visitor:
         for name in node._fields:
             value = getattr(node, name, None)
             if isinstance(value, ast.AST):
-                value._bandit_sibling = None  # type: ignore[attr-defined]
-                value._bandit_parent = node  # type: ignore[attr-defined]
+                value._bandit_sibling = None  # type: ignore[attr-defined]  # noqa: SLF001
+                value._bandit_parent = node  # type: ignore[attr-defined]  # noqa: SLF001
                 children.append(value)
             elif isinstance(value, list):
                 held = [item for item in value if isinstance(item, ast.AST)]
                 for item, following in zip(held, [*held[1:], None], strict=False):
-                    item._bandit_sibling = following  # type: ignore[attr-defined]
-                    item._bandit_parent = node  # type: ignore[attr-defined]
+                    item._bandit_sibling = following  # type: ignore[attr-defined]  # noqa: SLF001
+                    item._bandit_parent = node  # type: ignore[attr-defined]  # noqa: SLF001
                 children += held
         return iter(children)
 

@@ -66,7 +66,7 @@ class Modules:
         inside = folder
         while True:
             found = self._below(inside, parts)
-            if found is not None or inside == self._root or inside == inside.parent:
+            if found is not None or inside in (self._root, inside.parent):
                 break
             inside = inside.parent
         if found is not None:

@@ -1,6 +1,7 @@
 """One file from its tree to its result."""
 
 import ast
+import contextlib
 import re
 import sys
 from bisect import bisect_left
@@ -22,8 +23,10 @@ from penstock_agent_security_scanner.taint.values import Value
 RECURSION_LIMIT: Final = 12_000
 _WEB_BASE: Final = re.compile(r"View|Handler|Resource|Endpoint|Controller|Consumer")
 _ROUTERS: Final = frozenset(
-    {"add_url_rule", "add_route", "add_get", "add_post", "add_put", "add_delete", "path", "re_path", "url",
-     "Route", "route", "add_api_route", "add_resource", "add_handler"}
+    {
+        "add_url_rule", "add_route", "add_get", "add_post", "add_put", "add_delete", "path",
+        "re_path", "url", "Route", "route", "add_api_route", "add_resource", "add_handler",
+    }
 )  # fmt: skip
 
 
@@ -60,10 +63,8 @@ def global_scope(
     machine = Machine(module=module, loader=loader, silent=1, budget=MAX_IMPORT_STEPS)
     _raise_limit()
     scope = Scope()
-    try:
+    with contextlib.suppress(OutOfSteps, RecursionError):
         Statements(machine).body(tree.body, scope)
-    except (OutOfSteps, RecursionError):
-        pass
     return scope
 
 

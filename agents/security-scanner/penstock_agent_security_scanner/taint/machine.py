@@ -66,7 +66,7 @@ class Machine:
     silent: int = 0
     outside: int = 0
     running: list[ast.AST] = field(default_factory=list)
-    memo: dict[object, tuple[Value, Value | None]] = field(default_factory=dict)
+    memo: dict[object, tuple[Value, Value | None, Scope]] = field(default_factory=dict)
     pending: list[Function] = field(default_factory=list)
     entered: set[int] = field(default_factory=set)
     classes: list[Class] = field(default_factory=list)
@@ -136,7 +136,7 @@ class Machine:
     def finish(self) -> Result:
         """Settle what was seen in several ways."""
         for name, lines in self.result.cleared.items():
-            lines -= self.dirty.get(name, set())
+            lines.difference_update(self.dirty.get(name, set()))
         if self.result.whole:
             dead = {line for lines in self.skipped for line in lines}
             self.result.dead = dead - self.run_lines

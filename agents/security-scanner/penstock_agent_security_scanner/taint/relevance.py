@@ -1,7 +1,7 @@
 """Whether following a file's values can tell anything, by the words in it.
 
-Most files of most programs have nothing to do with strangers and call nothing dangerous; looking for
-words is a hundred times cheaper than running their statements.
+Most files of most programs have nothing to do with strangers and call nothing dangerous; looking
+for words is a hundred times cheaper than running their statements.
 """
 
 import re
@@ -10,31 +10,48 @@ from typing import Final
 _WORD: Final = re.compile(r"[A-Za-z_$]\w+")
 # Where values of strangers come in.
 _STRANGERS: Final = frozenset(
-    """request req requests flask Flask django fastapi FastAPI starlette aiohttp tornado bottle cherrypy
-    sanic quart pyramid falcon werkzeug BaseHTTPRequestHandler SimpleHTTPRequestHandler RequestHandler
-    recv recvfrom recv_json recv_string recv_multipart receive_text receive_json receive_bytes
-    FieldStorage websocket websockets lambda_handler event get_argument get_arguments rest_framework cgi
-    route match_info Markup web APIView MethodView HTTPEndpoint view_config""".split()
-)
+    {
+        "APIView", "BaseHTTPRequestHandler", "FastAPI", "FieldStorage", "Flask",
+        "HTTPEndpoint", "Markup", "MethodView", "RequestHandler",
+        "SimpleHTTPRequestHandler", "aiohttp", "bottle", "cgi", "cherrypy", "django",
+        "event", "falcon", "fastapi", "flask", "get_argument", "get_arguments",
+        "lambda_handler", "match_info", "pyramid", "quart", "receive_bytes", "receive_json",
+        "receive_text", "recv", "recv_json", "recv_multipart", "recv_string", "recvfrom",
+        "req", "request", "requests", "rest_framework", "route", "sanic", "starlette",
+        "tornado", "view_config", "web", "websocket", "websockets", "werkzeug",
+    }
+)  # fmt: skip
 # What is worth a report whoever decides the value, or judges an issue of bandit.
 _DANGERS: Final = frozenset(
-    """execute executemany executescript execute_sql exec_driver_sql raw extra RawSQL read_sql
-    read_sql_query mogrify cursor system popen popen2 popen3 Popen Popen3 subprocess getoutput
-    getstatusoutput create_subprocess_shell create_subprocess_exec exec_command pexpect spawn eval exec
-    compile execfile timeit import_module __import__ pickle cPickle Unpickler marshal shelve dill
-    cloudpickle jsonpickle yaml joblib torch read_pickle allow_pickle random randint choice hashlib hmac
-    Crypto Cryptodome cryptography md5 sha sha1 pyDes ssl SSL verify CERT_NONE paramiko jwt jws jose mktemp
-    tempnam tmpnam chmod fchmod umask makedirs mkdir set_cookie set_signed_cookie debug DEBUG
-    DEBUG_PROPAGATE_EXCEPTIONS SESSION_COOKIE_SECURE CSRF_COOKIE_SECURE SESSION_COOKIE_HTTPONLY
-    WTF_CSRF_ENABLED CORS CORS_ORIGIN_ALLOW_ALL CORS_ALLOW_ALL_ORIGINS add_middleware csrf_exempt exempt
-    ALLOWED_HOSTS etree xml sax lxml minidom xpath XPath ldap ldap3 mark_safe SafeString SafeText
-    autoescape render_template_string from_string telnetlib ftplib extractall extract $where check_hostname
-    verify_mode _create_unverified_context _create_default_https_context SELECT INSERT UPDATE DELETE
-    select insert update delete Select Insert Update Delete setFeature make_parser XMLParser iterparse
-    MODE_ECB AES DES DES3 ARC2 ARC4 Blowfish CAST modes algorithms Cipher Fernet pbkdf2_hmac PBKDF2HMAC
-    generate generate_private_key RSA DSA ElGamal Telnet FTP search_s search_ext_s bind_s Environment
-    set_missing_host_key_policy AutoAddPolicy format_exc""".split()
-)
+    {
+        "$where", "AES", "ALLOWED_HOSTS", "ARC2", "ARC4", "AutoAddPolicy", "Blowfish",
+        "CAST", "CERT_NONE", "CORS", "CORS_ALLOW_ALL_ORIGINS", "CORS_ORIGIN_ALLOW_ALL",
+        "CSRF_COOKIE_SECURE", "Cipher", "Crypto", "Cryptodome", "DEBUG",
+        "DEBUG_PROPAGATE_EXCEPTIONS", "DELETE", "DES", "DES3", "DSA", "Delete", "ElGamal",
+        "Environment", "FTP", "Fernet", "INSERT", "Insert", "MODE_ECB", "PBKDF2HMAC",
+        "Popen", "Popen3", "RSA", "RawSQL", "SELECT", "SESSION_COOKIE_HTTPONLY",
+        "SESSION_COOKIE_SECURE", "SSL", "SafeString", "SafeText", "Select", "Telnet",
+        "UPDATE", "Unpickler", "Update", "WTF_CSRF_ENABLED", "XMLParser", "XPath",
+        "__import__", "_create_default_https_context", "_create_unverified_context",
+        "add_middleware", "algorithms", "allow_pickle", "autoescape", "bind_s", "cPickle",
+        "check_hostname", "chmod", "choice", "cloudpickle", "compile",
+        "create_subprocess_exec", "create_subprocess_shell", "cryptography", "csrf_exempt",
+        "cursor", "debug", "delete", "dill", "etree", "eval", "exec", "exec_command",
+        "exec_driver_sql", "execfile", "execute", "execute_sql", "executemany",
+        "executescript", "exempt", "extra", "extract", "extractall", "fchmod", "format_exc",
+        "from_string", "ftplib", "generate", "generate_private_key", "getoutput",
+        "getstatusoutput", "hashlib", "hmac", "import_module", "insert", "iterparse",
+        "joblib", "jose", "jsonpickle", "jws", "jwt", "ldap", "ldap3", "lxml",
+        "make_parser", "makedirs", "mark_safe", "marshal", "md5", "minidom", "mkdir",
+        "mktemp", "modes", "mogrify", "paramiko", "pbkdf2_hmac", "pexpect", "pickle",
+        "popen", "popen2", "popen3", "pyDes", "randint", "random", "raw", "read_pickle",
+        "read_sql", "read_sql_query", "render_template_string", "sax", "search_ext_s",
+        "search_s", "select", "setFeature", "set_cookie", "set_missing_host_key_policy",
+        "set_signed_cookie", "sha", "sha1", "shelve", "spawn", "ssl", "subprocess",
+        "system", "telnetlib", "tempnam", "timeit", "tmpnam", "torch", "umask", "update",
+        "verify", "verify_mode", "xml", "xpath", "yaml",
+    }
+)  # fmt: skip
 _ANY: Final = _STRANGERS | _DANGERS
 
 

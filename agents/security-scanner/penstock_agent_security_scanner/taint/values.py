@@ -191,9 +191,10 @@ def joined(values: Iterable[Value]) -> Value:
     """One of several: what holds for all of them, and the taint of each."""
     different: list[Value] = []
     for value in values:
-        if not any(value is known for known in different):
-            if len(different) < MAX_ITEMS and value not in different[:4]:
-                different.append(value)
+        if any(value is known for known in different) or value in different[:4]:
+            continue
+        if len(different) < MAX_ITEMS:
+            different.append(value)
     if not different:
         return NOTHING
     if len(different) == 1:
