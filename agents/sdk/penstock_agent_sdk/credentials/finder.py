@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from penstock_agent_sdk.credentials.file_kinds import is_sample
 from penstock_agent_sdk.credentials.forms import Forms
-from penstock_agent_sdk.credentials.places import Place, is_sample, kept_in
+from penstock_agent_sdk.credentials.places import Place, kept_in
 from penstock_agent_sdk.credentials.values import Grade, grade
 from penstock_agent_sdk.credentials.whole_files import credentials_of_file
 

@@ -5,6 +5,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from penstock_agent_sdk.credentials.file_kinds import (
+    DATA,
+    DOCKERFILE,
+    MARKUP,
+    PAIRS,
+    PROSE,
+    YAML,
+    is_env_file,
+    is_lock,
+)
 from penstock_agent_sdk.credentials.names import MAY_SPEAK, is_credential_name
 
 Place = Literal["environment", "configuration", "default", "assignment"]
@@ -12,31 +22,9 @@ MAX_LINE_CHARS = 2_000
 # The assignment pattern is tried at every name of a line; longer lines are data.
 MAX_CODE_CHARS = 600
 
-_SAMPLE = re.compile(
-    r"(?i)^(?:example|sample|template|dist|tmpl|tpl|defaults?|schema|ci|test|testing|demo)$"
-)
-_ENV_FILE = re.compile(r"(?:^|/)(?:\.env(?:\.[\w.-]+)?|[\w-]+\.env|\.envrc|\.flaskenv)$")
-_DOCKERFILE = re.compile(r"(?i)(?:^|/)(?:docker|container)file(?:\.[\w-]+)?$|\.dockerfile$")
-_PAIRS = re.compile(
-    r"(?i)\.(?:ini|cfg|cnf|conf|properties|toml|tfvars|config|env|pypirc|credentials|reg|desktop|service)$"
-    r"|(?:^|/)(?:\.?(?:npmrc|pypirc|s3cfg|credentials|my\.cnf|gemrc|curlrc|wgetrc|boto|dockercfg|config|ftpconfig|tugboat"
-    r"|bash_profile|bashrc|zshrc|profile|zprofile|bash_history|zsh_history|gitconfig|muttrc|fetchmailrc))$"
-)
-_YAML = re.compile(r"(?i)\.(?:ya?ml|sls|raml)$|(?:^|/)(?:hub|\.tugboat|\.travis)$")
-_MARKUP = re.compile(r"(?i)\.(?:xml|config|plist|xaml|props|targets|pom|csproj|html?|jsp|wsdl)$")
-_DATA = re.compile(
-    r"(?i)\.(?:json|json5|jsonc|ipynb|tfstate|webmanifest)$|(?:^|/)\.(?:ftpconfig|dockercfg)$"
-)
-_PROSE = re.compile(
-    r"(?i)\.(?:md|rst|txt|adoc|csv|tsv|log|svg|po|pot|snap|sum|map|lock|diff|patch|min\.js|min\.css|css)$"
-)
-_LOCK = re.compile(
-    r"(?i)(?:^|/)(?:package-lock\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml|composer\.lock|go\.sum|cargo\.lock"
-    r"|poetry\.lock|uv\.lock|pdm\.lock|gemfile\.lock|pipfile\.lock|requirements[\w.-]*\.lock|\.terraform\.lock\.hcl)$"
-)
-
 _PAIR = re.compile(
-    r"^\s*(?:export\s+|set\s+|setx\s+|declare\s+-x\s+|Environment=[\"']?|-\s+[\"']?)?([A-Za-z_/:@][\w./:@-]*)\s*=\s*(.+?)\s*$"
+    r"^\s*(?:export\s+|set\s+|setx\s+|declare\s+-x\s+|Environment=[\"']?"
+    r"|-\s+[\"']?)?([A-Za-z_/:@][\w./:@-]*)\s*=\s*(.+?)\s*$"
 )
 _COLON_PAIR = re.compile(r"^\s*(?:-\s+)?[\"']?([A-Za-z_][\w.-]*)[\"']?\s*:\s*(.+?)\s*$")
 _BLANK_PAIR = re.compile(r"^\s*(?:set\s+)?([A-Za-z_][\w-]*)\s+[\"']?([^\s\"'=]+)[\"']?\s*;?\s*$")
@@ -67,27 +55,35 @@ _DEFAULTS: tuple[re.Pattern[str], ...] = (
 )
 _ASSIGNED = re.compile(
     r"(?<![\w.$-])[$@]?[\"'`]?([A-Za-z_][\w.-]{1,80})[\"'`]?\]?\s{0,8}"
-    r"(?::\s*[A-Za-z_][\w\[\], |.<>?*&]{0,40})?\s{0,8}(?::=|=>|=|:)\s{0,8}(?:new\s+\w+\()?[rbfuLR@$]{0,2}"
+    r"(?::\s*[A-Za-z_][\w\[\], |.<>?*&]{0,40})?\s{0,8}(?::=|=>|="
+    r"|:)\s{0,8}(?:new\s+\w+\()?[rbfuLR@$]{0,2}"
     rf"{_Q}"
 )
 _CALLED = re.compile(
-    rf"(?<![\w])((?:set|with|add|put|define|setProperty|setHeader|header|login|connect|authenticate|auth|basic_auth|basicAuth"
-    rf"|PasswordAuthentication|UsernamePasswordCredentials|createConnection|getConnection)\w*)\(\s*(?:[\"']([^\"'\n]{{1,100}})[\"']\s*,\s*)?{_Q}"
+    rf"(?<![\w])((?:set|with|add|put|define|setProperty|setHeader|header|login|connect"
+    rf"|authenticate|auth|basic_auth|basicAuth"
+    rf"|PasswordAuthentication|UsernamePasswordCredentials|createConnection"
+    rf"|getConnection)\w*)\(\s*(?:[\"']([^\"'\n]{{1,100}})[\"']\s*,\s*)?{_Q}"
 )
 _XML_ELEMENT = re.compile(r"<([A-Za-z_][\w.:-]*)(?:\s[^<>]{0,200})?>([^<]{1,400})</\1\s*>")
 _XML_PAIR = re.compile(
-    r"(?:name|key|Name|Key|id)=\"([^\"]{1,100})\"\s+(?:[a-z]+=\"[^\"]{0,60}\"\s+){0,2}(?:value|connectionString|Value)=\"([^\"]{1,400})\""
+    r"(?:name|key|Name|Key"
+    r"|id)=\"([^\"]{1,100})\"\s+(?:[a-z]+=\"[^\"]{0,60}\"\s+){0,2}(?:value"
+    r"|connectionString|Value)=\"([^\"]{1,400})\""
 )
 _XML_ATTRIBUTE = re.compile(r"\s([A-Za-z_][\w.:-]*)=\"([^\"]{1,400})\"")
 _CONNECTION = re.compile(
-    r"(?i)(?:^|[;\"'\s?&])(password|pwd|sharedaccesskey|accountkey|secret)\s*=\s*([^;\"'\s&]{4,200})"
+    r"(?i)(?:^|[;\"'\s?&])(password|pwd|sharedaccesskey|accountkey"
+    r"|secret)\s*=\s*([^;\"'\s&]{4,200})"
 )
 _OPTION = re.compile(
-    r"(?:^|\s)--?(?:[a-z-]*(?:password|passwd|secret|token|api-key|apikey|access-key)[a-z-]*)(?:=|\s+)[\"']?([^\s\"']{4,200})"
+    r"(?:^|\s)--?(?:[a-z-]*(?:password|passwd|secret|token|api-key|apikey"
+    r"|access-key)[a-z-]*)(?:=|\s+)[\"']?([^\s\"']{4,200})"
 )
 _USER = re.compile(r"(?:^|\s)(?:-u|--user)[ =]?[\"']?[\w.@-]{1,60}:([^\s\"'@:]{4,200})")
 _HEADER = re.compile(
-    r"(?i)(?:^|[\"'\s])((?:x-)?(?:api-key|auth-token|access-token|vault-token|private-token|authorization|api-token))[\"']?\s*[:,=]"
+    r"(?i)(?:^|[\"'\s])((?:x-)?(?:api-key|auth-token|access-token|vault-token"
+    r"|private-token|authorization|api-token))[\"']?\s*[:,=]"
     r"\s*[\"']?(?:(?:bearer|token|basic|apikey|key)\s+)?([^\s\"',}]{12,400})"
 )
 _COMPARED = re.compile(
@@ -106,22 +102,6 @@ class Kept:
     line: int
 
 
-def is_env_file(name: str) -> bool:
-    """Whether a file is one that is read into an environment."""
-    return _ENV_FILE.search(name) is not None
-
-
-def is_sample(name: str) -> bool:
-    """Whether a file is there to be copied and filled in."""
-    base = name.rpartition("/")[2].removesuffix(".env")
-    return any(_SAMPLE.match(part) for part in re.split(r"[._-]", base) if part)
-
-
-def is_lock(name: str) -> bool:
-    """Whether a program wrote the file, full of digests."""
-    return _LOCK.search(name) is not None
-
-
 def kept_in(name: str, lines: Sequence[str]) -> Iterator[Kept]:
     """Values under names of credentials, by the kind of file.
 
@@ -129,7 +109,7 @@ def kept_in(name: str, lines: Sequence[str]) -> Iterator[Kept]:
     """
     if is_lock(name):
         return
-    prose = _PROSE.search(name) is not None
+    prose = PROSE.search(name) is not None
     reader = _reader(name)
     pending = ""
     for number, line in enumerate(lines, 1):
@@ -151,15 +131,15 @@ def kept_in(name: str, lines: Sequence[str]) -> Iterator[Kept]:
 
 
 def _reader(name: str):  # noqa: ANN202 (one of the functions below)
-    if _DOCKERFILE.search(name):
+    if DOCKERFILE.search(name):
         return _docker
-    if _YAML.search(name):
+    if YAML.search(name):
         return _yaml
-    if is_env_file(name) or _PAIRS.search(name):
+    if is_env_file(name) or PAIRS.search(name):
         return _pairs
-    if _DATA.search(name):
+    if DATA.search(name):
         return _data
-    if _MARKUP.search(name):
+    if MARKUP.search(name):
         return _markup
     if "." not in name.rpartition("/")[2].lstrip("."):
         return _unknown

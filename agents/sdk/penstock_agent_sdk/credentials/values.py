@@ -15,37 +15,55 @@ MIN_SURE_CHARS = 8
 MAX_CHARS = 2_000
 
 _PLACEHOLDER = re.compile(
-    r"(?i)change[-_. ]?(?:me|this|it|in)|changeit|example|placeholder|dummy|\byour?[-_ ]|^your|replace|redacted|removed"
-    r"|\binsert|todo|fixme|x{4,}|\*{3}|\.{3}|…|^<.*>$|^\[.*\]$|sample|foo-?bar|foobaz|^fake|fake[-_]|[-_]fake|mock(?:ed)?[-_]|^mock"
-    r"|not[-_ ]?(?:a[-_ ])?(?:real|used|set|secret|needed|valid)|to[-_ ]?be[-_ ]?(?:set|filled|defined|changed)|^enter[-_ ]"
-    r"|some[-_ ]?(?:secret|key|password|token|value)|^my[-_ ]?(?:secret|key|password|token|api)|super[-_ ]?secret(?:[-_ ]?key)?$"
-    r"|^test(?:ing)?(?:[-_ ]|$)|[-_]test$|^none$|^null$|^nil$|^true$|^false$|^undefined$|^empty$|^unset$|^n/?a$|^tbd$|put[-_ ]"
-    r"|dev[-_]only|insecure|for[-_ ]?(?:test|dev|demo|local)|dont[-_ ]?use|do[-_ ]?not[-_ ]?(?:use|commit)|lorem|ipsum|^abc123?$"
-    r"|^0+$|^1+$|deadbeef|^optional$|^required$|generate[ds]?[-_ ]|set[-_ ]?(?:me|this|in|by|via)|fill[-_ ]?(?:me|in)|secret[-_]?here"
-    r"|[-_ ]here$|[-_]goes[-_]|^invalid|^wrong|^bad[-_]|^\W*$|^default$|^value$|^string$|^str$|^text$|^bytes$|^varchar"
+    r"(?i)change[-_. ]?(?:me|this|it|in)|changeit|example|placeholder|dummy|\byour?[-_ ]"
+    r"|^your|replace|redacted|removed"
+    r"|\binsert|todo|fixme|x{4,}|\*{3}|\.{3}|…|^<.*>$|^\[.*\]$|sample|foo-?bar|foobaz"
+    r"|^fake|fake[-_]|[-_]fake|mock(?:ed)?[-_]|^mock"
+    r"|not[-_ ]?(?:a[-_ ])?(?:real|used|set|secret|needed|valid)|to[-_ ]?be[-_ ]?(?:set"
+    r"|filled|defined|changed)|^enter[-_ ]"
+    r"|some[-_ ]?(?:secret|key|password|token|value)|^my[-_ ]?(?:secret|key|password"
+    r"|token|api)|super[-_ ]?secret(?:[-_ ]?key)?$"
+    r"|^test(?:ing)?(?:[-_ ]|$)|[-_]test$|^none$|^null$|^nil$|^true$|^false$|^undefined$"
+    r"|^empty$|^unset$|^n/?a$|^tbd$|put[-_ ]"
+    r"|dev[-_]only|insecure|for[-_ ]?(?:test|dev|demo|local)|dont[-_ ]?use"
+    r"|do[-_ ]?not[-_ ]?(?:use|commit)|lorem|ipsum|^abc123?$"
+    r"|^0+$|^1+$|deadbeef|^optional$|^required$|generate[ds]?[-_ ]|set[-_ ]?(?:me|this|in"
+    r"|by|via)|fill[-_ ]?(?:me|in)|secret[-_]?here"
+    r"|[-_ ]here$|[-_]goes[-_]|^invalid|^wrong|^bad[-_]|^\W*$|^default$|^value$|^string$"
+    r"|^str$|^text$|^bytes$|^varchar"
 )
 # A value that says where the credential really is, or how to get it.
 _REFERENCE = re.compile(
-    r"\$\{|\$\(|\$[A-Za-z_]|\$\$|\{\{|\}\}|<%|%>|%\(|%[A-Z_]{2,}%|\{[A-Za-z_.]*\}|#\{|^@(?:\w+[./(]|file|env)|^!(?:secret|vault|env|ref|sub|[A-Z])"
-    r"|^&[A-Za-z_]+$|^\*[A-Za-z_]+$|ENC\[|^ENC\(|^\{cipher\}|^vault:|^op://|^ref\+|^sops:|^secret(?:s|ref)?[:/]|^kms:|^ejson|^ssm:"
-    r"|(?:^|[^A-Za-z0-9])(?:secrets?|env|vars|params|config|settings|os|process|var|local|data|self|this|inputs|credentials"
-    r"|args|options|opts|request|req|ctx|context|props|state|Rails|System|Environment|Configuration|config_get)[.\[(]"
-    r"|^arn:|^(?:aws|gcp|azure|keyvault|gsm|secretsmanager)[:/]|^/(?:run|etc|var|mnt|opt|home|usr|secrets?|vault|tmp)/"
-    r"|^\.{0,2}/[\w.-]+/|^~/|^file:|^https?://[^@]*$|^\w+\(|^projects/|^[A-Za-z_]\w*::\w|^[A-Za-z_]\w*->|^base64:$"
+    r"\$\{|\$\(|\$[A-Za-z_]|\$\$|\{\{|\}\}|<%|%>|%\(|%[A-Z_]{2,}%|\{[A-Za-z_.]*\}|#\{"
+    r"|^@(?:\w+[./(]|file|env)|^!(?:secret|vault|env|ref|sub|[A-Z])"
+    r"|^&[A-Za-z_]+$|^\*[A-Za-z_]+$|ENC\[|^ENC\(|^\{cipher\}|^vault:|^op://|^ref\+|^sops:"
+    r"|^secret(?:s|ref)?[:/]|^kms:|^ejson|^ssm:"
+    r"|(?:^|[^A-Za-z0-9])(?:secrets?|env|vars|params|config|settings|os|process|var|local"
+    r"|data|self|this|inputs|credentials"
+    r"|args|options|opts|request|req|ctx|context|props|state|Rails|System|Environment"
+    r"|Configuration|config_get)[.\[(]"
+    r"|^arn:|^(?:aws|gcp|azure|keyvault|gsm|secretsmanager)[:/]|^/(?:run|etc|var|mnt|opt"
+    r"|home|usr|secrets?|vault|tmp)/"
+    r"|^\.{0,2}/[\w.-]+/|^~/|^file:|^https?://[^@]*$|^\w+\(|^projects/|^[A-Za-z_]\w*::\w"
+    r"|^[A-Za-z_]\w*->|^base64:$"
 )
 _IDENTIFIER = re.compile(
-    r"^[a-z]+(?:[A-Z][a-z0-9]+)+$|^[A-Z][a-z]+(?:[A-Z][a-z]+)+$|^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?:\(.*\))?$"
-    r"|^[A-Za-z_][\w.]*(?:\[[^\]]*\]|\([^)]*\))+$|^[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+$|^[a-z]+(?:_[a-z]+)+$"
+    r"^[a-z]+(?:[A-Z][a-z0-9]+)+$|^[A-Z][a-z]+(?:[A-Z][a-z]+)+$"
+    r"|^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?:\(.*\))?$"
+    r"|^[A-Za-z_][\w.]*(?:\[[^\]]*\]|\([^)]*\))+$|^[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+$"
+    r"|^[a-z]+(?:_[a-z]+)+$"
 )
 _LETTERS = re.compile(r"[A-Za-zÀ-ɏ][A-Za-zÀ-ɏ_./: -]*")
 _VERSION = re.compile(r"^[v^~>=<]*\d+(?:\.\d+){1,3}[\w.-]*$")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _HASHED = re.compile(
-    r"^\$(?:2[abxy]?|5|6|1|y|argon2\w*|scrypt|pbkdf2[\w-]*|apr1)\$|^\{SSHA|^pbkdf2_|^bcrypt\$|^sha\d*:"
+    r"^\$(?:2[abxy]?|5|6|1|y|argon2\w*|scrypt|pbkdf2[\w-]*|apr1)\$|^\{SSHA|^pbkdf2_"
+    r"|^bcrypt\$|^sha\d*:"
 )
 _DIGEST = re.compile(r"^(?:sha(?:1|224|256|384|512)|md5)[-:=]", re.IGNORECASE)
 _MADE_UP = re.compile(
-    r"(?i)example|x{6,}|0{9,}|1234567890|123456789012|abcdefghij|\*{3}|\.{3}|\byour|dummy|fake|redacted|placeholder|changeme|deadbeef"
+    r"(?i)example|x{6,}|0{9,}|1234567890|123456789012|abcdefghij|\*{3}|\.{3}|\byour|dummy"
+    r"|fake|redacted|placeholder|changeme|deadbeef"
 )
 
 
