@@ -26,7 +26,9 @@ SAY = "print('::penstock-{}', json.dumps({}), flush=True)\n"
 HALF = SAY.format("progress", {"fraction": 0.5, "text": "half way"})
 FOUND = SAY.format("partial", {"found": [1, 2]})
 LATE = (
-    "from penstock_agent_sdk import cancelled, partial\n"
+    "from penstock_agent_sdk import cancelled, partial, progress\n"
+    "assert not cancelled()  # it listens from here\n"
+    "progress('at work')\n"
     "while not cancelled():\n    time.sleep(0.01)\n"
     "partial({'let_go': True})\ntime.sleep(60)"
 )
@@ -129,7 +131,7 @@ async def test_what_it_had_stands_beside_the_failure(stack: RunningStack):
 
 
 async def test_a_cancelled_agent_says_what_it_has_in_its_last_second(stack: RunningStack):
-    run = await begun(stack, "cancelled", f"{HALF}{LATE}")
+    run = await begun(stack, "cancelled", LATE)
 
     async def at_work() -> bool:
         return any(one["event"] == "progress" for one in await said(stack, run))

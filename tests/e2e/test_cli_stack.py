@@ -59,7 +59,7 @@ nodes:
         properties: {hosts: {type: integer}}
 outputs: {hosts: "{{ask.approval.answers.hosts}}"}
 """
-AGENTS = ["notifier", "patcher", "security-scanner"]
+AGENTS = ["code-reviewer", "compliance-checker", "notifier", "patcher", "security-scanner"]
 SAY = """\
 kind: Workflow
 name: say

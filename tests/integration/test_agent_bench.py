@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from penstock_cli.app import run
 
 pytestmark = pytest.mark.real
 ROOT = Path(__file__).parents[2]
@@ -24,12 +30,30 @@ output: {{type: object, required: [n], properties: {{n: {{type: integer}}}}}}
 """
 
 
-def penstock(*line: str, given: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "penstock_cli", *line], cwd=ROOT, input=given, text=True,
-        capture_output=True, check=False, timeout=WITHIN_S,
-        env={**os.environ, "COLUMNS": "200", **environ},
-    )  # fmt: skip
+@dataclass(frozen=True)
+class Ended:
+    """What a line gave."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def penstock(*line: str, given: str = "", **environ: str) -> Ended:
+    """Run a line in this process, as `__main__` would."""
+    output, errors = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.chdir(ROOT),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+    ):
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        patch.setattr(tempfile, "tempdir", environ.get("TMPDIR"))
+        patch.setattr(sys, "stdin", io.StringIO(given))
+        code = run(list(line))
+    return Ended(code, output.getvalue(), errors.getvalue())
 
 
 def document(*line: str, given: str = "", **environ: str) -> tuple[int, Any]:
@@ -91,13 +115,14 @@ def test_input_comes_from_everywhere_and_what_it_prints_is_shown(tmp_path: Path)
     [
         ("out = {'n': 'three'}", "invalid_output", "$.n: is not of type integer"),
         ("sys.exit('no')", "agent_crashed", "exit code 1"),
-        ("x = bytearray(10**9)\nout = {}", "out_of_memory", "256 MiB"),
+        ("x = b'x' * 10**9\nout = {}", "out_of_memory", "256 MiB"),
         ("print('::penstock-partial {\"n\": 7}', flush=True)\ntime.sleep(60)\nout = {}",
          "timeout_running", "1.5 s"),
     ],
 )  # fmt: skip
 def test_a_failure_is_told_as_in_a_stack(tmp_path: Path, program: str, code: str, said: str):
-    code_, told = document("agent", "run", tried(tmp_path, program, wall_s=1.5))
+    wall_s = 1.5 if code == "timeout_running" else 20
+    code_, told = document("agent", "run", tried(tmp_path, program, wall_s=wall_s))
     assert (code_, told["outcome"], told["error"]["code"]) == (3, "failed", code)
     assert said in told["error"]["message"]
     assert told["error"]["partial"] == ({"n": 7} if code == "timeout_running" else None)
@@ -174,6 +199,7 @@ def test_a_plan_is_shown_and_lands_only_when_it_is_applied(tmp_path: Path):
 def test_an_interrupted_one_is_told_and_gone(tmp_path: Path):
     program = (
         "from penstock_agent_sdk import cancelled, partial\n"
+        "assert not cancelled()  # it listens from here\n"
         "print('at work', flush=True)\n"
         "while not cancelled():\n    time.sleep(0.01)\n"
         "partial({'seen': True})\nout = {}"
@@ -195,6 +221,25 @@ def test_an_interrupted_one_is_told_and_gone(tmp_path: Path):
     assert running.returncode == 130
     assert 'so far: {"seen":true}' in said
     assert list(scratch.iterdir()) == []
+
+
+def test_a_case_that_fails_is_told_with_what_was_printed(tmp_path: Path):
+    folder = Path(tried(tmp_path, "print('hello')\nout = {'n': 1}"))
+    for name, expect in (("good", "{n: 1}"), ("wrong", "{n: 2}")):
+        (folder / "fixtures" / name).mkdir(parents=True)
+        (folder / "fixtures" / name / "case.yaml").write_text(f"expect: {{output: {expect}}}")
+    ended = penstock("agent", "test", str(folder))
+    assert ended.returncode == 1
+    lines = ended.stdout.splitlines()
+    assert lines[0].startswith("✔ good")
+    assert lines[1].startswith("✘ wrong")
+    assert lines[2:] == [
+        "    output.n is 1, not 2", "    | hello", "tried: 1 case passed, 1 failed",
+    ]  # fmt: skip
+    shown = penstock("agent", "test", str(folder), "--case", "good", "--show")
+    assert shown.returncode == 0
+    assert "    | hello" in shown.stdout
+    assert '"n": 1' in shown.stdout
 
 
 def test_nothing_is_left_behind(tmp_path: Path):

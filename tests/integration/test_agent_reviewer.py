@@ -215,12 +215,12 @@ def test_a_hostile_text_costs_bounded_time(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(text.encode("utf-8", "surrogateescape"))
     started = time.monotonic()
     output = run(tmp_path)
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 110
     assert len(output.model_dump_json()) < 64 * 1024
 
 
 def test_late_files_are_counted(shop: Path) -> None:
-    ticks = iter(range(0, 100_000, 30))
+    ticks = iter(range(0, 100_000, 50))
     task = ReviewInput(repository_path=str(shop))
     output = reviewed(task, clock=lambda: float(next(ticks)))
     assert output.summary.status == "partial"
@@ -242,7 +242,7 @@ async def test_ten_files_in_the_sandbox(shop: Path, tmp_path: Path) -> None:
         f"def part_{n}(values):\n    return [value + {n} for value in values]\n\n\n"
         for n in range(60)
     )
-    write(shop, {f"shop/part_{n}.py": f"{body}x = missing_{n}\n" for n in range(9)})
+    write(shop, {f"shop/part_{n}.py": f"import os\n\n\n{body}x = missing_{n}\n" for n in range(9)})
     write(shop, {"shop/page.js": "function f(a) {\n  return a === NaN\n}\n"})
     inside = "/penstock/repository_path"
     given = {"repository_path": inside, "baseline": "HEAD"}

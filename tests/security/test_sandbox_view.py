@@ -66,10 +66,13 @@ async def test_files_of_the_host_are_not_there(inside: Inside, tmp_path: Path):
 async def test_the_system_files_say_nothing_of_the_host(inside: Inside):
     code = (
         "give([sorted(os.listdir('/etc')), sorted(os.listdir('/')), open('/etc/passwd').read(), "
-        "os.uname().nodename])"
+        "os.uname().nodename, [os.readlink(link.path) for link in os.scandir('/etc/alternatives')] "
+        "if os.path.isdir('/etc/alternatives') else []])"
     )
-    etc, root, passwd, name = await inside(code)  # type: ignore[misc]
-    assert set(etc) <= {"group", "hosts", "ld.so.cache", "nsswitch.conf", "passwd", "ssl"}
+    etc, root, passwd, name, programs = await inside(code)  # type: ignore[misc]
+    known = {"alternatives", "group", "hosts", "ld.so.cache", "nsswitch.conf", "passwd", "ssl"}
+    assert set(etc) <= known
+    assert all(program.startswith("/usr/") for program in programs)
     assert {"home", "srv", "boot", "run", "sys"}.isdisjoint(root) or _in_view(root)
     assert passwd.count("\n") == 1
     assert name == "penstock"

@@ -16,7 +16,6 @@ from penstock_agent_sdk.findings import Baseline, Sieve
 from penstock_agent_security_scanner.models import Finding, ScanInput, ScanOutput
 from penstock_agent_security_scanner.report import build_report
 from penstock_agent_security_scanner.scan import scan
-from penstock_agent_security_scanner.secret_rules import SecretScanner, graded, pieces
 
 ROOT = Path(__file__).parents[2]
 
@@ -200,31 +199,6 @@ def test_an_empty_repository_passes_and_a_missing_one_fails(tmp_path: Path) -> N
     assert output.summary.dependencies.status == "not_applicable"
     with pytest.raises(AgentError, match="not a folder"):
         run(tmp_path / "absent")
-
-
-@pytest.mark.parametrize(
-    ("value", "grade"),
-    [
-        ("Tr0ub4dor&3", "high"),
-        ("letmein", "low"),
-        ("correct horse battery", "low"),
-        ("${PASSWORD}", None),
-        ("<password>", None),
-        ("changeme123", None),
-        ("abc", None),
-        ("{{ secret }}", None),
-        ("********", None),
-    ],
-)
-def test_values_are_graded(value: str, grade: str | None) -> None:
-    assert graded(value) == grade
-
-
-def test_a_secret_in_a_very_long_line_is_found_in_its_line() -> None:
-    token = LOADER.credentials()["github"]
-    lines = ["x", "y" * 970 + token + "z z" * 3_000, "end"]
-    assert all(len(part) <= 1_000 for _, part in pieces(lines))
-    assert [secret.line for secret in SecretScanner().scan("a.js", lines)] == [2]
 
 
 def test_duplicates_collapse_to_the_most_severe() -> None:

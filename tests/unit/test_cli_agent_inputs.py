@@ -113,6 +113,14 @@ async def test_secrets_come_from_where_an_executor_has_them(tmp_path: Path):
     assert found == ["in-the-folder", "in-the-file", "environment", None]
 
 
+def test_a_folder_that_is_no_agent_does_not_hide_one_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "patcher").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_agent("patcher", {}).manifest.name == "patcher"
+
+
 def test_an_agent_is_found_by_folder_or_name(tmp_path: Path):
     agent(tmp_path / "mine" / "tool", "my-tool")
     environ = {"PENSTOCK_AGENT_ROOTS": str(tmp_path / "mine")}

@@ -80,6 +80,16 @@ def test_what_cannot_be_taken_is_dropped_with_a_word(line: str, why: str):
     assert sent[2] == ("stdout", "after")
 
 
+@pytest.mark.parametrize("size", range(LOG_LINE_BYTES - 4, LOG_LINE_BYTES + 2))
+def test_a_line_as_long_as_a_piece_takes_nothing_of_the_next(size: int):
+    head, tail = '::penstock-partial {"a": "', '"}'
+    line = head + "x" * (size - len(head) - len(tail)) + tail
+    assert len(line) == size
+    logs, sent = spoken(line, "the next")
+    assert logs.partial is not None
+    assert sent[1:] == [("stdout", "the next")]
+
+
 def test_one_that_was_cut_off_is_none():
     logs, sent = spoken("::penstock-partial {" + '"a": "' + "x" * (LOG_LINE_BYTES - 26))
     assert (logs.partial, sent) == (None, [])

@@ -44,6 +44,7 @@ def expecting(expect: Mapping[str, object]) -> Case:
             Answer.FN,
         ),
         ({"rules": []}, Verdict([violation("x")]), Answer.FP),
+        ({"rules": [], "besides": ["x"]}, Verdict([violation("x")]), Answer.TN),
     ],
 )
 def test_a_verdict_is_right_if_all_of_it_is(

@@ -11,7 +11,7 @@ from penstock_adapters.bubblewrap.cgroups import find_cgroups
 from penstock_adapters.bubblewrap.obstacles import explain
 from penstock_adapters.bubblewrap.ownership import change_owner
 from penstock_adapters.bubblewrap.view import View, ViewTooWide
-from penstock_adapters.process.etc import make_etc
+from penstock_adapters.process.etc import alternatives, make_etc
 from penstock_adapters.process.output import OutputState, read_path
 from penstock_adapters.process.scratch import Scratch, owner_is_dead, remove_tree, unique_name
 
@@ -95,6 +95,19 @@ def test_etc_is_readable_whatever_the_mask(tmp_path: Path):
     assert (tmp_path / "etc" / "passwd").read_text().startswith("agent:x:7:8:")
     for path in (tmp_path / "etc").rglob("*"):
         assert path.stat().st_mode & 0o004
+
+
+def test_programs_that_the_administrator_chose_are_found(tmp_path: Path):
+    place = tmp_path / "alternatives"
+    place.mkdir()
+    (place / "sh").symlink_to("/usr/bin/env")
+    (place / "up").symlink_to("/usr/../etc/passwd")
+    (place / "page").symlink_to("/usr/share")
+    (place / "gone").symlink_to("/usr/bin/no-such-program")
+    (place / "own").symlink_to(tmp_path / "own")
+    (place / "file").write_text("")
+    assert list(alternatives(place)) == [("sh", "/usr/bin/env")]
+    assert list(alternatives(tmp_path / "none")) == []
 
 
 def test_outputs(tmp_path: Path):

@@ -9,9 +9,12 @@ from penstock_agent_code_reviewer import (
     lizard_shapes,
     python_async,
     python_calls,
+    python_classes,
     python_complexity,
     python_conditions,
+    python_endless,
     python_errors,
+    python_exposure,
     python_files,
     python_loops,
     python_performance,
@@ -34,8 +37,11 @@ Check = Callable[[PythonFile], Iterator[Found]]
 PYTHON_CHECKS: tuple[Check, ...] = (
     *python_async.CHECKS,
     *python_calls.CHECKS,
+    *python_classes.CHECKS,
     *python_conditions.CHECKS,
+    *python_endless.CHECKS,
     *python_errors.CHECKS,
+    *python_exposure.CHECKS,
     *python_files.CHECKS,
     *python_loops.CHECKS,
     *python_performance.CHECKS,
@@ -47,7 +53,8 @@ PYTHON_CHECKS: tuple[Check, ...] = (
 # What is not worth a word in tests: they fail loudly, and end soon.
 _NOT_IN_TESTS = frozenset(
     {"leak", "close-not-sure", "open-without-with", "blocking-in-async", "grown-in-loop",
-     "searched-list", "request-in-loop", "hardcoded-secret", "swallowed-exception", "sql-injection",
+     "searched-list", "request-in-loop", "swallowed-exception", "sql-injection",
+     "shell-injection", "may-be-none", "nested-walk",
      "failure-as-value", "exponential-pattern", "front-of-list", "repeated-work", "missing-return",
      "shared-by-instances", "code-injection", "command-injection", "path-traversal",
      "unused-result", "predictable-temporary-file"}

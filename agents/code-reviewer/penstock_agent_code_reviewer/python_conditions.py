@@ -9,10 +9,8 @@ from penstock_agent_code_reviewer.python_tree import (
     bound_names,
     constant,
     has_call,
-    last_name,
     len_of,
     same,
-    within,
 )
 from penstock_agent_code_reviewer.rules import Found, rule
 
@@ -244,45 +242,6 @@ def _is_find(node: ast.AST) -> bool:
             return False
 
 
-def endless(file: PythonFile) -> Iterator[Found]:
-    """A while loop whose condition nothing in the loop can change."""
-    for node in file.nodes:
-        if not isinstance(node, ast.While) or not _only_numbers(node.test):
-            continue
-        scope = file.scope(node)
-        if scope is None:
-            continue
-        inside = list(ast.walk(ast.Module(node.body, [])))
-        leaves = (ast.Break, ast.Return, ast.Raise, ast.Yield, ast.Await, ast.YieldFrom)
-        stops = ("exit", "_exit", "abort", "execv", "fail", "skip")
-        if any(isinstance(one, leaves) or last_name(one) in stops for one in inside):
-            continue
-        wanted = {one.id for one in ast.walk(node.test) if isinstance(one, ast.Name)}
-        bound = {name for one in inside for name in bound_names(one)}
-        shared = any(isinstance(one, ast.Nonlocal | ast.Global) for one in within(scope))
-        shared = shared or any(
-            isinstance(one, ast.Nonlocal) for one in ast.walk(scope) if one is not scope
-        )
-        local = {name for one in within(scope) for name in bound_names(one)}
-        settled = all(name in local or name.isupper() for name in wanted)
-        if wanted & local and settled and not wanted & bound and not shared:
-            yield Found(rule("endless-loop"), node.lineno, end=node.end_lineno or 0)
-
-
-def _only_numbers(test: ast.expr) -> bool:
-    """A single comparison of local names and numbers by size."""
-    match test:
-        case ast.Compare(left=left, ops=[op], comparators=[right]) if isinstance(
-            op, ast.Lt | ast.LtE | ast.Gt | ast.GtE
-        ):
-            sides = (left, right)
-            return all(
-                isinstance(one, ast.Name) or isinstance(constant(one), int | float) for one in sides
-            )
-        case _:
-            return False
-
-
 def _tests(file: PythonFile) -> Iterator[ast.expr]:
     for node in file.nodes:
         if isinstance(node, (ast.If, ast.While, ast.IfExp)):
@@ -306,5 +265,4 @@ CHECKS = (
     none_used,
     length_below_zero,
     truthy_function,
-    endless,
 )

@@ -86,7 +86,10 @@ def _each_element(file: PythonFile, node: ast.AST) -> bool:
     for one in within(loop.body):
         if isinstance(one, ast.Assign) and names_in(one.value) & derived:
             derived |= {name for target in one.targets for name in names_in(target)}
-    return bool(names_in(node) & derived)
+    whole: ast.AST = node
+    while isinstance(file.parents[whole], (ast.Attribute, ast.Call)):
+        whole = file.parents[whole]  # .filter(...) behind the query is part of it
+    return bool(names_in(whole) & derived)
 
 
 def _in_comprehension(file: PythonFile, node: ast.AST) -> bool:
@@ -173,6 +176,8 @@ def searched_list(file: PythonFile) -> Iterator[Found]:
         }
         lists = {name for name, (kind, _) in kinds.items() if kind == "list"}
         for node in within(function.body):
+            if not isinstance(node, (ast.Compare, ast.Call)):
+                continue
             loop = _outer_loop(file, node)
             match node:
                 case ast.Compare(ops=[ast.In() | ast.NotIn()], comparators=[ast.Name(id=name)]):
@@ -265,7 +270,21 @@ def _may_guard(one: ast.AST, name: str, division: ast.AST) -> bool:
     return False
 
 
+def nested_walk(file: PythonFile) -> Iterator[Found]:
+    """A loop over what a loop around it walks over."""
+    for node in file.nodes:
+        if not isinstance(node, ast.For):
+            continue
+        outer = next((one for one in file.above(node) if isinstance(one, LOOPS)), None)
+        plain = isinstance(node.iter, ast.Name) or called(node.iter) == "range"
+        if isinstance(outer, ast.For) and plain and file.scope(outer) is file.scope(node):
+            sized = isinstance(node.iter, ast.Name) or "len(" in ast.unparse(node.iter)
+            if sized and ast.unparse(outer.iter) == ast.unparse(node.iter):
+                yield Found(rule("nested-walk"), node.lineno)
+
+
 CHECKS = (
+    nested_walk,
     query_in_loop,
     growing_text,
     searched_list,

@@ -26,7 +26,7 @@ _STATEMENT = re.compile(
 _VALUE_BEFORE = re.compile(
     r"(?:=|<|>|\blike|\bin\s*\(|\bvalues\s*\(.*|'|\"|%)\s*['\"%(]*$", re.IGNORECASE | re.DOTALL
 )
-_REQUEST = re.compile(
+REQUEST = re.compile(
     r"^(?:flask\.)?(?:self\.)?request\.(?:args|form|values|json|data|cookies|headers|files|GET|POST"
     r"|query_params|get_json|get_data|body|params|query|match_info|rel_url|META|FILES)\b"
 )
@@ -119,7 +119,7 @@ def _dirty(node: ast.expr, tainted: set[str]) -> bool:
         return node.id in tainted
     if isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
         text = ast.unparse(node)
-        if _REQUEST.match(text) or text == "input()" or text.startswith("input("):
+        if REQUEST.match(text) or text == "input()" or text.startswith("input("):
             return True
     if isinstance(node, (ast.Compare, ast.Lambda)):
         return False
@@ -244,7 +244,7 @@ def weak_token(file: PythonFile) -> Iterator[Found]:
             isinstance(node, ast.Call) and called(node) in _FAST and node.args and not file.is_test
         ):
             text = ast.unparse(node.args[0]).lower()
-            if re.search(r"passw|pwd\b", text):
+            if re.search(r"passw|pwd\b|\bpw\b", text):
                 yield Found(rule("weak-password-hash"), node.lineno)
 
 

@@ -144,18 +144,35 @@ def blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
         yield clause.body
 
 
-def within(node: ast.AST | Sequence[ast.AST]) -> Iterator[ast.AST]:
+def within(node: ast.AST | Sequence[ast.AST]) -> Sequence[ast.AST]:
     """Everything below, without going into nested functions and classes.
 
-    Nested ones are given themselves: their name is bound where they stand.
+    Nested ones are given themselves: their name is bound where they stand. Some fifty rules ask
+    about the same functions, so the answer is kept on the node, or on the first of a block.
     """
-    pending = list(node) if isinstance(node, Sequence) else list(ast.iter_child_nodes(node))
+    if isinstance(node, ast.AST):
+        kept = node.__dict__.get("_below")
+        if kept is None:
+            kept = node.__dict__["_below"] = _gathered(list(ast.iter_child_nodes(node)))
+        return kept
+    if not node:
+        return ()
+    key = (len(node), id(node[-1]))
+    kept = node[0].__dict__.get("_block")
+    if kept is None or kept[0] != key:
+        kept = node[0].__dict__["_block"] = (key, _gathered(list(node)))
+    return kept[1]
+
+
+def _gathered(pending: list[ast.AST]) -> list[ast.AST]:
+    found: list[ast.AST] = []
     pending.reverse()
     while pending:
         at = pending.pop()
-        yield at
+        found.append(at)
         if not isinstance(at, SCOPES):
             pending.extend(reversed(list(ast.iter_child_nodes(at))))
+    return found
 
 
 def bound_names(node: ast.AST) -> Iterator[str]:

@@ -5,7 +5,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from types import FrameType
 
@@ -23,7 +23,7 @@ from penstock_agent_code_reviewer.scope import Reviewed, Scope, gathered
 from penstock_agent_sdk import progress
 
 # After this the files not yet looked at are counted and the review is partial.
-DEADLINE_S = 40.0
+DEADLINE_S = 80.0
 # One file made to be slow must not take the time of all others.
 FILE_DEADLINE_S = 8.0
 ASKED_AT_ONCE = 200
@@ -128,7 +128,15 @@ def _file(
         figures.tally.partial("not_parsed")
     found = [*now.found, *_shapes(one, now, before, figures)]
     found += _coverage(one, report, figures)
-    yield from (Placed(name, each) for each in found if _is_new(one, each, before))
+    yield from (Placed(name, _certain(one, each)) for each in found if _is_new(one, each, before))
+
+
+def _certain(one: Reviewed, found: Found) -> Found:
+    """A name that was defined where it is used until this change is surely missing now."""
+    unchanged = one.changes is not None and found.line in one.changes.origin
+    if found.rule.name == "undefined-name" and unchanged and found.weight == "major":
+        return replace(found, severity="critical")
+    return found
 
 
 def _is_new(one: Reviewed, found: Found, before: FileReview) -> bool:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from penstock_agent_code_reviewer.models import Severity
 from penstock_agent_code_reviewer.python_tree import PythonFile, called, constant
 from penstock_agent_code_reviewer.ruff_program import SYNTAX, Said, rules
 from penstock_agent_code_reviewer.rules import Found, rule
+from penstock_agent_code_reviewer.spelling import misspelt
 
 # Names that some program puts into builtins, or that older Pythons had.
 _ELSEWHERE = frozenset(
@@ -29,6 +31,8 @@ _NOT_IN_TESTS = frozenset(
 )  # fmt: skip
 _STILL_IN_TESTS = frozenset({"B015", "B017", "RUF069", "F841", "S506", "S307", "S102", "S501"})
 _MINOR_IN_TESTS = frozenset({"S506", "S307", "S102", "S501", "F841"})
+# A file of fewer lines may be an excerpt.
+COMPLETE_LINES = 30
 _OLD_PYTHON = re.compile(
     r"^\s*(?:print\s+[\"'\w]|exec\s+\"|raise \w+, |except [\w.]+, \w+:)", re.MULTILINE
 )
@@ -44,12 +48,15 @@ def judged(
         # What else is said of a file that does not parse is guesswork.
         yield from _syntax(broken[0], text)
         return
+    undefined = {
+        match[1] for one in said if one.code == "F821" and (match := _NAME.search(one.message))
+    }
     for one in said:
         known = rules().get(one.code)
         if known is None or (is_test and _in_tests(one.code)):
             continue
         found = Found(known, one.line, one.end, message=one.message, detail=one.message[:80])
-        better = _judge(one, found, file)
+        better = _judge(one, found, file, undefined)
         if better is not None and is_test and one.code in _MINOR_IN_TESTS:
             better = _with(better, "minor")
         if better is not None:
@@ -72,12 +79,12 @@ def _with(found: Found, severity: Severity) -> Found:
     return replace(found, severity=severity)
 
 
-def _judge(one: Said, found: Found, file: PythonFile | None) -> Found | None:
+def _judge(one: Said, found: Found, file: PythonFile | None, undefined: set[str]) -> Found | None:
     if one.code in _SECRET_VALUE:
         return None  # secrets.py judges values of every language alike
     if one.code == "F821":
-        return _undefined(one, found, file)
-    if one.code in ("S602", "S605", "S307", "S102", "S608", "S301", "S302", "S506", "S324"):
+        return _undefined(one, found, file, undefined)
+    if one.code in ("S307", "S102", "S608", "S301", "S302", "S506", "S324"):
         return _security(one, found, file)
     if one.code == "B018" and file is not None:
         return found if _is_forgotten_call(one, file) else None
@@ -85,6 +92,11 @@ def _judge(one: Said, found: Found, file: PythonFile | None) -> Found | None:
         return _redefined(one, found, file)
     if one.code == "PLR0124":
         return _with(found, "minor") if "!=" in one.message else found
+    if one.code in ("S602", "S605", "S201"):
+        return None  # python_exposure.py says it of what is not constant
+    if one.code == "B008":
+        moment = re.search(r"now|today|time|uuid|random", one.message)
+        return _with(found, "major") if moment else found
     if one.code == "T100":
         plain = "breakpoint" in one.message or "`pdb.set_trace" in one.message
         return found if plain and "Import" not in one.message else _with(found, "minor")
@@ -99,19 +111,35 @@ def _judge(one: Said, found: Found, file: PythonFile | None) -> Found | None:
     return found
 
 
-def _undefined(one: Said, found: Found, file: PythonFile | None) -> Found | None:
+def _undefined(
+    one: Said, found: Found, file: PythonFile | None, undefined: set[str]
+) -> Found | None:
     match = _NAME.search(one.message)
     name = match[1] if match else ""
     if name in _ELSEWHERE or file is None:
         return _with(found, "minor")
-    if any(isinstance(node, ast.Call) and called(node) in ("exec", "globals", "locals", "vars")
-           for node in file.nodes):  # fmt: skip
+    if any(called(node) in ("exec", "globals", "locals", "vars") for node in file.nodes):
         return _with(found, "major")
     # In an annotation, and in text that is one, it fails only where somebody evaluates it.
     for node in file.nodes:
         if isinstance(node, ast.Name) and node.lineno == one.line and node.id == name:
-            return _with(found, "major") if _annotates(file, node) else found
+            sure = not _annotates(file, node) and _surely_missing(name, file, undefined)
+            return found if sure else _with(found, "major")
     return _with(found, "major")
+
+
+def _surely_missing(name: str, file: PythonFile, undefined: set[str]) -> bool:
+    """A misspelling, a forgotten import, or the only such name of a file that is complete.
+
+    An excerpt, a script for some host program or a file of examples uses several names that
+    come from elsewhere.
+    """
+    if misspelt(name, file.bound_at_all) is not None:
+        return True
+    imports = any(isinstance(node, (ast.Import, ast.ImportFrom)) for node in file.nodes)
+    if len(undefined) > 1 or not imports:
+        return False
+    return name in sys.stdlib_module_names or len(file.lines) >= COMPLETE_LINES
 
 
 def _annotates(file: PythonFile, node: ast.AST) -> bool:
@@ -149,11 +177,6 @@ def _security(one: Said, found: Found, file: PythonFile | None) -> Found | None:
     if call is None:
         return found
     first = call.args[0] if call.args else None
-    if one.code in ("S602", "S605"):
-        if first is None or "seems safe" in one.message or constant(first) is not None:
-            return None
-        text = any(isinstance(part, (ast.JoinedStr, ast.BinOp)) for part in ast.walk(first))
-        return _with(found, "critical") if text and _varies(file, first) else found
     if one.code in ("S307", "S102"):
         if isinstance(constant(first), str):
             return _with(found, "minor")
@@ -173,13 +196,6 @@ def _call_at(one: Said, file: PythonFile | None) -> ast.Call | None:
         if (one.line, one.column) in begins:
             return node
     return None
-
-
-def _varies(file: PythonFile | None, node: ast.expr) -> bool:
-    """Whether a built text holds what a function was given."""
-    return file is not None and any(
-        _from_parameter(file, one, node) for one in ast.walk(node) if isinstance(one, ast.Name)
-    )
 
 
 def _from_parameter(file: PythonFile | None, node: ast.AST | None, place: ast.AST) -> bool:

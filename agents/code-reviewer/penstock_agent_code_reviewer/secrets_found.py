@@ -24,6 +24,7 @@ _ASSIGNED = re.compile(
         ["'\]]* \s* (?::\s*[\w.\[\]]+\s*)? (?: := | = | : | => ) \s* [rbuf]?
         (?P<quote>["'`]) (?P<value>[^"'`\n]{4,200}) (?P=quote)"""
 )
+_NAMED = re.compile(r"(?i)pass|pwd|secret|token|key|credential")
 _IN_ADDRESS = re.compile(r"[a-z][a-z0-9+]{1,20}://[^\s:/@'\"]{1,60}:(?P<value>[^\s@/'\"]{4,100})@")
 _PLACEHOLDER = re.compile(
     r"(?i)example|dummy|placeholder|your[_-]|<|>|\$\{|\{\{|\{|%s|xxx|\*\*\*|\.\.\.|changeme|redacted"
@@ -56,7 +57,7 @@ def secrets(lines: Sequence[str], is_test: bool, *, backticks: bool = False) -> 
             continue
         if is_test:
             continue
-        match = _ASSIGNED.search(line)
+        match = _ASSIGNED.search(line) if _NAMED.search(line) else None
         quoted = match is not None and (backticks or match["quote"] != "`")
         if match is not None and quoted and _is_secret(match["name"], match["value"]):
             yield Found(rule("hardcoded-secret"), number, severity=_weight(match["value"]))

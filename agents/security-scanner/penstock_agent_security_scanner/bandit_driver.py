@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, Final
 
+from penstock_agent_security_scanner.bandit_words import may_find
+
 with warnings.catch_warnings():
     # It loads its plugins at import, by a call its own dependency has deprecated.
     warnings.simplefilter("ignore")
@@ -55,12 +57,18 @@ class Checks:
 class Visitor:
     """One file."""
 
-    def __init__(self, checks: Checks, name: str, data: bytes) -> None:
+    def __init__(self, checks: Checks, name: str, text: str) -> None:
         self._checks = checks
+        self._tests = {
+            kind: active
+            for kind, tests in checks.by_type.items()
+            if (active := [test for test in tests if may_find(test.__name__, text)])
+        }
         self._name = name
-        self._data = data
+        self._data = text.encode("utf-8", "replace")
         self._imports: set[str] = set()
         self._aliases: dict[str, str] = {}
+        self._file = io.BytesIO(self._data)
         self.issues: list[Any] = []
 
     def run(self, tree: ast.Module) -> list[Any]:
@@ -83,14 +91,14 @@ class Visitor:
         for name in node._fields:
             value = getattr(node, name, None)
             if isinstance(value, ast.AST):
-                value._bandit_sibling = None  # type: ignore[attr-defined]
-                value._bandit_parent = node  # type: ignore[attr-defined]
+                value._bandit_sibling = None  # type: ignore[attr-defined]  # noqa: SLF001
+                value._bandit_parent = node  # type: ignore[attr-defined]  # noqa: SLF001
                 children.append(value)
             elif isinstance(value, list):
                 held = [item for item in value if isinstance(item, ast.AST)]
                 for item, following in zip(held, [*held[1:], None], strict=False):
-                    item._bandit_sibling = following  # type: ignore[attr-defined]
-                    item._bandit_parent = node  # type: ignore[attr-defined]
+                    item._bandit_sibling = following  # type: ignore[attr-defined]  # noqa: SLF001
+                    item._bandit_parent = node  # type: ignore[attr-defined]  # noqa: SLF001
                 children += held
         return iter(children)
 
@@ -137,7 +145,7 @@ class Visitor:
             "imports": self._imports,
             "import_aliases": self._aliases,
             "filename": self._name,
-            "file_data": io.BytesIO(self._data),
+            "file_data": self._file,
             "node": node,
         }
         if node is not None:
@@ -147,7 +155,7 @@ class Visitor:
         return context | extra
 
     def _test(self, kind: str, extra: dict[str, Any], node: ast.AST | None = None) -> None:
-        tests = self._checks.by_type.get(kind)
+        tests = self._tests.get(kind)
         if not tests:
             return
         raw = self._context(extra, node)

@@ -13,8 +13,10 @@ from penstock_agent_security_scanner.models import Severity
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 # Style, or the import of a module whose use is reported where it is used.
 LEFT_OUT: Final = frozenset(
-    {"B403", "B404", "B405", "B406", "B407", "B408", "B409", "B410", "B411", "B413",
-     "B603", "B606", "B607", "B311"}
+    {
+        "B403", "B404", "B405", "B406", "B407", "B408", "B409", "B410", "B411", "B413",
+        "B603", "B606", "B607", "B311",
+    }
 )  # fmt: skip
 # Which of our rules a check is about: one weakness is one finding, whoever saw it.
 SAME: Final[dict[str, Rule]] = {
@@ -40,12 +42,13 @@ SAME: Final[dict[str, Rule]] = {
     "B610": catalogue.SQL, "B611": catalogue.SQL, "B614": catalogue.DESERIALISATION,
     "B701": catalogue.XSS, "B702": catalogue.XSS, "B703": catalogue.XSS, "B704": catalogue.XSS,
 }  # fmt: skip
-# Its own levels say how bad and how sure; these are the ids where another level serves a gate better.
+# Its own levels say how bad and how sure; here another level serves a gate better.
 _LEVELS: Final[dict[str, Severity]] = {
     "B504": "medium",
     "B104": "medium", "B105": "low", "B106": "low", "B107": "low", "B108": "low", "B110": "low",
     "B112": "low", "B113": "low", "B301": "high", "B302": "high", "B310": "low", "B324": "medium",
-    "B303": "medium", "B401": "low", "B402": "low", "B506": "high", "B602": "high", "B604": "medium",
+    "B303": "medium", "B401": "low", "B402": "low", "B506": "high", "B602": "high",
+    "B604": "medium",
     "B605": "high", "B608": "medium", "B610": "medium", "B611": "medium", "B614": "medium",
     "B615": "low", "B704": "low", "B703": "low", "B308": "low", "B701": "medium",
 }  # fmt: skip
@@ -137,11 +140,11 @@ class BanditScanner:
 
     def scan(self, name: str, tree: ast.Module, text: str) -> list[Issue]:
         """Issues of one file."""
-        raw = Visitor(self._checks, name, text.encode("utf-8", "replace")).run(tree)
+        raw = Visitor(self._checks, name, text).run(tree)
         return [issue for item in raw if (issue := _translated(item)) is not None]
 
 
-def _translated(raw: Any) -> Issue | None:  # noqa: ANN401 (the library is untyped)
+def _translated(raw: Any) -> Issue | None:  # noqa: ANN401
     test: str = raw.test_id
     level = str(raw.severity).lower()
     severity: Severity = _LEVELS.get(test, "low" if level not in ("medium", "high") else level)  # type: ignore[arg-type]

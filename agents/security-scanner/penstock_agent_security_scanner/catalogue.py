@@ -1,4 +1,4 @@
-"""Every rule of this scanner's own for Python, by the name programs use and by the name people see."""
+"""Every rule of our own for Python, by the name programs use and the name people see."""
 
 from penstock_agent_security_scanner import rules_of_flow, rules_of_use
 from penstock_agent_security_scanner.rule import Rule

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from penstock_agent_security_scanner.secret_rules import SecretScanner
 
 CREDENTIAL_CWE: Final = "CWE-798"
-SECRET: Final = "secret:"
+CREDENTIAL: Final = "secret:"
 CREDENTIAL_ADVICE: Final = (
     "Take it from the environment or a secret store, revoke this one, and purge the history."
 )
@@ -91,7 +91,7 @@ class FileChecker:
             self._secrets = _secrets()
         return [
             Finding(
-                rule=f"{SECRET}{secret.rule}",
+                rule=f"{CREDENTIAL}{secret.rule}",
                 severity=secret.severity,
                 file=source.name,
                 line=secret.line,

@@ -12,8 +12,8 @@ from penstock_agent_security_scanner.source_text import parse
 from penstock_agent_security_scanner.taint.analysis import global_scope
 from penstock_agent_security_scanner.taint.scopes import Scope
 
-MAX_LOADED: Final = 200
-MAX_NESTED: Final = 4
+MAX_LOADED: Final = 400
+MAX_NESTED: Final = 2
 MAX_FOLDERS: Final = 20_000
 # Folders that are a root of imports without being named anywhere.
 _ROOTS: Final = ("src", "lib", "app")
@@ -66,7 +66,7 @@ class Modules:
         inside = folder
         while True:
             found = self._below(inside, parts)
-            if found is not None or inside == self._root or inside == inside.parent:
+            if found is not None or inside in (self._root, inside.parent):
                 break
             inside = inside.parent
         if found is not None:

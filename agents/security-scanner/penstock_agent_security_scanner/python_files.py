@@ -7,9 +7,10 @@ from penstock_agent_security_scanner import catalogue
 from penstock_agent_security_scanner.bandit_rules import BanditScanner, Issue
 from penstock_agent_security_scanner.models import RANK, Severity
 from penstock_agent_security_scanner.modules import Modules
-from penstock_agent_security_scanner.source_text import parse
+from penstock_agent_security_scanner.source_text import Parsed, parse
 from penstock_agent_security_scanner.taint.analysis import analyse
 from penstock_agent_security_scanner.taint.machine import Result
+from penstock_agent_security_scanner.taint.relevance import has_strangers, worthwhile_lines
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,18 @@ class PythonScanner:
         parsed = parse(data, text)
         if parsed is None:
             return PythonReport(parsed=False)
-        module = Modules.name_of(name)
-        loader = self._modules.loader(name) if self._modules is not None else None
-        result = analyse(parsed.tree, module, loader)
+        result = self._followed(name, parsed)
         issues = self._issues(name, parsed.tree, parsed.text)
         return PythonReport(merged(result, issues, text.splitlines()), parsed.whole)
+
+    def _followed(self, name: str, parsed: Parsed) -> Result:
+        worthwhile = worthwhile_lines(parsed.text)
+        if not worthwhile:
+            return Result()
+        # What other modules do matters where values of strangers come in.
+        follows = self._modules is not None and has_strangers(parsed.text)
+        loader = self._modules.loader(name) if self._modules is not None and follows else None
+        return analyse(parsed.tree, worthwhile, Modules.name_of(name), loader)
 
     def _issues(self, name: str, tree: ast.Module, text: str) -> list[Issue]:
         try:

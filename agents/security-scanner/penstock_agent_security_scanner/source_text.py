@@ -1,8 +1,8 @@
 """Python of other versions than the one this program runs on, made readable.
 
-Only what keeps a file from being parsed is changed, never the number of its lines: quotes inside the
-fields of newer f-strings, the print statement and its like of Python 2, and at last single lines that
-still do not parse, which become `pass`.
+Only what keeps a file from being parsed is changed, never the number of its lines: quotes inside
+the fields of newer f-strings, the print statement and its like of Python 2, and at last single
+lines that still do not parse, which become `pass`.
 """
 
 import ast
@@ -52,8 +52,10 @@ _OLD: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
 
 
 # What cannot be written between the quotes that are left.
-_SHORT: Final = {"\\'": "chr(39)", "'": "chr(39)", '\\"': "chr(34)", '"': "chr(34)", "\\n": "chr(10)",
-                 "\\r": "chr(13)", "\\\\": "chr(92)", "\\t": "chr(9)"}  # fmt: skip
+_SHORT: Final = {
+    "\\'": "chr(39)", "'": "chr(39)", '\\"': "chr(34)", '"': "chr(34)", "\\n": "chr(10)",
+    "\\r": "chr(13)", "\\\\": "chr(92)", "\\t": "chr(9)",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def _newer(text: str) -> str:
     """f-strings whose fields use the quotes of the string around them (PEP 701)."""
     out: list[str] = []
     position = 0
-    for match in iter(lambda: _FSTRING.search(text, position), None):
+    while (match := _FSTRING.search(text, position)) is not None:
         if match.start() < position or _is_in_comment(text, match.start()):
             end = text.find("\n", match.start())
             end = len(text) if end < 0 else end

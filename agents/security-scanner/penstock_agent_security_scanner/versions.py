@@ -10,7 +10,7 @@ _SEMVER = re.compile(
 )
 
 
-def sort_key(ecosystem: str, version: str) -> Any | None:  # noqa: ANN401 (opaque, ordered)
+def sort_key(ecosystem: str, version: str) -> Any | None:  # noqa: ANN401
     """A key that orders versions of one ecosystem; None when the text is no version there."""
     if ecosystem == "PyPI":
         try:

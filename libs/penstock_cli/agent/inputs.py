@@ -44,14 +44,14 @@ def find_agent(name: str, environ: Mapping[str, str] = os.environ) -> Bundle:
     folder = Path(name)
     if (folder / MANIFEST_NAME).is_file():
         return read_folder(folder)
-    if folder.is_dir() or os.sep in name:
-        mend = "name a folder with an agent.yaml; `penstock agent new` makes one"
-        raise CliFault(f"there is no {MANIFEST_NAME} in {name}", mend, ExitCode.NOT_FOUND)
     given = environ.get(ROOTS_VARIABLE, "")
     roots = [Path(part).expanduser() for part in given.split(os.pathsep) if part]
     found = discover(roots or default_roots()).bundles
     if name in found:
         return found[name]
+    if folder.is_dir() or os.sep in name:
+        mend = "name a folder with an agent.yaml; `penstock agent new` makes one"
+        raise CliFault(f"there is no {MANIFEST_NAME} in {name}", mend, ExitCode.NOT_FOUND)
     near = difflib.get_close_matches(name, found, 1)
     mend = f"did you mean {near[0]}?" if near else f"here are: {', '.join(sorted(found)) or 'none'}"
     raise CliFault(f"there is no agent {name}", mend, ExitCode.NOT_FOUND)

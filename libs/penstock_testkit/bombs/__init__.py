@@ -44,12 +44,14 @@ class Bomb:
 
     Attributes:
         name: short, and a test's name.
+        aim: what it does, as the table says it.
         code: of the agent in Python.
         ends: reasons with which it may end.
         most: the largest answer of one that ends well; None where the limit is another's.
     """
 
     name: str
+    aim: str
     code: str
     ends: frozenset[ExitReason]
     most: int | None = None
@@ -70,6 +72,7 @@ _TOO_MANY = _of(ExitReason.TIMEOUT, ExitReason.SIGNALLED, ExitReason.MEMORY)
 BOMBS = (
     Bomb(
         "memory",
+        "takes memory",
         "held = []\ntry:\n while True: held.append(bytearray(block))\n"
         "except MemoryError:\n count = len(held)\n del held\n give(count)",
         _of(ExitReason.MEMORY, _WELL),  # ends well where a watchdog has the kernel behind it
@@ -77,11 +80,13 @@ BOMBS = (
     ),
     Bomb(
         "forks",
+        "starts processes without end",
         "while True:\n try: os.fork()\n except OSError: time.sleep(0.001)",
         _TOO_MANY,
     ),
     Bomb(
         "threads",
+        "starts threads without end",
         "import threading\nthreading.stack_size(65536)\ncount = 1\n"
         "try:\n while True:\n  threading.Thread(target=signal.pause, daemon=True).start()\n"
         "  count += 1\n"
@@ -91,11 +96,13 @@ BOMBS = (
     ),
     Bomb(
         "spin",
+        "keeps every processor busy",
         "for _ in range(15):\n if os.fork() == 0: break\nwhile True: pass",
         _TOO_MANY,
     ),
     Bomb(
         "descriptors",
+        "opens files without end",
         "count = 0\ntry:\n while True: os.open('/dev/null', 0); count += 1\n"
         "except OSError: give(count)",
         _of(_WELL),
@@ -103,6 +110,7 @@ BOMBS = (
     ),
     Bomb(
         "pipes",
+        "fills pipes",
         "import fcntl\nheld = 0\ntry:\n while True:\n"
         "  _, end = os.pipe()\n  os.set_blocking(end, False)\n"
         "  try:\n   fcntl.fcntl(end, 1031, 1 << 20)\n  except OSError: pass\n"
@@ -113,6 +121,7 @@ BOMBS = (
     ),
     Bomb(
         "disk",
+        "writes files without end",
         "held = 0\ntry:\n for number in range(64):\n"
         "  held += os.write(os.open(f'{work}/d{number}', 65), block)\n"
         "except OSError: pass\ngive(held)",
@@ -121,6 +130,7 @@ BOMBS = (
     ),
     Bomb(
         "sparse",
+        "makes a file of a terabyte",
         "fd = os.open(f'{work}/sparse', os.O_RDWR | os.O_CREAT)\n"
         "try: os.ftruncate(fd, 1 << 40); give(1)\nexcept OSError: pass\n"
         "try: os.pwrite(fd, b'x', 1 << 40); give(1)\nexcept OSError: give(0)",
@@ -129,12 +139,14 @@ BOMBS = (
     ),
     Bomb(
         "inodes",
+        "makes empty files without end",
         "count = 0\ntry:\n while True: os.close(os.open(f'{work}/i{count}', 65)); count += 1\n"
         "except OSError: give(count)",
         _of(_WELL, ExitReason.MEMORY, ExitReason.TIMEOUT),
     ),
     Bomb(
         "folders",
+        "nests folders twenty thousand deep",
         "os.chdir(work)\ndepth = 0\ntry:\n"
         " for depth in range(20000): os.mkdir('d' * 39); os.chdir('d' * 39)\n"
         "except OSError: pass\ngive(depth)",
@@ -142,19 +154,27 @@ BOMBS = (
     ),
     Bomb(
         "arguments",
+        "starts a program with huge arguments",
         "try: os.execv('/bin/true', ['true', 'a' * (8 << 20)])\n"
         "except OSError as error: give(0 if error.errno == 7 else 1)",
         _of(_WELL, ExitReason.MEMORY),
         0,
     ),
-    Bomb("lines", "while True: os.write(1, block)", _of(ExitReason.LOG_LIMIT)),
+    Bomb(
+        "lines",
+        "prints a line without an end",
+        "while True: os.write(1, block)",
+        _of(ExitReason.LOG_LIMIT),
+    ),
     Bomb(
         "newlines",
+        "prints empty lines without end",
         "block = b'\\n' * (1 << 20)\nwhile True: os.write(2, block)",
         _of(ExitReason.LOG_LIMIT),
     ),
     Bomb(
         "output",
+        "makes its output document huge",
         "fd = os.open(os.environ['PENSTOCK_OUTPUT'], os.O_WRONLY)\nsize = 1 << 40\n"
         "while True:\n try: os.ftruncate(fd, size); break\n except OSError: size //= 2\n"
         "os._exit(0)",
@@ -162,6 +182,7 @@ BOMBS = (
     ),
     Bomb(
         "files-in-memory",
+        "keeps files in memory that have no name",
         "held = 0\ntry:\n while True:\n  fd = os.memfd_create('m')\n"
         "  for _ in range(7): held += os.write(fd, block)\n"
         "except OSError: give(held)",

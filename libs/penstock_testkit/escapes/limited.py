@@ -25,7 +25,7 @@ LIMITED = (
     Limited("size of a file, open files", "the kernel, for each process", "the same"),
     Limited("scratch folders", "size of a file system in memory", "the same"),
     Limited("empty files in scratch folders", "memory: by the control group, else 1 KiB each",
-     "not limited: they cost the engine memory that nobody counts"),
+     "the same, 1 KiB each"),
     Limited("growth of a workspace", "the executor looks at the repository's clone",
      "the first process looks once a second, and at the end"),
     Limited("time", "the executor, and with it every process of the task",

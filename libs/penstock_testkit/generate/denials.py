@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from penstock_runtime.ports.sandbox import ExitReason
+from penstock_testkit.bombs import BOMBS, Bomb
 from penstock_testkit.escapes import ESCAPES, LIMITED, Escape
 
 PAGE = "docs/security/sandboxes.md"
@@ -33,6 +35,24 @@ _LIMITS = """
 | | bubblewrap | dagger |
 | --- | --- | --- |
 """
+_BOMBS = """
+## What becomes of an agent that takes all it can get
+
+Each goes off in Python and in C (`tests/security/test_sandbox_bombs.py`), under bubblewrap with
+control groups and without, and on an engine; and beside a neighbour that has to keep its time
+(`test_sandbox_neighbours.py`; measured by `python load-tests/neighbours.py`).
+
+| an agent | it ends |
+| --- | --- |
+"""
+_ENDS = {
+    ExitReason.EXITED: "by itself, refused by the kernel at the limit",
+    ExitReason.MEMORY: "at the limit of memory",
+    ExitReason.TIMEOUT: "held at the limit until its time is over",
+    ExitReason.SIGNALLED: "at the limit of processes",
+    ExitReason.LOG_LIMIT: "at sixteen times its limit of lines",
+    ExitReason.OUTPUT_TOO_LARGE: "with its output refused",
+}
 _BESIDES = """
 ## What else to know about an engine
 
@@ -55,7 +75,13 @@ def generate(root: Path) -> Mapping[str, str]:
     _ = root
     rows = "".join(_row(escape) for escape in ESCAPES)
     limits = "".join(f"| {' | '.join(row)} |\n" for row in LIMITED)
-    return {PAGE: _HEAD + rows + _LIMITS + limits + _BESIDES}
+    bombs = "".join(_bomb(bomb) for bomb in BOMBS)
+    return {PAGE: _HEAD + rows + _LIMITS + limits + _BOMBS + bombs + _BESIDES}
+
+
+def _bomb(bomb: Bomb) -> str:
+    ends = [said for reason, said in _ENDS.items() if reason in bomb.ends]
+    return f"| {bomb.aim} | {', or '.join(ends)} |\n"
 
 
 def _row(escape: Escape) -> str:

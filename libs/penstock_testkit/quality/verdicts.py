@@ -15,6 +15,7 @@ from penstock_testkit.quality.subjects import Progress
 
 GIT_S = 30.0
 SEVERE = frozenset({"blocker", "critical"})
+_JUDGED = frozenset({"rules", "severity", "besides"})
 QUIET = frozenset({"info", "minor"})
 RANKS: Mapping[str, int] = {
     "info": 0,
@@ -104,12 +105,14 @@ def wrong_in(case: Case, verdict: Verdict) -> list[str]:
     """What is not as the case expects it."""
     wrong: list[str] = []
     for key, expected in case.expect.items():
-        if key not in {"rules", "severity"} and verdict.facts.get(key) != expected:
+        if key not in _JUDGED and verdict.facts.get(key) != expected:
             wrong.append(f"{key} is {verdict.facts.get(key)!r}, not {expected!r}")
     rules = case.expect.get("rules")
     if not isinstance(rules, list):
         return wrong
     names = [str(rule) for rule in rules]
+    besides = case.expect.get("besides")
+    allowed = [*names, *(str(rule) for rule in besides)] if isinstance(besides, list) else names
     severity = case.expect.get("severity")
     for name in names:
         matching = [found for found in verdict.findings if _is_rule(found, name)]
@@ -119,7 +122,7 @@ def wrong_in(case: Case, verdict: Verdict) -> list[str]:
             wrong.append(f"{name} is {matching[0].severity}, not {severity}")
     for found in verdict.findings:
         loud = found.severity not in QUIET
-        if loud and not any(_is_rule(found, name) for name in names):
+        if loud and not any(_is_rule(found, name) for name in allowed):
             wrong.append(f"{found.rule} at {found.file}:{found.line} was not expected")
     return wrong
 

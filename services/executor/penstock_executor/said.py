@@ -63,8 +63,8 @@ class Sayings:
         self._bytes += len(text.encode())
         if self._bytes <= MAX_PARTIAL_BYTES:  # beyond it nothing is kept but the count
             self._pieces.append(text)
-        if len(piece.encode()) >= PIECE_BYTES:
-            return True
+        if len(piece.encode()) >= PIECE_BYTES and _object("".join(self._pieces)) is None:
+            return True  # a whole object is never the beginning of another one
         kind, raw, size = self._kind, "".join(self._pieces), self._bytes
         self._kind, self._pieces, self._bytes = None, [], 0
         if size > MAX_PARTIAL_BYTES:

@@ -1,31 +1,46 @@
 """One file from its tree to its result."""
 
 import ast
+import contextlib
+import re
 import sys
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Final
 
 from penstock_agent_security_scanner.taint import sources
-from penstock_agent_security_scanner.taint.machine import Machine, OutOfSteps, Result
+from penstock_agent_security_scanner.taint.machine import (
+    MAX_IMPORT_STEPS,
+    Machine,
+    OutOfSteps,
+    Result,
+)
 from penstock_agent_security_scanner.taint.scopes import Function, Scope
 from penstock_agent_security_scanner.taint.statements import Statements
 from penstock_agent_security_scanner.taint.values import Value
 
 # Visitors call each other several times for one level of nesting in the source.
 RECURSION_LIMIT: Final = 12_000
+_WEB_BASE: Final = re.compile(r"View|Handler|Resource|Endpoint|Controller|Consumer")
 _ROUTERS: Final = frozenset(
-    {"add_url_rule", "add_route", "add_get", "add_post", "add_put", "add_delete", "path", "re_path", "url",
-     "Route", "route", "add_api_route", "add_resource", "add_handler"}
+    {
+        "add_url_rule", "add_route", "add_get", "add_post", "add_put", "add_delete", "path",
+        "re_path", "url", "Route", "route", "add_api_route", "add_resource", "add_handler",
+    }
 )  # fmt: skip
 
 
 def analyse(
-    tree: ast.Module, module: str = "", loader: Callable[[str], Scope | None] | None = None
+    tree: ast.Module,
+    worthwhile: list[int],
+    module: str = "",
+    loader: Callable[[str], Scope | None] | None = None,
 ) -> Result:
     """Follow every value of a file.
 
     Args:
         tree: The parsed file.
+        worthwhile: Numbers of the lines for whose sake it is done, in order.
         module: Its dotted name below the repository.
         loader: Gives the global scope of another module of the repository.
     """
@@ -35,7 +50,7 @@ def analyse(
     scope = Scope()
     try:
         runner.body(tree.body, scope)
-        _enter_all(runner)
+        _enter_all(runner, worthwhile)
     except (OutOfSteps, RecursionError):
         machine.result.whole = False
     return machine.finish()
@@ -45,13 +60,11 @@ def global_scope(
     tree: ast.Module, module: str, loader: Callable[[str], Scope | None] | None
 ) -> Scope:
     """What a module binds, for those that import it; nothing is reported."""
-    machine = Machine(module=module, loader=loader, silent=1)
+    machine = Machine(module=module, loader=loader, silent=1, budget=MAX_IMPORT_STEPS)
     _raise_limit()
     scope = Scope()
-    try:
+    with contextlib.suppress(OutOfSteps, RecursionError):
         Statements(machine).body(tree.body, scope)
-    except (OutOfSteps, RecursionError):
-        pass
     return scope
 
 
@@ -60,8 +73,11 @@ def _raise_limit() -> None:
         sys.setrecursionlimit(RECURSION_LIMIT)
 
 
-def _enter_all(runner: Statements) -> None:
-    """Every function nobody called, with what it may be given; makers of objects first."""
+def _enter_all(runner: Statements, worthwhile: list[int]) -> None:
+    """Every function nobody called, with what it may be given; makers of objects first.
+
+    One without a word that could matter is left out, nested functions excepted: it may define some.
+    """
     machine = runner.machine
     while machine.pending:
         batch, machine.pending = machine.pending, []
@@ -70,6 +86,8 @@ def _enter_all(runner: Statements) -> None:
             if id(function.node) in machine.entered:
                 continue
             machine.entered.add(id(function.node))
+            if not _matters(function, worthwhile, machine.handlers):
+                continue
             if _is_private(function) and function.calls:
                 continue
             machine.depth = 0
@@ -80,6 +98,18 @@ def _enter_all(runner: Statements) -> None:
                 first = function.parameters()[0].arg
                 inner.names[first] = Value(kind=f"{function.owner.name}()", target=function.owner)
             runner.run_function(function, inner)
+
+
+def _matters(function: Function, worthwhile: list[int], handlers: dict[str, str]) -> bool:
+    if function.name == "__init__" or function.name in handlers:
+        return True
+    if function.owner is not None and _WEB_BASE.search(" ".join(function.owner.all_bases())):
+        return True
+    if function.decorators():  # a framework may call it
+        return True
+    first = function.node.lineno
+    at = bisect_left(worthwhile, first)
+    return at < len(worthwhile) and worthwhile[at] <= (function.node.end_lineno or first)
 
 
 def _is_private(function: Function) -> bool:

@@ -6,7 +6,7 @@ from typing import Final
 
 from penstock_agent_security_scanner.taint import cleaners, containers, folding, sinks, sources
 from penstock_agent_security_scanner.taint.machine import MAX_CALL_DEPTH, MAX_MEMO, Machine
-from penstock_agent_security_scanner.taint.scopes import Bound, Class, Function, Scope
+from penstock_agent_security_scanner.taint.scopes import SIZE_COUNTED, Bound, Class, Function, Scope
 from penstock_agent_security_scanner.taint.sites import Site
 from penstock_agent_security_scanner.taint.values import (
     CLEAN,
@@ -14,22 +14,35 @@ from penstock_agent_security_scanner.taint.values import (
     NOTHING,
     NUMBER,
     UNKNOWN,
+    Reach,
+    Taint,
     Value,
     constant,
     joined,
     merged,
 )
 
+SMALL_FUNCTION: Final = 6
 MAX_PATH_CHARS: Final = 160
 # Methods whose result has to do with their object, not with what they were given.
 _OPAQUE: Final = frozenset(
     {
-        "aggregate", "all", "authenticate", "callproc", "check_password", "commit", "connect", "count",
-        "create", "cursor", "delete", "execute", "executemany", "executescript", "exists", "fetch",
-        "fetchall", "fetchmany", "fetchone", "filter", "filter_by", "find", "find_one", "first",
-        "get_object_or_404", "get_or_404", "get_or_create", "insert", "insert_one", "login", "match",
-        "one", "one_or_none", "query", "raw", "remove", "save", "scalar", "scalars", "search",
-        "select", "send", "sendall", "union", "update", "verify", "verify_password",
+        "aggregate", "all", "authenticate", "callproc", "check_password", "commit",
+        "connect", "count", "create", "cursor", "delete", "execute", "executemany",
+        "executescript", "exists", "fetch", "fetchall", "fetchmany", "fetchone", "filter",
+        "filter_by", "find", "find_one", "first", "get_object_or_404", "get_or_404",
+        "get_or_create", "insert", "insert_one", "login", "match", "one", "one_or_none",
+        "query", "raw", "remove", "save", "scalar", "scalars", "search", "select", "send",
+        "sendall", "union", "update", "verify", "verify_password",
+    }
+)  # fmt: skip
+
+
+# Templates that escape nothing by themselves.
+_BARE_RENDER: Final = frozenset(
+    {
+        "jinja2.Template().render", "mako.template.Template().render",
+        "string.Template().substitute",
     }
 )  # fmt: skip
 
@@ -64,15 +77,16 @@ class Calls:
         """A function gives this."""
         raise NotImplementedError
 
-    def call(self, node: ast.expr, scope: Scope) -> Value:
+    def call(self, node: ast.Call, scope: Scope) -> Value:
         """Evaluate a call: arguments, what may go wrong there, and its result."""
-        assert isinstance(node, ast.Call)
         site, callee = self._site(node, scope)
         sinks.judge(self.machine, site)
         if site.method == "super" and scope.function is not None:
             return self._parent(scope)
         if callee.target is not None:
             result = self._followed(callee, site, scope)
+            for node_, value in site.learned:
+                scope.set(node_.id, value)
             if result is not None:
                 return cleaners.by_name(site, result)
         return self._modelled(site, node, scope)
@@ -141,6 +155,8 @@ class Calls:
     def _instance(self, known: Class, site: Site) -> Value:
         pairs = tuple((name, value) for name, value in site.keywords.items())
         made = Value(kind=f"{known.name}()"[-MAX_PATH_CHARS:], target=known, pairs=pairs)
+        if any(base.rpartition(".")[2].endswith(("Enum", "Flag")) for base in known.all_bases()):
+            return Value(kind=made.kind, target=known, fixed=True, text=HOLE)
         maker = known.lookup("__init__")
         if maker is not None and isinstance(maker.target, Function):
             made = replace(made, pairs=())
@@ -158,14 +174,18 @@ class Calls:
             Its result, and its object as it left it.
         """
         machine = self.machine
-        function.calls += 1
         given = replace(NOTHING, taint=merged([site.taint(), (instance or NOTHING).whole()]))
         if machine.depth >= MAX_CALL_DEPTH or function.node in machine.running:
             return given, instance
+        if not self._is_worth(function, given):
+            return given, instance
+        function.calls += 1
         key = _memo_key(function, site, instance)
         known = machine.memo.get(key)
         if known is not None:
-            return known
+            result, own, after = known
+            self._learn(function, site, after)
+            return result, own
         inner = self._frame(function, site, instance)
         is_outside = not machine.outside and function.module != machine.module
         if is_outside:
@@ -182,9 +202,36 @@ class Calls:
                 machine.outside = 0
                 machine.silent -= 1
         own = inner.names.get("self") if instance is not None else None
+        self._learn(function, site, inner)
         if len(machine.memo) < MAX_MEMO:
-            machine.memo[key] = (result, own)
+            machine.memo[key] = (result, own, inner)
         return result, own
+
+    def _learn(self, function: Function, site: Site, inner: Scope) -> None:
+        """What a function has checked before it came back holds for its caller's names too."""
+        if isinstance(function.node, ast.Lambda) or site.starred:
+            return
+        positional = [*function.node.args.posonlyargs, *function.node.args.args]
+        if function.owner is not None and positional:
+            positional = positional[1:]
+        for parameter, node, given in zip(positional, site.node.args, site.arguments, strict=False):
+            after = inner.names.get(parameter.arg)
+            if after is None or not isinstance(node, ast.Name) or after is given:
+                continue
+            if after.kind == given.kind and _is_cleaner(after.taint, given.taint):
+                site.learned.append((node, replace(given, taint=after.taint)))
+
+    @staticmethod
+    def _is_worth(function: Function, given: Value) -> bool:
+        """Whether going through it tells more than that what goes in may come out.
+
+        With values only a caller decides, its own turn says the same.
+        """
+        if given.taint[Reach.REMOTE] is not None or given.taint[Reach.LOCAL] is not None:
+            return True
+        if function.name == "__init__" or function.size <= SMALL_FUNCTION:
+            return True
+        return function.name.startswith("_") and function.size < SIZE_COUNTED
 
     def run_function(self, function: Function, inner: Scope) -> Value:
         """Run a body in its scope; what it returns or yields."""
@@ -192,6 +239,8 @@ class Calls:
             return self.value(function.node.body, inner)
         if self.body(function.node.body, inner):
             inner.results.append(constant(None))
+            inner.finals.append(inner.names)
+        inner.merge(inner.finals)
         result = joined(
             [value for value in inner.results if value.const is not None] or inner.results
         )
@@ -252,6 +301,8 @@ class Calls:
             found = containers.looked_up(receiver, site.method, site.arguments)
             if found is not None:
                 return found
+        if site.method in ("XMLParser", "Environment", "ETCompatXMLParser"):
+            return Value(kind=f"{site.path}()", pairs=tuple(site.keywords.items()))
         source = sources.call(site)
         if source is not None:
             return source
@@ -281,6 +332,11 @@ class Calls:
     def _text(self, site: Site) -> Value | None:
         """Methods of texts that keep what they are given."""
         receiver, first = site.receiver, site.argument(0)
+        if site.path in ("next", "min", "max") and first is not None:
+            return joined([containers.element(first), *site.arguments[1:]])
+        if site.method in ("substitute", "safe_substitute") or site.path in _BARE_RENDER:
+            taint = merged([receiver.whole(), site.taint()])
+            return Value(taint=taint, text=HOLE, kind="str", built=site.line)
         if site.path == "chr" and first is not None and isinstance(first.const, int):
             return constant(chr(first.const)) if 0 <= first.const < 0x110000 else None
         if site.method == "format" and (receiver.text or receiver.kind == "str"):
@@ -308,8 +364,17 @@ class Calls:
         values = [*site.arguments, *site.keywords.values(), site.extra]
         pieces = site.receiver.text.replace("{{", "").replace("}}", "").split("{")
         if not site.receiver.known or len(pieces) - 1 > len(values):
-            return self.text_of([site.receiver, Value(taint=site.taint(), text=HOLE,
-                                 fixed=all(value.fixed for value in values[:-1]))], site.node)  # fmt: skip
+            return self.text_of(
+                [
+                    site.receiver,
+                    Value(
+                        taint=site.taint(),
+                        text=HOLE,
+                        fixed=all(value.fixed for value in values[:-1]),
+                    ),
+                ],
+                site.node,
+            )
         parts = [constant(pieces[0])]
         for number, piece in enumerate(pieces[1:]):
             name, _, rest = piece.partition("}")
@@ -336,6 +401,14 @@ class Calls:
         text = HOLE if taint != CLEAN or pure else ""
         return Value(taint=taint, kind="str" if pure else kind, fixed=fixed and pure, text=text,
                      built=site.receiver.built)  # fmt: skip
+
+
+def _is_cleaner(after: Taint, before: Taint) -> bool:
+    """Whether somebody checked what before was anybody's."""
+    pairs = list(zip(after[:3], before[:3], strict=True))
+    if any((now is None) != (then is None) for now, then in pairs):
+        return False
+    return any(now is not None and then is not None and now > then for now, then in pairs)
 
 
 def _memo_key(function: Function, site: Site, instance: Value | None) -> object:

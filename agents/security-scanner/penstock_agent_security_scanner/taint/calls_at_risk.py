@@ -14,59 +14,73 @@ _REMOTE: Final[Levels] = {Reach.REMOTE: "high"}
 # Calls that touch the file named by their first argument (some by their second too).
 _FILE_CALLS: Final = frozenset(
     {
-        "aiofiles.open", "bz2.open", "codecs.open", "fileinput.input", "file", "gzip.open", "io.open",
-        "io.FileIO", "linecache.getline", "lzma.open", "open", "os.access", "os.chmod", "os.chown",
-        "os.link", "os.listdir", "os.lstat", "os.makedirs", "os.mkdir", "os.open", "os.path.exists",
-        "os.path.getsize", "os.path.isdir", "os.path.isfile", "os.remove", "os.removedirs",
-        "os.rename", "os.replace", "os.rmdir", "os.scandir", "os.stat", "os.symlink", "os.truncate",
-        "os.unlink", "os.walk", "shutil.copy", "shutil.copy2", "shutil.copyfile", "shutil.copytree",
-        "shutil.move", "shutil.rmtree", "shutil.unpack_archive", "shutil.make_archive", "tarfile.open",
-        "zipfile.ZipFile", "glob.glob", "PIL.Image.open", "numpy.load", "numpy.save",
-        "flask.send_file", "send_file", "quart.send_file", "FileResponse", "django.http.FileResponse",
-        "starlette.responses.FileResponse", "fastapi.responses.FileResponse",
-        "aiohttp.web.FileResponse", "builtins.open", "xml.etree.ElementTree.parse", "lxml.etree.parse",
-        "flask.send_from_directory", "send_from_directory", "configparser.ConfigParser().read",
-        "sqlite3.connect", "os.chdir", "os.utime", "anyio.open_file", "cv2.imread", "cv2.imwrite",
+        "aiofiles.open", "bz2.open", "codecs.open", "fileinput.input", "file", "gzip.open",
+        "io.open", "io.FileIO", "linecache.getline", "lzma.open", "open", "os.access",
+        "os.chmod", "os.chown", "os.link", "os.listdir", "os.lstat", "os.makedirs",
+        "os.mkdir", "os.open", "os.path.exists", "os.path.getsize", "os.path.isdir",
+        "os.path.isfile", "os.remove", "os.removedirs", "os.rename", "os.replace",
+        "os.rmdir", "os.scandir", "os.stat", "os.symlink", "os.truncate", "os.unlink",
+        "os.walk", "shutil.copy", "shutil.copy2", "shutil.copyfile", "shutil.copytree",
+        "shutil.move", "shutil.rmtree", "shutil.unpack_archive", "shutil.make_archive",
+        "tarfile.open", "zipfile.ZipFile", "glob.glob", "PIL.Image.open", "numpy.load",
+        "numpy.save", "flask.send_file", "send_file", "quart.send_file", "FileResponse",
+        "django.http.FileResponse", "starlette.responses.FileResponse",
+        "fastapi.responses.FileResponse", "aiohttp.web.FileResponse", "builtins.open",
+        "xml.etree.ElementTree.parse", "lxml.etree.parse", "flask.send_from_directory",
+        "send_from_directory", "configparser.ConfigParser().read", "sqlite3.connect",
+        "os.chdir", "os.utime", "anyio.open_file", "cv2.imread", "cv2.imwrite",
     }
 )  # fmt: skip
 _TWO: Final = frozenset(
-    {"os.link", "os.rename", "os.replace", "os.symlink", "shutil.copy", "shutil.copy2",
-     "shutil.copyfile", "shutil.copytree", "shutil.move", "shutil.unpack_archive"}
+    {
+        "os.link", "os.rename", "os.replace", "os.symlink", "shutil.copy", "shutil.copy2",
+        "shutil.copyfile", "shutil.copytree", "shutil.move", "shutil.unpack_archive",
+    }
 )  # fmt: skip
 _FILE_METHODS: Final = frozenset(
     {
-        "chmod", "exists", "glob", "is_dir", "is_file", "iterdir", "lstat", "mkdir", "open", "read_bytes",
-        "read_text", "rename", "rglob", "rmdir", "samefile", "stat", "symlink_to", "touch", "unlink",
-        "write_bytes", "write_text",
+        "chmod", "exists", "glob", "is_dir", "is_file", "iterdir", "lstat", "mkdir", "open",
+        "read_bytes", "read_text", "rename", "rglob", "rmdir", "samefile", "stat",
+        "symlink_to", "touch", "unlink", "write_bytes", "write_text",
     }
 )  # fmt: skip
 _SAVERS: Final = frozenset(
-    {"save", "saveas", "savefig", "to_csv", "to_excel", "extract", "extractall"}
-)
+    {
+        "save", "saveas", "savefig", "to_csv", "to_excel", "extract", "extractall",
+    }
+)  # fmt: skip
 _LOADERS: Final = frozenset(
     {
-        "cloudpickle.load", "cloudpickle.loads", "joblib.load", "yaml.unsafe_load", "yaml.unsafe_load_all",
-        "yaml.full_load", "jsonpickle.decode", "jsonpickle.loads", "jsonpickle.unpickler.decode",
-        "dill.load", "dill.loads", "pickle.load", "pickle.loads", "pickle.Unpickler", "cPickle.load",
-        "cPickle.loads", "_pickle.loads", "_pickle.load", "marshal.load", "marshal.loads", "shelve.open",
-        "pandas.read_pickle", "torch.load", "klepto.archives.file_archive", "pickle.Unpickler().load",
-        "sklearn.externals.joblib.load", "kombu.serialization.loads", "ruamel.yaml.load",
-        "rpyc.core.brine.load", "srsly.pickle_loads",
+        "cloudpickle.load", "cloudpickle.loads", "joblib.load", "yaml.unsafe_load",
+        "yaml.unsafe_load_all", "yaml.full_load", "jsonpickle.decode", "jsonpickle.loads",
+        "jsonpickle.unpickler.decode", "dill.load", "dill.loads", "pickle.load",
+        "pickle.loads", "pickle.Unpickler", "cPickle.load", "cPickle.loads",
+        "_pickle.loads", "_pickle.load", "marshal.load", "marshal.loads", "shelve.open",
+        "pandas.read_pickle", "torch.load", "klepto.archives.file_archive",
+        "pickle.Unpickler().load", "sklearn.externals.joblib.load",
+        "kombu.serialization.loads", "ruamel.yaml.load", "rpyc.core.brine.load",
+        "srsly.pickle_loads",
     }
 )  # fmt: skip
 # Their argument is the name of a file: that it is constant says nothing of its content.
 _LOADED_BY_NAME: Final = frozenset(
-    {"joblib.load", "numpy.load", "pandas.read_pickle", "shelve.open", "torch.load",
-     "sklearn.externals.joblib.load"}
+    {
+        "joblib.load", "numpy.load", "pandas.read_pickle", "shelve.open", "torch.load",
+        "sklearn.externals.joblib.load",
+    }
 )  # fmt: skip
 _SAFE_LOADERS: Final = ("SafeLoader", "CSafeLoader", "BaseLoader", "CBaseLoader")
 _LOG_METHODS: Final = frozenset(
-    {"critical", "debug", "error", "exception", "info", "log", "warn", "warning"}
-)
+    {
+        "critical", "debug", "error", "exception", "info", "log", "warn", "warning",
+    }
+)  # fmt: skip
 _LOGGERS: Final = re.compile(r"log(?:ger|ging)?$|^_?log|\.logger$")
 _PATTERN_CALLS: Final = frozenset(
-    {"re.compile", "re.findall", "re.finditer", "re.fullmatch", "re.match", "re.search", "re.split",
-     "re.sub", "re.subn"}
+    {
+        "re.compile", "re.findall", "re.finditer", "re.fullmatch", "re.match", "re.search",
+        "re.split", "re.sub", "re.subn",
+    }
 )  # fmt: skip
 
 
@@ -74,9 +88,9 @@ def judge(machine: Machine, site: Site) -> None:
     """What a call does with a name, an object or a pattern of somebody else's choice."""
     _file(machine, site)
     _stored(machine, site)
-    if site.method in _LOG_METHODS and _is_log(site):
-        if any(value.reach("log") is Reach.REMOTE for value in site.arguments):
-            machine.report(catalogue.LOG, site.line)
+    is_log = site.method in _LOG_METHODS and _is_log(site)
+    if is_log and any(value.reach("log") is Reach.REMOTE for value in site.arguments):
+        machine.report(catalogue.LOG, site.line)
     if site.path in _PATTERN_CALLS or site.path.startswith("re.compile()."):
         _pattern(machine, site)
 
@@ -89,8 +103,11 @@ def _file(machine: Machine, site: Site) -> None:
     receiver = site.receiver
     if site.path in _FILE_CALLS:
         values = site.arguments[: 2 if site.path in _TWO else 1]
-        named = [site.keywords[name] for name in ("file", "path", "filename", "path_or_file", "src", "directory")
-                 if name in site.keywords]  # fmt: skip
+        named = [
+            site.keywords[name]
+            for name in ("file", "path", "filename", "path_or_file", "src", "directory")
+            if name in site.keywords
+        ]
         for value in [*values, *named]:
             weigh(machine, site, catalogue.PATH, "path", value, _REMOTE)
     elif site.path in ("bottle.static_file", "static_file"):

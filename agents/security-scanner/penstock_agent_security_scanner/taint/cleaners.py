@@ -5,7 +5,15 @@ from dataclasses import replace
 from typing import Final
 
 from penstock_agent_security_scanner.taint.sites import Site
-from penstock_agent_security_scanner.taint.values import CLEAN, HOLE, NUMBER, UNKNOWN, Taint, Value, merged
+from penstock_agent_security_scanner.taint.values import (
+    CLEAN,
+    HOLE,
+    NUMBER,
+    UNKNOWN,
+    Taint,
+    Value,
+    merged,
+)
 
 # Weaknesses by the word that cleaners, guards and sinks share.
 SQL, SHELL, CODE, PATH, HTML, URL, HEADER = "sql", "shell", "code", "path", "html", "url", "header"
@@ -14,10 +22,11 @@ HOST: Final = "host"
 
 _NUMBERS: Final = frozenset(
     {
-        "abs", "bool", "complex", "datetime.date", "datetime.datetime", "datetime.datetime.strptime",
-        "decimal.Decimal", "divmod", "float", "hash", "id", "int", "isinstance", "ipaddress.ip_address",
-        "ipaddress.IPv4Address", "ipaddress.ip_network", "len", "ord", "pow", "range", "round",
-        "uuid.UUID", "time.time", "uuid.uuid4", "uuid.uuid1", "zlib.crc32",
+        "abs", "bool", "complex", "datetime.date", "datetime.datetime",
+        "datetime.datetime.strptime", "decimal.Decimal", "divmod", "float", "hash", "id",
+        "int", "isinstance", "ipaddress.ip_address", "ipaddress.IPv4Address",
+        "ipaddress.ip_network", "len", "ord", "pow", "range", "round", "uuid.UUID",
+        "time.time", "uuid.uuid4", "uuid.uuid1", "zlib.crc32",
     }
 )  # fmt: skip
 _ANSWERS: Final = frozenset({"hexdigest", "digest", "isoformat", "timestamp", "total_seconds"})
@@ -55,8 +64,9 @@ _BY_PATH: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 _DECODERS: Final = frozenset(
     {
-        "base64.b64decode", "base64.urlsafe_b64decode", "html.unescape", "urllib.parse.unquote",
-        "urllib.parse.unquote_plus", "binascii.unhexlify", "codecs.decode",
+        "base64.b64decode", "base64.urlsafe_b64decode", "html.unescape",
+        "urllib.parse.unquote", "urllib.parse.unquote_plus", "binascii.unhexlify",
+        "codecs.decode",
     }
 )  # fmt: skip
 # By the name alone, for functions out of sight and for methods.
@@ -87,20 +97,16 @@ _BY_NAME: Final[tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]] = tuple(
 # They give text of the same make as their object or arguments.
 PURE: Final = frozenset(
     {
-        "codecs.decode",
-        "codecs.encode",
-        "os.path.abspath",
-        "os.path.normpath",
-        "os.path.realpath",
-        "sorted",
-        "textwrap.dedent",
-        "list",
-        "tuple",
-        "reversed",
+        "codecs.decode", "codecs.encode", "os.path.abspath", "os.path.normpath",
+        "os.path.realpath", "sorted", "textwrap.dedent", "list", "tuple", "reversed",
     }
-)
-_KEEPING_ITEMS: Final = frozenset({"list", "tuple", "reversed", "sorted", "set", "iter", "copy.copy",
-                                   "copy.deepcopy", "frozenset"})  # fmt: skip
+)  # fmt: skip
+_KEEPING_ITEMS: Final = frozenset(
+    {
+        "list", "tuple", "reversed", "sorted", "set", "iter", "copy.copy", "copy.deepcopy",
+        "frozenset",
+    }
+)  # fmt: skip
 
 
 def cleaned(site: Site) -> Value | None:
@@ -120,8 +126,16 @@ def cleaned(site: Site) -> Value | None:
     if site.path in _BY_PATH:
         source = first if first is not None else site.extra
         taint = merged(value.whole() for value in site.all())
-        kept = replace(source, const=UNKNOWN, items=None, pairs=None, rest=None, taint=taint, kind="str",
-                       text=HOLE if not source.fixed else source.text)  # fmt: skip
+        kept = replace(
+            source,
+            const=UNKNOWN,
+            items=None,
+            pairs=None,
+            rest=None,
+            taint=taint,
+            kind="str",
+            text=HOLE if not source.fixed else source.text,
+        )
         return kept.cleaned(*_BY_PATH[site.path])
     if site.path in _DECODERS and first is not None:
         return Value(taint=_uncleaned(first), text=HOLE, kind="str", fixed=first.fixed)

@@ -21,22 +21,26 @@ _SHELL_CALLS: Final = frozenset(
     {
         "os.system", "os.popen", "os.popen2", "os.popen3", "os.popen4", "popen2.popen2",
         "popen2.popen3", "popen2.Popen3", "commands.getoutput", "commands.getstatusoutput",
-        "subprocess.getoutput", "subprocess.getstatusoutput", "asyncio.create_subprocess_shell",
-        "asyncio.subprocess.create_subprocess_shell", "pexpect.run", "pexpect.spawn",
-        "posix.system", "invoke.run", "fabric.api.run", "fabric.api.local", "fabric.api.sudo",
+        "subprocess.getoutput", "subprocess.getstatusoutput",
+        "asyncio.create_subprocess_shell", "asyncio.subprocess.create_subprocess_shell",
+        "pexpect.run", "pexpect.spawn", "posix.system", "invoke.run", "fabric.api.run",
+        "fabric.api.local", "fabric.api.sudo",
     }
 )  # fmt: skip
 _PROCESS_CALLS: Final = frozenset(
     {
-        "subprocess.run", "subprocess.call", "subprocess.check_call", "subprocess.check_output",
-        "subprocess.Popen", "asyncio.create_subprocess_exec", "os.execl", "os.execle", "os.execlp",
-        "os.execv", "os.execve", "os.execvp", "os.spawnl", "os.spawnv", "os.spawnlp", "os.spawnvp",
-        "os.startfile", "os.posix_spawn", "pty.spawn", "sh.Command",
+        "subprocess.run", "subprocess.call", "subprocess.check_call",
+        "subprocess.check_output", "subprocess.Popen", "asyncio.create_subprocess_exec",
+        "os.execl", "os.execle", "os.execlp", "os.execv", "os.execve", "os.execvp",
+        "os.spawnl", "os.spawnv", "os.spawnlp", "os.spawnvp", "os.startfile",
+        "os.posix_spawn", "pty.spawn", "sh.Command",
     }
 )  # fmt: skip
 _REMOTE_SHELLS: Final = frozenset(
-    {"exec_command", "send_command", "sudo", "getoutput", "run_command"}
-)
+    {
+        "exec_command", "send_command", "sudo", "getoutput", "run_command",
+    }
+)  # fmt: skip
 _SHELLS: Final = re.compile(
     r"(?:^|/|\0)(?:sh|bash|zsh|dash|ksh|cmd|cmd\.exe|powershell|powershell\.exe|pwsh)$"
 )
@@ -46,21 +50,27 @@ _EVALUATORS: Final[dict[str, tuple[int, str]]] = {
     "builtins.eval": (0, "source"), "builtins.exec": (0, "source"), "__builtin__.eval": (0, "x"),
     "code.interact": (9, "local"), "timeit.timeit": (0, "stmt"), "timeit.repeat": (0, "stmt"),
     "numexpr.evaluate": (0, "ex"), "pandas.eval": (0, "expr"), "cProfile.run": (0, "statement"),
-    "js2py.eval_js": (0, "js"), "sympy.sympify": (0, "a"), "sympy.parsing.sympy_parser.parse_expr": (0, "s"),
+    "js2py.eval_js": (0, "js"), "sympy.sympify": (0, "a"),
+    "sympy.parsing.sympy_parser.parse_expr": (0, "s"),
     "exec_": (0, "code"), "six.exec_": (0, "code"), "types.CodeType": (5, "code"),
     "trace.Trace().run": (0, "cmd"), "bdb.Bdb().run": (0, "cmd"), "pdb.run": (0, "statement"),
 }  # fmt: skip
 _IMPORTERS: Final = frozenset(
-    {"__import__", "importlib.import_module", "importlib.__import__", "imp.load_source", "runpy.run_path",
-     "runpy.run_module", "importlib.util.spec_from_file_location", "pydoc.locate"}
+    {
+        "__import__", "importlib.import_module", "importlib.__import__", "imp.load_source",
+        "runpy.run_path", "runpy.run_module", "importlib.util.spec_from_file_location",
+        "pydoc.locate",
+    }
 )  # fmt: skip
 _TEMPLATES: Final = frozenset(
     {
-        "flask.render_template_string", "render_template_string", "jinja2.Template", "mako.template.Template",
-        "django.template.Template", "tornado.template.Template", "jinja2.Environment().from_string",
-        "jinja2.sandbox.SandboxedEnvironment().from_string", "Cheetah.Template.Template", "bottle.template",
-        "bottle.SimpleTemplate", "chameleon.PageTemplate", "genshi.template.MarkupTemplate",
-        "string.Template", "sanic_ext.render_string", "django.template.engines[].from_string",
+        "flask.render_template_string", "render_template_string", "jinja2.Template",
+        "mako.template.Template", "django.template.Template", "tornado.template.Template",
+        "jinja2.Environment().from_string",
+        "jinja2.sandbox.SandboxedEnvironment().from_string", "Cheetah.Template.Template",
+        "bottle.template", "bottle.SimpleTemplate", "chameleon.PageTemplate",
+        "genshi.template.MarkupTemplate", "string.Template", "sanic_ext.render_string",
+        "django.template.engines[].from_string",
     }
 )  # fmt: skip
 _ANY: Final[Levels] = {Reach.REMOTE: "high", Reach.LOCAL: "medium", Reach.CALLER: "medium"}
@@ -84,9 +94,15 @@ def judge(machine: Machine, site: Site) -> None:
         weigh(machine, site, catalogue.CODE, "code", first, _REMOTE)
     elif path in _TEMPLATES or site.method in ("from_string", "render_template_string"):
         _template(machine, site)
-    elif site.method in ("format", "format_map") and site.receiver.reach("code") is Reach.REMOTE:
-        if any(not value.fixed for value in site.all() if value != Value()):
-            machine.report(catalogue.FORMAT, site.line)
+    elif site.method in ("format", "format_map") and _is_foreign_format(site):
+        machine.report(catalogue.FORMAT, site.line)
+
+
+def _is_foreign_format(site: Site) -> bool:
+    """`template.format(thing)` with a template that reaches for the thing's attributes."""
+    if site.receiver.reach("code") is not Reach.REMOTE:
+        return False
+    return any(not value.fixed for value in site.all() if value != Value())
 
 
 def _line(value: Value) -> Value:
@@ -111,7 +127,7 @@ def _process(machine: Machine, site: Site, first: Value) -> None:
             return
         weigh(machine, site, catalogue.COMMAND, "shell", items[0], _PROGRAM)
         return
-    if first.rest is not None and not first.taint != CLEAN:
+    if first.rest is not None and first.taint == CLEAN:
         # Elements in no known order: the program is chosen only if all of them are.
         machine.doubt(catalogue.COMMAND, site.lines)
         return

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from penstock_agent_security_scanner.catalogue import SQL
 from penstock_agent_security_scanner.taint import containers, folding, sources
@@ -19,15 +19,17 @@ from penstock_agent_security_scanner.taint.values import (
     NOTHING,
     NUMBER,
     UNKNOWN,
+    Reach,
     Value,
     constant,
     joined,
     merged,
     reach_of,
+    tainted,
 )
 
 MAX_KIND_CHARS: Final = 160
-_Visitor = Callable[["Expressions", ast.expr, Scope], Value]
+_Visitor = Callable[[Any, Any, Scope], Value]
 
 
 class Expressions(Calls):
@@ -49,19 +51,16 @@ class Expressions(Calls):
     def _mixture(self, nodes: list[ast.expr], scope: Scope) -> Value:
         return Value(taint=merged(self.value(node, scope).whole() for node in nodes))
 
-    def _constant(self, node: ast.expr, scope: Scope) -> Value:
-        assert isinstance(node, ast.Constant)
+    def _constant(self, node: ast.Constant, scope: Scope) -> Value:
         return constant(node.value)
 
-    def _name(self, node: ast.expr, scope: Scope) -> Value:
-        assert isinstance(node, ast.Name)
+    def _name(self, node: ast.Name, scope: Scope) -> Value:
         found = scope.get(node.id)
         if found is not None:
             return found
         return sources.unbound(node.id, self.machine.star)
 
-    def _attribute(self, node: ast.expr, scope: Scope) -> Value:
-        assert isinstance(node, ast.Attribute)
+    def _attribute(self, node: ast.Attribute, scope: Scope) -> Value:
         found = self.attribute(self.value(node.value, scope), node.attr)
         if node.attr == "path" and found.kind.endswith("request.path"):
             route = sources.only_route(scope)
@@ -78,6 +77,8 @@ class Expressions(Calls):
             found = self._member(owner, owner.target, name)
             if found is not None:
                 return found
+            if owner.fixed:  # a member of an enumeration
+                return Value(fixed=True, text=HOLE, kind="str")
         known = next((value for key, value in owner.pairs or () if key == name), None)
         if known is not None and owner.kind != "dict":
             return known
@@ -85,7 +86,7 @@ class Expressions(Calls):
         given = sources.attribute(kind)
         if given is not None:
             return given
-        if name.isupper() and not owner.whole() != NOTHING.taint:
+        if name.isupper() and owner.whole() == NOTHING.taint:
             return Value(fixed=True, kind=kind, text=HOLE)
         text = HOLE if owner.text else ""
         return Value(taint=owner.whole(), kind=kind, text=text)
@@ -107,11 +108,13 @@ class Expressions(Calls):
         if is_instance:
             noted = known.field_of(name)
             if noted is not None:
-                return joined([noted, member]) if member is not None else noted
+                others = [member] if member is not None else []
+                if name in known.set_often:
+                    others.append(tainted(Reach.CALLER))
+                return joined([noted, *others])
         return member
 
-    def _subscript(self, node: ast.expr, scope: Scope) -> Value:
-        assert isinstance(node, ast.Subscript)
+    def _subscript(self, node: ast.Subscript, scope: Scope) -> Value:
         owner = self.value(node.value, scope)
         if isinstance(node.slice, ast.Slice):
             bounds = [
@@ -123,12 +126,10 @@ class Expressions(Calls):
         given = sources.attribute(f"{owner.kind}[]") if owner.kind else None
         return given or containers.item(owner, key)
 
-    def _joined_text(self, node: ast.expr, scope: Scope) -> Value:
-        assert isinstance(node, ast.JoinedStr)
+    def _joined_text(self, node: ast.JoinedStr, scope: Scope) -> Value:
         return self.text_of([self.value(part, scope) for part in node.values], node)
 
-    def _formatted(self, node: ast.expr, scope: Scope) -> Value:
-        assert isinstance(node, ast.FormattedValue)
+    def _formatted(self, node: ast.FormattedValue, scope: Scope) -> Value:
         value = self.value(node.value, scope)
         if isinstance(value.const, str | int) and node.format_spec is None and node.conversion < 0:
             return constant(str(value.const))
@@ -161,8 +162,7 @@ class Expressions(Calls):
             built=earlier or (0 if fixed or not has_text else lines_of(node).start),
         )
 
-    def _binary(self, node: ast.expr, scope: Scope) -> Value:
-        assert isinstance(node, ast.BinOp)
+    def _binary(self, node: ast.BinOp, scope: Scope) -> Value:
         chain: list[ast.BinOp] = []
         current: ast.expr = node
         while isinstance(current, ast.BinOp):  # a + b + c ... nests to the left
@@ -194,8 +194,7 @@ class Expressions(Calls):
             return self.text_of([left] if left.kind in ("str", "bytes") else [right], node)
         return Value(taint=merged([left.whole(), right.whole()]), fixed=left.fixed and right.fixed)
 
-    def _unary(self, node: ast.expr, scope: Scope) -> Value:
-        assert isinstance(node, ast.UnaryOp)
+    def _unary(self, node: ast.UnaryOp, scope: Scope) -> Value:
         operand = self.value(node.operand, scope)
         if operand.known:
             folded = folding.unary(node.op, operand.const)
@@ -203,9 +202,8 @@ class Expressions(Calls):
                 return constant(folded)
         return NUMBER if isinstance(node.op, ast.Not) else operand.plain()
 
-    def _boolean(self, node: ast.expr, scope: Scope) -> Value:
+    def _boolean(self, node: ast.BoolOp, scope: Scope) -> Value:
         """`and`, `or`: the operands that can be the result."""
-        assert isinstance(node, ast.BoolOp)
         is_or = isinstance(node.op, ast.Or)
         results: list[Value] = []
         kept = scope.names
@@ -224,8 +222,7 @@ class Expressions(Calls):
         scope.names = {**kept, **bound}
         return joined(results)
 
-    def _compare(self, node: ast.expr, scope: Scope) -> Value:
-        assert isinstance(node, ast.Compare)
+    def _compare(self, node: ast.Compare, scope: Scope) -> Value:
         values = [self.value(part, scope) for part in (node.left, *node.comparators)]
         answers: list[object] = []
         for op, left, right in zip(node.ops, values, values[1:], strict=False):
@@ -239,8 +236,7 @@ class Expressions(Calls):
             return constant(False)
         return constant(True) if all(answer is True for answer in answers) else NUMBER
 
-    def _choice(self, node: ast.expr, scope: Scope) -> Value:
-        assert isinstance(node, ast.IfExp)
+    def _choice(self, node: ast.IfExp, scope: Scope) -> Value:
         test = self.value(node.test, scope)
         if test.known:
             return self.value(node.body if test.const else node.orelse, scope)
@@ -253,8 +249,7 @@ class Expressions(Calls):
         scope.names = kept
         return joined(results)
 
-    def _sequence(self, node: ast.expr, scope: Scope) -> Value:
-        assert isinstance(node, ast.List | ast.Tuple | ast.Set)
+    def _sequence(self, node: ast.List | ast.Tuple | ast.Set, scope: Scope) -> Value:
         values: list[Value] = []
         loose: list[Value] = []
         for element in node.elts:
@@ -267,12 +262,10 @@ class Expressions(Calls):
             return Value(rest=joined([*values, *loose]), kind="list")
         return containers.listed(values)
 
-    def _starred(self, node: ast.expr, scope: Scope) -> Value:
-        assert isinstance(node, ast.Starred)
+    def _starred(self, node: ast.Starred, scope: Scope) -> Value:
         return self.value(node.value, scope)
 
-    def _mapping(self, node: ast.expr, scope: Scope) -> Value:
-        assert isinstance(node, ast.Dict)
+    def _mapping(self, node: ast.Dict, scope: Scope) -> Value:
         result = Value(kind="dict", pairs=())
         for key_node, value_node in zip(node.keys, node.values, strict=True):
             value = self.value(value_node, scope)
@@ -286,27 +279,24 @@ class Expressions(Calls):
                                  taint=merged([result.taint, key.whole()]))  # fmt: skip
         return result
 
-    def _walrus(self, node: ast.expr, scope: Scope) -> Value:
-        assert isinstance(node, ast.NamedExpr)
+    def _walrus(self, node: ast.NamedExpr, scope: Scope) -> Value:
         value = self.value(node.value, scope)
         scope.set(node.target.id, value)
         return value
 
-    def _lambda(self, node: ast.expr, scope: Scope) -> Value:
-        assert isinstance(node, ast.Lambda)
+    def _lambda(self, node: ast.Lambda, scope: Scope) -> Value:
         return Value(target=Function(node, scope, module=self.machine.module), kind="<lambda>")
 
-    def _await(self, node: ast.expr, scope: Scope) -> Value:
-        assert isinstance(node, ast.Await | ast.YieldFrom)
+    def _await(self, node: ast.Await | ast.YieldFrom, scope: Scope) -> Value:
         return self.value(node.value, scope)
 
-    def _yield(self, node: ast.expr, scope: Scope) -> Value:
-        assert isinstance(node, ast.Yield)
+    def _yield(self, node: ast.Yield, scope: Scope) -> Value:
         self.returned(self.value(node.value, scope), node, scope)
         return NOTHING
 
-    def _comprehension(self, node: ast.expr, scope: Scope) -> Value:
-        assert isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp)
+    def _comprehension(
+        self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp, scope: Scope
+    ) -> Value:
         inner = Scope(parent=scope, function=scope.function)
         for part in node.generators:
             self.assign(part.target, containers.element(self.value(part.iter, inner)), inner)

@@ -39,9 +39,9 @@ TEXT_METHODS: Final = frozenset(
     {
         "capitalize", "casefold", "count", "decode", "encode", "endswith", "find", "format",
         "index", "isalnum", "isalpha", "isdecimal", "isdigit", "isidentifier", "islower",
-        "isnumeric", "isupper", "lower", "lstrip", "partition", "removeprefix", "removesuffix",
-        "replace", "rfind", "rsplit", "rstrip", "split", "startswith", "strip", "swapcase", "title",
-        "upper",
+        "isnumeric", "isupper", "lower", "lstrip", "partition", "removeprefix",
+        "removesuffix", "replace", "rfind", "rsplit", "rstrip", "split", "startswith",
+        "strip", "swapcase", "title", "upper",
     }
 )  # fmt: skip
 

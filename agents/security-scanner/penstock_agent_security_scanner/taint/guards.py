@@ -16,9 +16,14 @@ _PREDICATES: Final = re.compile(
     r"valid(?:ate|ated)?_|^(?:validate|allowed|check)_|_(?:allowed|valid|safe|is_safe)$|"
     r"url_has_allowed_host_and_scheme|is_safe_url|^allowed_file$|^validate$|is_valid"
 )
-_TEXT_TESTS: Final = frozenset(
-    {"isalnum", "isdigit", "isdecimal", "isnumeric", "isalpha", "isidentifier"}
+_REFUSING: Final = re.compile(
+    r"^_?(?:validate|check|ensure|assert|require|verify|enforce|guard|must|refuse|reject)_\w+|^_?validate$"
 )
+_TEXT_TESTS: Final = frozenset(
+    {
+        "isalnum", "isdigit", "isdecimal", "isnumeric", "isalpha", "isidentifier",
+    }
+)  # fmt: skip
 _BELOW: Final = frozenset({"is_relative_to", "relative_to", "commonpath", "commonprefix"})
 _RESOLVERS: Final = frozenset({"realpath", "resolve", "abspath", "normpath"})
 _MATCHERS: Final = frozenset({"match", "fullmatch"})
@@ -41,6 +46,19 @@ def narrowed(machine: "Expressions", test: ast.expr, scope: Scope, *, holds: boo
     try:
         for name, weaknesses, value in _facts(machine, test, scope, holds):
             _apply(name, weaknesses, value, machine, scope)
+    finally:
+        machine.machine.silent -= 1
+
+
+def refused(machine: "Expressions", call: ast.Call, scope: Scope) -> None:
+    """A call for its effect alone, to something that says it refuses what is bad."""
+    if not _REFUSING.search(_called_name(call)):
+        return
+    machine.machine.silent += 1
+    try:
+        if machine.value(call.func, scope).target is None:  # one in sight was gone through
+            for argument in call.args:
+                _apply(argument, ("*",), None, machine, scope)
     finally:
         machine.machine.silent -= 1
 
@@ -92,6 +110,8 @@ def _compared(
             if not inside and isinstance(left.value, str):
                 is_inner = isinstance(right, ast.Subscript) and isinstance(right.slice, ast.Slice)
                 yield right, _without(left.value, is_inner), None
+        elif inside and isinstance(right, ast.Attribute) and right.attr == "parents":
+            yield right.value, ("path",), None
         elif inside and _is_trusted(machine.value(right, scope), right):
             yield left, ("*",), None
         return
@@ -189,9 +209,9 @@ def _is_resolved(node: ast.expr, scope: Scope, depth: int = 3) -> bool:
     for part in ast.walk(node):
         if isinstance(part, ast.Call) and _called_name(part) in _RESOLVERS:
             return True
-        if isinstance(part, ast.Name) and depth and part.id in scope.origins:
-            if _is_resolved(scope.origins[part.id], scope, depth - 1):
-                return True
+        origin = scope.origins.get(part.id) if isinstance(part, ast.Name) else None
+        if origin is not None and depth and _is_resolved(origin, scope, depth - 1):
+            return True
     return False
 
 

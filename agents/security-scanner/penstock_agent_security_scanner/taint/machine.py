@@ -12,6 +12,8 @@ from penstock_agent_security_scanner.taint.values import Value
 
 # Expressions and statements visited per file, calls included.
 MAX_STEPS: Final = 150_000
+# For what a module that is only imported binds.
+MAX_IMPORT_STEPS: Final = 4_000
 # Further for all calls entered from one function that nobody calls.
 MAX_CALL_DEPTH: Final = 7
 MAX_MEMO: Final = 2_000
@@ -59,10 +61,12 @@ class Machine:
     result: Result = field(default_factory=Result)
     steps: int = 0
     depth: int = 0
+    loops: int = 0
+    budget: int = MAX_STEPS
     silent: int = 0
     outside: int = 0
     running: list[ast.AST] = field(default_factory=list)
-    memo: dict[object, tuple[Value, Value | None]] = field(default_factory=dict)
+    memo: dict[object, tuple[Value, Value | None, Scope]] = field(default_factory=dict)
     pending: list[Function] = field(default_factory=list)
     entered: set[int] = field(default_factory=set)
     classes: list[Class] = field(default_factory=list)
@@ -88,7 +92,7 @@ class Machine:
             OutOfSteps: The budget is used up.
         """
         self.steps += 1
-        if self.steps > MAX_STEPS:
+        if self.steps > self.budget:
             raise OutOfSteps
 
     def report(
@@ -132,7 +136,7 @@ class Machine:
     def finish(self) -> Result:
         """Settle what was seen in several ways."""
         for name, lines in self.result.cleared.items():
-            lines -= self.dirty.get(name, set())
+            lines.difference_update(self.dirty.get(name, set()))
         if self.result.whole:
             dead = {line for lines in self.skipped for line in lines}
             self.result.dead = dead - self.run_lines

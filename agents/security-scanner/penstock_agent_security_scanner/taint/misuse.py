@@ -29,18 +29,32 @@ _HARMLESS_NAME: Final = re.compile(
 # What a file imports that has to do with secrets and strangers.
 _SECURE: Final = frozenset(
     {
-        "Crypto", "Cryptodome", "aiohttp", "bcrypt", "bottle", "cryptography", "django", "fastapi",
-        "flask", "hashlib", "hmac", "itsdangerous", "jose", "jwt", "passlib", "pyramid", "sanic",
-        "starlette", "tornado", "uuid", "smtplib", "rest_framework", "werkzeug", "nacl", "ssl",
+        "Crypto", "Cryptodome", "aiohttp", "bcrypt", "bottle", "cryptography", "django",
+        "fastapi", "flask", "hashlib", "hmac", "itsdangerous", "jose", "jwt", "passlib",
+        "pyramid", "sanic", "starlette", "tornado", "uuid", "smtplib", "rest_framework",
+        "werkzeug", "nacl", "ssl",
     }
 )  # fmt: skip
+_VERIFYING: Final = (
+    "verify_ssl",
+    "ssl_verify",
+    "check_hostname",
+    "assert_hostname",
+    "verify_certs",
+    "ssl_check_hostname",
+    "validate_certs",
+    "tls_verify",
+    "validate_cert",
+)
 _TLS_CALLS: Final = re.compile(r"^(?:requests|httpx|aiohttp|urllib3)\b")
 _OLD_TLS: Final = re.compile(
     r"(?:PROTOCOL_)?(?:SSLv2|SSLv3|TLSv1|TLSv1_1|SSLv23?_METHOD|TLSv1_METHOD|TLSv1_1_METHOD)$"
 )
 _PARSED_WITH: Final = frozenset(
-    {"xml.dom.minidom.parse", "xml.dom.minidom.parseString", "xml.dom.pulldom.parse",
-     "xml.dom.pulldom.parseString"}
+    {
+        "xml.dom.minidom.parse", "xml.dom.minidom.parseString", "xml.dom.pulldom.parse",
+        "xml.dom.pulldom.parseString",
+    }
 )  # fmt: skip
 _LXML_PARSED: Final = frozenset({"lxml.etree.fromstring", "lxml.etree.parse", "lxml.etree.XML"})
 _DOCUMENTS: Final[Levels] = {Reach.REMOTE: "high", Reach.LOCAL: "medium", Reach.CALLER: "medium"}
@@ -69,10 +83,18 @@ def called(machine: Machine, site: Site) -> None:
 
 def _tls(machine: Machine, site: Site) -> None:
     if (
-        (site.is_set("verify", False) and _TLS_CALLS.match(site.path))
+        any(site.is_set(name, False) for name in _VERIFYING)
+        or (site.is_set("verify", False) and _TLS_CALLS.match(site.path))
         or site.path in ("ssl._create_unverified_context", "ssl._create_stdlib_context")
         or (site.is_set("ssl", False) and site.path.startswith("aiohttp."))
     ):
+        machine.report(catalogue.UNCHECKED_TLS, site.line)
+    for value in [*site.arguments, *site.keywords.values()]:
+        if value.kind.endswith(("SSL.VERIFY_NONE", "OPT_X_TLS_NEVER", "OPT_X_TLS_ALLOW")):
+            machine.report(catalogue.UNCHECKED_TLS, site.line)
+    if site.path == "asyncssh.connect" and site.is_set("known_hosts", None):
+        machine.report(catalogue.UNCHECKED_TLS, site.line)
+    if site.method == "tls_insecure_set" and site.arguments and site.arguments[0].const is True:
         machine.report(catalogue.UNCHECKED_TLS, site.line)
     for value in site.keywords.values():
         if value.kind == "ssl.CERT_NONE" or (value.const == "CERT_NONE" and "urllib3" in site.path):
@@ -83,9 +105,13 @@ def _tls(machine: Machine, site: Site) -> None:
     ]:
         if value.kind.startswith(("ssl.", "OpenSSL.SSL.")) and _OLD_TLS.search(value.kind):
             machine.report(catalogue.OLD_TLS, site.line)
-    if site.path.endswith("set_missing_host_key_policy") and site.arguments:
-        if any(part in site.arguments[0].kind for part in ("AutoAddPolicy", "WarningPolicy")):
-            machine.report(catalogue.UNCHECKED_TLS, site.line)
+    policy = site.argument(0, "policy")
+    if (
+        site.path.endswith("set_missing_host_key_policy")
+        and policy is not None
+        and any(part in policy.kind for part in ("AutoAddPolicy", "WarningPolicy"))
+    ):
+        machine.report(catalogue.UNCHECKED_TLS, site.line)
 
 
 def _tokens(machine: Machine, site: Site) -> None:
@@ -168,7 +194,7 @@ def _xml(machine: Machine, site: Site) -> None:
     ):
         # Entities from outside are off in a fresh parser; setFeature is judged where it stands.
         machine.clear(catalogue.XXE, site.lines)
-    elif path in _LXML_PARSED and site.argument(1, "parser") is None:
+    elif path in _LXML_PARSED and _resolves(site.argument(1, "parser")):
         given = site.argument(0, "text", "source")
         if given is not None:
             weigh(machine, site, catalogue.XXE, "xml", given, _DOCUMENTS)
@@ -184,6 +210,16 @@ def _xml(machine: Machine, site: Site) -> None:
                 machine.report(catalogue.XXE, site.line)
             else:
                 machine.clear(catalogue.XXE, site.lines)
+
+
+def _resolves(parser: Value | None) -> bool:
+    """Whether a parser of lxml follows entities: unless told otherwise, it does."""
+    if parser is None:
+        return True
+    if not parser.kind.endswith("XMLParser()"):
+        return False
+    told = dict(parser.pairs or ()).get("resolve_entities")
+    return told is None or not told.known
 
 
 def _permissions(machine: Machine, site: Site) -> None:
@@ -260,7 +296,9 @@ def _setting(machine: Machine, name: str, value: Value, line: int) -> None:
         machine.report(bad[1], line)
     if name == "ALLOWED_HOSTS" and any(item.const == "*" for item in value.items or ()):
         machine.report(catalogue.HOST_HEADER, line)
-    if name == "_create_default_https_context" and "unverified" in value.kind:
+    if name in ("_create_default_https_context", "match_hostname") and (
+        "unverified" in value.kind or value.kind == "<lambda>"
+    ):
         machine.report(catalogue.UNCHECKED_TLS, line)
 
 
@@ -277,10 +315,14 @@ def attribute_set(machine: Machine, owner: Value, name: str, value: Value, line:
 
 
 def defined(machine: Machine, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-    """Decorators that take a protection away."""
+    """Decorators that take a protection away, and answers that are always yes."""
+    if node.name == "missing_host_key" and all(
+        isinstance(part, ast.Pass | ast.Return | ast.Expr) for part in node.body
+    ):
+        machine.report(catalogue.UNCHECKED_TLS, node.lineno)
     for decorator in node.decorator_list:
         name = (
             decorator.attr if isinstance(decorator, ast.Attribute) else getattr(decorator, "id", "")
         )
-        if name in ("csrf_exempt",) or (isinstance(decorator, ast.Attribute) and name == "exempt"):
+        if name == "csrf_exempt" or (isinstance(decorator, ast.Attribute) and name == "exempt"):
             machine.report(catalogue.CSRF, decorator.lineno, "low")

@@ -43,9 +43,10 @@ def _has_nested(items: list[Any], *, inside: bool) -> bool:
         elif code is codes.SUBPATTERN:
             if _has_nested(list(argument[3]), inside=inside and len(items) == 1):
                 return True
-        elif code is codes.BRANCH:
-            if any(_has_nested(list(branch), inside=inside) for branch in argument[1]):
-                return True
+        elif code is codes.BRANCH and any(
+            _has_nested(list(branch), inside=inside) for branch in argument[1]
+        ):
+            return True
     return False
 
 

@@ -17,45 +17,49 @@ _STATEMENT: Final = re.compile(
 )
 _EXECUTORS: Final = frozenset(
     {
-        "execute", "executemany", "executescript", "raw", "extra", "fetch", "fetchrow", "fetchval",
-        "execute_sql", "exec_driver_sql", "query", "execute_query", "executesql", "sql", "run_query",
-        "read_sql", "read_sql_query", "select_all", "select_one", "mogrify", "prepare", "copy_expert",
+        "execute", "executemany", "executescript", "raw", "extra", "fetch", "fetchrow",
+        "fetchval", "execute_sql", "exec_driver_sql", "query", "execute_query",
+        "executesql", "sql", "run_query", "read_sql", "read_sql_query", "select_all",
+        "select_one", "mogrify", "prepare", "copy_expert",
     }
 )  # fmt: skip
-_SURE: Final = frozenset({"execute", "executemany", "executescript", "raw", "exec_driver_sql",
-                          "read_sql", "read_sql_query", "mogrify"})  # fmt: skip
+_SURE: Final = frozenset(
+    {
+        "execute", "executemany", "executescript", "raw", "exec_driver_sql", "read_sql",
+        "read_sql_query", "mogrify",
+    }
+)  # fmt: skip
 _TEXTS: Final = frozenset(
     {
-        "sqlalchemy.text", "sqlalchemy.sql.text", "sqlalchemy.sql.expression.text", "RawSQL",
-        "django.db.models.expressions.RawSQL", "sqlalchemy.literal_column", "psycopg2.sql.SQL",
-        "psycopg.sql.SQL", "sqlmodel.text", "db.text", "flask_sqlalchemy.SQLAlchemy().text",
+        "sqlalchemy.text", "sqlalchemy.sql.text", "sqlalchemy.sql.expression.text",
+        "RawSQL", "django.db.models.expressions.RawSQL", "sqlalchemy.literal_column",
+        "psycopg2.sql.SQL", "psycopg.sql.SQL", "sqlmodel.text", "db.text",
+        "flask_sqlalchemy.SQLAlchemy().text",
     }
 )  # fmt: skip
 _STORES: Final = frozenset(
-    {"cursor", "cur", "curs", "c", "conn", "connection", "con", "db", "database", "session", "engine",
-     "crsr", "dbh", "sqlite", "mysql", "postgres", "pool", "objects"}
+    {
+        "cursor", "cur", "curs", "c", "conn", "connection", "con", "db", "database",
+        "session", "engine", "crsr", "dbh", "sqlite", "mysql", "postgres", "pool",
+        "objects",
+    }
 )  # fmt: skip
 _SQL_LEVELS: Final[Levels] = {Reach.REMOTE: "high", Reach.LOCAL: "medium", Reach.CALLER: "medium"}
 _REMOTE: Final[Levels] = {Reach.REMOTE: "high"}
 _BUILT_LEVELS: Final[Levels] = {Reach.REMOTE: "high", Reach.LOCAL: "medium", Reach.CALLER: "medium"}
 _LDAP_CALLS: Final = frozenset(
     {
-        "search",
-        "search_s",
-        "search_st",
-        "search_ext",
-        "search_ext_s",
-        "paged_search",
-        "bind_s",
-        "simple_bind_s",
+        "search", "search_s", "search_st", "search_ext", "search_ext_s", "paged_search",
+        "bind_s", "simple_bind_s",
     }
-)
+)  # fmt: skip
 _XPATH_CALLS: Final = frozenset({"xpath", "XPath", "ETXPath", "XPathEvaluator", "iterselect"})
 _FINDERS: Final = frozenset({"find", "findall", "findtext", "iterfind", "select"})
 _DOCUMENT_CALLS: Final = frozenset(
     {
-        "find", "find_one", "find_one_and_update", "find_one_and_delete", "update_one", "update_many",
-        "delete_one", "delete_many", "count_documents", "aggregate", "replace_one", "distinct",
+        "find", "find_one", "find_one_and_update", "find_one_and_delete", "update_one",
+        "update_many", "delete_one", "delete_many", "count_documents", "aggregate",
+        "replace_one", "distinct",
     }
 )  # fmt: skip
 
@@ -74,7 +78,7 @@ def judge(machine: Machine, site: Site) -> None:
 
 
 def _sql(machine: Machine, site: Site) -> None:
-    index = 1 if site.method in ("extra",) else 0
+    index = 1 if site.method == "extra" else 0
     given = site.argument(
         index, "sql", "query", "statement", "operation", "where", "select", "stmt"
     )
@@ -100,8 +104,11 @@ def _is_source(value: Value) -> bool:
 
 
 def _ldap(machine: Machine, site: Site) -> None:
-    parts = [site.argument(0, "search_base", "base"), site.argument(1, "search_filter", "filterstr"),
-             site.argument(2, "filterstr")]  # fmt: skip
+    parts = [
+        site.argument(0, "search_base", "base"),
+        site.argument(1, "search_filter", "filterstr"),
+        site.argument(2, "filterstr"),
+    ]
     for value in parts:
         if value is not None and (value.text or value.reach("ldap") is not None):
             levels: Levels = _BUILT_LEVELS if value.built else _REMOTE
@@ -124,8 +131,13 @@ def _xpath(machine: Machine, site: Site) -> None:
 
 
 def _documents(machine: Machine, site: Site) -> None:
-    has_code = any(key == "$where" for key, _ in (site.argument(0, "filter") or Value()).pairs or ())
-    if not has_code and not {"pymongo", "flask_pymongo", "mongoengine", "motor", "bson"} & machine.imports:
+    has_code = any(
+        key == "$where" for key, _ in (site.argument(0, "filter") or Value()).pairs or ()
+    )
+    if (
+        not has_code
+        and not {"pymongo", "flask_pymongo", "mongoengine", "motor", "bson"} & machine.imports
+    ):
         return
     given = site.argument(0, "filter")
     if given is None:

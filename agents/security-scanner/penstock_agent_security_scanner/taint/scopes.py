@@ -3,9 +3,11 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from penstock_agent_security_scanner.taint.values import Value, joined
 
+SIZE_COUNTED: Final = 40
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
@@ -19,6 +21,7 @@ class Scope:
         elsewhere: Names that `global` or `nonlocal` bind in another scope.
         function: Whose body it is; None for a module.
         results: What was returned or yielded so far.
+        finals: Names as they were where the body was left by `return`.
         exits: Names as they were where the innermost loop was left.
         origins: The expression a name was last bound to.
     """
@@ -28,6 +31,7 @@ class Scope:
     elsewhere: dict[str, "Scope"] = field(default_factory=dict)
     function: "Function | None" = None
     results: list[Value] = field(default_factory=list[Value])
+    finals: list[dict[str, Value]] = field(default_factory=list[dict[str, Value]])
     exits: list[dict[str, Value]] = field(default_factory=list[dict[str, Value]])
     origins: dict[str, ast.expr] = field(default_factory=dict[str, ast.expr])
 
@@ -91,6 +95,21 @@ class Function:
     owner: "Class | None" = None
     module: str = ""
     calls: int = 0
+    _size: int = -1
+
+    @property
+    def size(self) -> int:
+        """How many statements it has, up to a few dozen."""
+        if self._size < 0:
+            body = self.node.body if not isinstance(self.node, ast.Lambda) else []
+            pending, count = list(body), 0
+            while pending and count < SIZE_COUNTED:
+                statement = pending.pop()
+                count += 1
+                for name in ("body", "orelse", "handlers", "finalbody", "cases"):
+                    pending.extend(getattr(statement, name, None) or [])
+            self._size = count
+        return self._size
 
     @property
     def name(self) -> str:
@@ -109,13 +128,21 @@ class Function:
 
 @dataclass(eq=False)
 class Class:
-    """A class of the scanned code: its bases by dotted name, its methods, its fields so far."""
+    """A class of the scanned code.
+
+    Attributes:
+        bases: By dotted name.
+        members: Methods and class attributes.
+        fields: What was seen to be put under `self` so far.
+        set_often: Names that several places put something under, maybe not all of them seen.
+    """
 
     name: str
     bases: list[str] = field(default_factory=list)
     parents: list["Class"] = field(default_factory=list)
     members: dict[str, Value] = field(default_factory=dict)
     fields: dict[str, Value] = field(default_factory=dict)
+    set_often: frozenset[str] = frozenset()
 
     def lookup(self, name: str) -> Value | None:
         """A method or class attribute, parents included."""

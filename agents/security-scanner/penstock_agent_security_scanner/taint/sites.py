@@ -28,6 +28,7 @@ class Site:
     extra: Value = NOTHING
     function: str = ""
     starred: bool = False
+    learned: list[tuple[ast.Name, Value]] = field(default_factory=list[tuple[ast.Name, Value]])
 
     @property
     def method(self) -> str:

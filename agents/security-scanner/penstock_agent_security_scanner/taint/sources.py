@@ -26,21 +26,24 @@ _REQUEST: Final = re.compile(
 )
 _REQUEST_PARTS: Final = frozenset(
     {
-        "COOKIES", "FILES", "GET", "META", "POST", "QUERY_STRING", "REQUEST", "access_route", "args",
-        "arguments", "base_url", "body", "body_arguments", "content", "cookie_params", "cookies",
-        "data", "environ", "files", "form", "forms", "full_path", "headers", "host", "host_url", "json",
-        "json_body", "jsonrpc", "match_info", "matchdict", "media", "mimetype_params", "param", "params",
-        "path", "path_info", "path_params", "path_url", "post", "query", "query_arguments",
-        "query_params", "query_string", "raw_post_data", "referrer", "rel_url", "stream", "text", "uri",
-        "url", "url_root", "url_rule_args", "user_agent", "values", "view_args",
+        "COOKIES", "FILES", "GET", "META", "POST", "QUERY_STRING", "REQUEST",
+        "access_route", "args", "arguments", "base_url", "body", "body_arguments",
+        "content", "cookie_params", "cookies", "data", "environ", "files", "form", "forms",
+        "full_path", "headers", "host", "host_url", "json", "json_body", "jsonrpc",
+        "match_info", "matchdict", "media", "mimetype_params", "param", "params", "path",
+        "path_info", "path_params", "path_url", "post", "query", "query_arguments",
+        "query_params", "query_string", "raw_post_data", "referrer", "rel_url", "stream",
+        "text", "uri", "url", "url_root", "url_rule_args", "user_agent", "values",
+        "view_args",
     }
 )  # fmt: skip
 _REQUEST_CALLS: Final = frozenset(
     {
         "body", "build_absolute_uri", "form", "get", "get_argument", "get_arguments",
-        "get_body_argument", "get_cookie", "get_data", "get_full_path", "get_host", "get_json",
-        "get_media", "get_param", "get_query_argument", "get_raw_uri", "get_signed_cookie", "getall",
-        "getvalue", "input", "json", "multipart", "post", "query", "read", "stream", "text",
+        "get_body_argument", "get_cookie", "get_data", "get_full_path", "get_host",
+        "get_json", "get_media", "get_param", "get_query_argument", "get_raw_uri",
+        "get_signed_cookie", "getall", "getvalue", "input", "json", "multipart", "post",
+        "query", "read", "stream", "text",
     }
 )  # fmt: skip
 # Methods of request handlers that are classes.
@@ -64,19 +67,22 @@ GUESSABLE_CALLS: Final = re.compile(
     r"^(?:numpy\.)?random\.(?:betavariate|choice|choices|gauss|getrandbits|normalvariate|randbytes|"
     r"randint|random|randrange|sample|triangular|uniform|rand|randn|bytes|integers|expovariate|"
     r"gammavariate|lognormvariate|paretovariate|vonmisesvariate|weibullvariate)$|"
-    r"^random\.Random\(\)\.\w+$"
+    r"^random\.Random\(\)\.\w+$|^uuid\.uuid1$"
 )
 _LOCAL_PATHS: Final = frozenset({"sys.argv", "os.environ"})
 _ROUTES: Final = frozenset(
     {
-        "api_route", "delete", "get", "head", "options", "patch", "post", "put", "route", "view",
-        "websocket", "websocket_route", "expose", "page", "callback", "view_config",
+        "api_route", "delete", "get", "head", "options", "patch", "post", "put", "route",
+        "view", "websocket", "websocket_route", "expose", "page", "callback", "view_config",
     }
 )  # fmt: skip
 _ROUTE_NAME: Final = re.compile(r"<(?:(\w+)(?:\([^)]*\))?:)?(\w+)>|\{(\w+)(?::(\w+))?\}")
 _SAFE_KINDS: Final = frozenset(
-    {"int", "float", "bool", "uuid", "UUID", "date", "datetime", "Decimal", "Enum", "IPv4Address"}
-)
+    {
+        "int", "float", "bool", "uuid", "UUID", "date", "datetime", "Decimal", "Enum",
+        "IPv4Address",
+    }
+)  # fmt: skip
 _FASTAPI_MARKS: Final = frozenset({"Body", "Cookie", "File", "Form", "Header", "Path", "Query"})
 _LAMBDA_NAMES: Final = frozenset({"lambda_handler", "handler", "main_handler", "function_handler"})
 _ID_NAME: Final = re.compile(r"^(?:pk|id|\w+_(?:id|pk)|page|year|month|day|num|number|count)$")
@@ -189,11 +195,17 @@ def _is_handler(function: Function) -> bool:
     """`get(self, name)` of a class that a framework routes requests to."""
     bases = " ".join(function.owner.all_bases()) if function.owner is not None else ""
     is_web = "RequestHandler" in bases or bases.endswith(("Resource", "MethodView"))
-    return is_web and function.name in ("get", "post", "put", "delete", "patch")
+    if is_web and function.name in ("get", "post", "put", "delete", "patch"):
+        return True
+    names = [parameter.arg for parameter in function.parameters()[1:3]]
+    return function.name.startswith("on_") and names == ["req", "resp"]  # falcon
 
 
 def _annotation(parameter: ast.arg) -> str:
     node = parameter.annotation
+    if isinstance(node, ast.BinOp):  # int | None
+        is_none = isinstance(node.right, ast.Constant) and node.right.value is None
+        node = node.left if is_none else node.right
     if isinstance(node, ast.Subscript):  # Optional[str], Annotated[str, Query()]
         inner = node.slice
         node = inner.elts[0] if isinstance(inner, ast.Tuple) and inner.elts else inner
@@ -210,7 +222,10 @@ def _routed(function: Function, handlers: dict[str, str]) -> dict[str, str] | No
         if last(target) not in _ROUTES or not isinstance(target, ast.Attribute | ast.Name):
             continue
         if isinstance(target, ast.Name) and last(target) not in ("route", "view_config", "expose"):
-            continue
+            arguments = decorator.args if isinstance(decorator, ast.Call) else []
+            texts = [a.value for a in arguments if isinstance(a, ast.Constant)]
+            if not any(isinstance(text, str) and text.startswith("/") for text in texts):
+                continue
         found = {} if found is None else found
         for argument in decorator.args if isinstance(decorator, ast.Call) else ():
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):

@@ -3,16 +3,16 @@
 import ast
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from penstock_agent_security_scanner.taint import containers, misuse, sinks
 from penstock_agent_security_scanner.taint.expressions import Expressions
-from penstock_agent_security_scanner.taint.guards import narrowed
+from penstock_agent_security_scanner.taint.guards import narrowed, refused
 from penstock_agent_security_scanner.taint.machine import lines_of
 from penstock_agent_security_scanner.taint.scopes import Class, Function, Scope
 from penstock_agent_security_scanner.taint.values import LEAK, NOTHING, Value, marked
 
-_Visitor = Callable[["Statements", ast.stmt, Scope], bool]
+_Visitor = Callable[[Any, Any, Scope], bool]
 _ENDING: Final = frozenset({"abort", "exit", "_exit", "quit", "fail", "redirect_and_exit"})
 
 
@@ -44,17 +44,16 @@ class Statements(Expressions):
                 self.value(child, scope)
         return NOTHING
 
-    def _expression(self, node: ast.stmt, scope: Scope) -> bool:
-        assert isinstance(node, ast.Expr)
+    def _expression(self, node: ast.Expr, scope: Scope) -> bool:
         self.value(node.value, scope)
         if isinstance(node.value, ast.Call):
+            refused(self, node.value, scope)
             func = node.value.func
             name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
             return name not in _ENDING
         return True
 
-    def _assignment(self, node: ast.stmt, scope: Scope) -> bool:
-        assert isinstance(node, ast.Assign | ast.AnnAssign)
+    def _assignment(self, node: ast.Assign | ast.AnnAssign, scope: Scope) -> bool:
         if node.value is None:
             return True
         value = self.value(node.value, scope)
@@ -66,8 +65,7 @@ class Statements(Expressions):
                 scope.origins[target.id] = node.value
         return True
 
-    def _augmented(self, node: ast.stmt, scope: Scope) -> bool:
-        assert isinstance(node, ast.AugAssign)
+    def _augmented(self, node: ast.AugAssign, scope: Scope) -> bool:
         known, value = self.value(node.target, scope), self.value(node.value, scope)
         self.assign(node.target, self.operation(node.op, known, value, node), scope)
         return True
@@ -123,8 +121,7 @@ class Statements(Expressions):
         for target in targets:
             self.assign(target, part, scope)
 
-    def _branch(self, node: ast.stmt, scope: Scope) -> bool:
-        assert isinstance(node, ast.If)
+    def _branch(self, node: ast.If, scope: Scope) -> bool:
         test = self.value(node.test, scope)
         if test.known:
             taken, other = (node.body, node.orelse) if test.const else (node.orelse, node.body)
@@ -140,23 +137,28 @@ class Statements(Expressions):
         scope.merge(ends)
         return bool(ends)
 
-    def _loop(self, node: ast.stmt, scope: Scope) -> bool:
-        assert isinstance(node, ast.For | ast.AsyncFor)
+    def _loop(self, node: ast.For | ast.AsyncFor, scope: Scope) -> bool:
         source = self.value(node.iter, scope)
         outer, scope.exits = scope.exits, []
-        for _ in range(2):  # what the first round leaves, the second one sees
+        self.machine.loops += 1
+        for _ in range(self._rounds()):
             start = scope.fork()
             self.assign(node.target, containers.element(source), scope)
             ends = [scope.names] if self.body(node.body, scope) else []
             scope.merge([start, *ends, *scope.exits])
+        self.machine.loops -= 1
         self.body(node.orelse, scope)
         scope.exits = outer
         return True
 
-    def _while(self, node: ast.stmt, scope: Scope) -> bool:
-        assert isinstance(node, ast.While)
+    def _rounds(self) -> int:
+        """What the first round leaves, the second one sees; inner loops get theirs that way."""
+        return 2 if self.machine.loops <= 1 else 1
+
+    def _while(self, node: ast.While, scope: Scope) -> bool:
         outer, scope.exits = scope.exits, []
-        for _ in range(2):
+        self.machine.loops += 1
+        for _ in range(self._rounds()):
             test = self.value(node.test, scope)
             if test.known and not test.const:
                 break
@@ -164,6 +166,7 @@ class Statements(Expressions):
             narrowed(self, node.test, scope, holds=True)
             ends = [scope.names] if self.body(node.body, scope) else []
             scope.merge([start, *ends, *scope.exits])
+        self.machine.loops -= 1
         scope.exits = outer
         self.body(node.orelse, scope)
         endless = isinstance(node.test, ast.Constant) and bool(node.test.value)
@@ -176,8 +179,7 @@ class Statements(Expressions):
             self._others(node, scope)
         return False
 
-    def _try(self, node: ast.stmt, scope: Scope) -> bool:
-        assert isinstance(node, ast.Try)
+    def _try(self, node: ast.Try, scope: Scope) -> bool:
         before = scope.fork()
         reached = self.body(node.body, scope)
         after = scope.fork()
@@ -196,16 +198,14 @@ class Statements(Expressions):
         scope.merge(ends)
         return self.body(node.finalbody, scope) and bool(ends)
 
-    def _with(self, node: ast.stmt, scope: Scope) -> bool:
-        assert isinstance(node, ast.With | ast.AsyncWith)
+    def _with(self, node: ast.With | ast.AsyncWith, scope: Scope) -> bool:
         for item in node.items:
             value = self.value(item.context_expr, scope)
             if item.optional_vars is not None:
                 self.assign(item.optional_vars, value, scope)
         return self.body(node.body, scope)
 
-    def _match(self, node: ast.stmt, scope: Scope) -> bool:
-        assert isinstance(node, ast.Match)
+    def _match(self, node: ast.Match, scope: Scope) -> bool:
         subject = self.value(node.subject, scope)
         before, ends = scope.fork(), list[dict[str, Value]]()
         decided = False
@@ -236,10 +236,10 @@ class Statements(Expressions):
             if isinstance(name, str):
                 scope.set(name, subject if part is pattern else subject.plain())
 
-    def _return(self, node: ast.stmt, scope: Scope) -> bool:
-        assert isinstance(node, ast.Return)
+    def _return(self, node: ast.Return, scope: Scope) -> bool:
         value = self.value(node.value, scope)
         self.returned(value, node, scope)
+        scope.finals.append(scope.names)
         if scope.function is not None and node.value is not None:
             misuse.named(self.machine, scope.function.name, value)
         return False
@@ -250,8 +250,7 @@ class Statements(Expressions):
         if scope.function is not None:
             sinks.page(self.machine, scope.function, value, node)
 
-    def _function(self, node: ast.stmt, scope: Scope) -> bool:
-        assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> bool:
         for decorator in node.decorator_list:
             self.value(decorator, scope)
         for default in (*node.args.defaults, *node.args.kw_defaults):
@@ -264,8 +263,7 @@ class Statements(Expressions):
         self.machine.pending.append(made)
         return True
 
-    def _class(self, node: ast.stmt, scope: Scope) -> bool:
-        assert isinstance(node, ast.ClassDef)
+    def _class(self, node: ast.ClassDef, scope: Scope) -> bool:
         bases = [self.value(base, scope) for base in node.bases]
         made = Class(node.name, [base.kind for base in bases if base.kind])
         made.parents = [base.target for base in bases if isinstance(base.target, Class)]
@@ -276,12 +274,12 @@ class Statements(Expressions):
             if function.scope is inner:
                 function.owner, function.scope = made, scope
         made.members = inner.names
+        made.set_often = _set_often(node)
         self.machine.classes.append(made)
         scope.set(node.name, Value(kind=node.name, target=made))
         return True
 
-    def _import(self, node: ast.stmt, scope: Scope) -> bool:
-        assert isinstance(node, ast.Import)
+    def _import(self, node: ast.Import, scope: Scope) -> bool:
         for alias in node.names:
             self.machine.imports.add(alias.name.partition(".")[0])
             first = alias.name if alias.asname else alias.name.partition(".")[0]
@@ -295,8 +293,7 @@ class Statements(Expressions):
             scope.set(alias.asname or first, value)
         return True
 
-    def _import_from(self, node: ast.stmt, scope: Scope) -> bool:
-        assert isinstance(node, ast.ImportFrom)
+    def _import_from(self, node: ast.ImportFrom, scope: Scope) -> bool:
         module = self.machine.absolute(node.module or "", node.level)
         self.machine.imports.add(module.partition(".")[0])
         for alias in node.names:
@@ -308,7 +305,7 @@ class Statements(Expressions):
             value = found.names.get(alias.name) if found is not None else None
             if value is None:
                 kind = f"{module}.{alias.name}"
-                value = Value(kind=kind, target=self.loaded(kind))
+                value = Value(kind=kind, target=self.loaded(kind), fixed=alias.name.isupper())
             scope.set(alias.asname or alias.name, value)
         return True
 
@@ -316,20 +313,28 @@ class Statements(Expressions):
         """The global scope of another module of the repository."""
         return self.machine.loader(module) if self.machine.loader is not None and module else None
 
-    def _global(self, node: ast.stmt, scope: Scope) -> bool:
-        assert isinstance(node, ast.Global | ast.Nonlocal)
+    def _global(self, node: ast.Global | ast.Nonlocal, scope: Scope) -> bool:
         scope.declare(node.names, isinstance(node, ast.Global))
         return True
 
     def _delete(self, node: ast.stmt, scope: Scope) -> bool:
         return True
 
-    def _assert(self, node: ast.stmt, scope: Scope) -> bool:
-        assert isinstance(node, ast.Assert)
+    def _assert(self, node: ast.Assert, scope: Scope) -> bool:
         test = self.value(node.test, scope)
         if not test.known:
             narrowed(self, node.test, scope, holds=True)
         return True
+
+
+def _set_often(node: ast.ClassDef) -> frozenset[str]:
+    """Names that more than one statement of a class puts something under."""
+    seen: set[str] = set()
+    often: set[str] = set()
+    for part in ast.walk(node):
+        if isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store):
+            (often if part.attr in seen else seen).add(part.attr)
+    return frozenset(often)
 
 
 def _head_end(statement: ast.stmt) -> int:

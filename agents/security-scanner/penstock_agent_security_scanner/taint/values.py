@@ -22,9 +22,7 @@ class Reach(IntEnum):
 # For each reach: None when it has no hold on the value, else the weaknesses it was cleaned against.
 # The last is what else is to be said of it: marks that stay on whatever is made of the value.
 Mark = tuple[str, int]
-Taint = tuple[
-    frozenset[str] | None, frozenset[str] | None, frozenset[str] | None, frozenset[Mark]
-]
+Taint = tuple[frozenset[str] | None, frozenset[str] | None, frozenset[str] | None, frozenset[Mark]]
 _UNMARKED: Final[frozenset[Mark]] = frozenset()
 CLEAN: Final[Taint] = (None, None, None, _UNMARKED)
 # The text of an exception; made by a generator that can be predicted.
@@ -100,6 +98,8 @@ class Value:
 
     def whole(self) -> Taint:
         """Its taint and that of everything in it."""
+        if self.items is None and self.pairs is None and self.rest is None:
+            return self.taint
         taints = [self.taint]
         taints += [item.whole() for item in self.items or ()]
         taints += [item.whole() for _, item in self.pairs or ()]
@@ -171,11 +171,12 @@ def cleaned(taint: Taint, weaknesses: Iterable[str]) -> Taint:
 
 def merged(taints: Iterable[Taint]) -> Taint:
     """Whoever has a hold on one part has one on the whole; cleaned only where all parts are."""
+    several = [taint for taint in taints if taint is not CLEAN and taint != CLEAN]
+    if len(several) < 2:
+        return several[0] if several else CLEAN
     result: list[frozenset[str] | None] = [None, None, None]
     kept = _UNMARKED
-    for taint in taints:
-        if taint is CLEAN:
-            continue
+    for taint in several:
         for index in range(3):
             against = taint[index]
             if against is not None:
@@ -190,7 +191,9 @@ def joined(values: Iterable[Value]) -> Value:
     """One of several: what holds for all of them, and the taint of each."""
     different: list[Value] = []
     for value in values:
-        if value not in different[:8]:
+        if any(value is known for known in different) or value in different[:4]:
+            continue
+        if len(different) < MAX_ITEMS:
             different.append(value)
     if not different:
         return NOTHING

@@ -16,24 +16,38 @@ _REMOTE_HIGH: Final[Levels] = {Reach.REMOTE: "high"}
 _REMOTE_MEDIUM: Final[Levels] = {Reach.REMOTE: "medium"}
 _PAGES: Final = frozenset(
     {
-        "make_response", "Response", "HttpResponse", "HTMLResponse", "Markup", "mark_safe", "SafeString",
-        "SafeText", "HttpResponseBadRequest", "HttpResponseNotFound", "HttpResponseServerError",
-        "HttpResponseForbidden", "StreamingHttpResponse", "html_safe", "HTTPResponse", "html",
+        "make_response", "Response", "HttpResponse", "HTMLResponse", "Markup", "mark_safe",
+        "SafeString", "SafeText", "HttpResponseBadRequest", "HttpResponseNotFound",
+        "HttpResponseServerError", "HttpResponseForbidden", "StreamingHttpResponse",
+        "html_safe", "HTTPResponse", "html",
     }
 )  # fmt: skip
 _SURE_PAGES: Final = frozenset({"Markup", "mark_safe", "SafeString", "SafeText", "HTMLResponse"})
-_WEB: Final = frozenset(
-    {"flask", "django", "markupsafe", "werkzeug", "fastapi", "starlette", "aiohttp", "sanic", "quart",
-     "bottle", "pyramid", "webob", "tornado", "jinja2", "http", "cherrypy", "falcon", "rest_framework",
-     "BaseHTTPServer", "wsgiref", "twisted", "web"}
+_HEADER_CALLS: Final = frozenset(
+    {
+        "add", "set", "append", "setdefault", "add_header", "set_header", "send_header",
+        "append_header", "__setitem__",
+    }
 )  # fmt: skip
-_ESCAPING: Final = frozenset({"application/json", "text/plain", "application/octet-stream", "text/csv",
-                              "application/pdf", "application/xml", "image/png"})  # fmt: skip
+_WEB: Final = frozenset(
+    {
+        "flask", "django", "markupsafe", "werkzeug", "fastapi", "starlette", "aiohttp",
+        "sanic", "quart", "bottle", "pyramid", "webob", "tornado", "jinja2", "http",
+        "cherrypy", "falcon", "rest_framework", "BaseHTTPServer", "wsgiref", "twisted",
+        "web",
+    }
+)  # fmt: skip
+_ESCAPING: Final = frozenset(
+    {
+        "application/json", "text/plain", "application/octet-stream", "text/csv",
+        "application/pdf", "application/xml", "image/png",
+    }
+)  # fmt: skip
 _REDIRECTS: Final = frozenset(
     {
-        "redirect", "HttpResponseRedirect", "HttpResponsePermanentRedirect", "RedirectResponse",
-        "HTTPFound", "HTTPSeeOther", "HTTPTemporaryRedirect", "HTTPMovedPermanently",
-        "HTTPPermanentRedirect", "HTTPMovedTemporarily",
+        "redirect", "HttpResponseRedirect", "HttpResponsePermanentRedirect",
+        "RedirectResponse", "HTTPFound", "HTTPSeeOther", "HTTPTemporaryRedirect",
+        "HTTPMovedPermanently", "HTTPPermanentRedirect", "HTTPMovedTemporarily",
     }
 )  # fmt: skip
 _FETCHERS: Final = re.compile(
@@ -68,8 +82,14 @@ def judge(machine: Machine, site: Site) -> None:
         target = site.argument(0, "location", "url", "redirect_to", "to")
         if target is not None:
             redirected(machine, site, target)
-    if method == "set_cookie" or method == "set_signed_cookie":
+    if method in ("set_cookie", "set_signed_cookie"):
         _cookie(machine, site)
+    if method in _HEADER_CALLS and len(site.arguments) >= 2:
+        _header(machine, site)
+    headers = site.keywords.get("headers")
+    given = headers.pairs or () if headers is not None and method in _PAGES else ()
+    if any(value.reach("header") is Reach.REMOTE for _, value in given):
+        machine.report(catalogue.HEADER, site.line)
     if _FETCHERS.match(site.path):
         _fetched(machine, site)
     if site.path == "print" and "cgi" in machine.imports:
@@ -174,6 +194,17 @@ def is_handler(function: Function, machine: Machine) -> bool:
         return not {"django"} & machine.imports
     bases = " ".join(function.owner.all_bases()) if function.owner is not None else ""
     return "MethodView" in bases and function.name in ("get", "post", "put", "delete", "patch")
+
+
+def _header(machine: Machine, site: Site) -> None:
+    """`headers.add`, `send_header`: a name and a value."""
+    is_headers = site.hint.endswith("headers") or "header" in site.method
+    if not is_headers or site.path.startswith(("requests.", "httpx.", "request.", "flask.request")):
+        return
+    name, value = site.arguments[:2]
+    if value.reach("header") is Reach.REMOTE or name.reach("header") is Reach.REMOTE:
+        is_place = str(name.const).lower() == "location"
+        machine.report(catalogue.REDIRECT if is_place else catalogue.HEADER, site.line)
 
 
 def _cookie(machine: Machine, site: Site) -> None:

@@ -94,11 +94,10 @@ def _context(pod: Part, container: Part, context: Part) -> Found:
     line = container.line_of("securityContext")
     if context.scalar("privileged") is True:
         yield rules.PRIVILEGED, context.line_of("privileged")
-    if context.scalar("allowPrivilegeEscalation") is not False:
-        yield (
-            rules.ESCALATION,
-            context.line_of("allowPrivilegeEscalation") if context.keys else line,
-        )
+    if context.scalar("allowPrivilegeEscalation") is True:
+        yield rules.ESCALATION, context.line_of("allowPrivilegeEscalation")
+    elif context.scalar("allowPrivilegeEscalation") is None:
+        yield rules.MAY_ESCALATE, line
     yield from _user(pod, context, line)
     added = context.each("capabilities", "add")
     for power in added:

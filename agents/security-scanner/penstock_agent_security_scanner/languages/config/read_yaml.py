@@ -88,6 +88,6 @@ def _scalar(node: yaml.Node) -> Scalar:
     if node.style in ("'", '"'):
         return text
     lowered = text.lower()
-    if lowered in _WORDS and node.style is None:
+    if lowered in _WORDS and not node.style:
         return _WORDS[lowered]
     return int(text.replace("_", "")) if _INTEGER.match(text) and len(text) < 20 else text

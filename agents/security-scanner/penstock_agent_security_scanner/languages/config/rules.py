@@ -63,6 +63,10 @@ ESCALATION = Rule(
     "privilege-escalation-allowed", "medium", "CWE-250",
     "Programs in the container may gain rights.",
     "Set allowPrivilegeEscalation to false (no-new-privileges).")  # fmt: skip
+MAY_ESCALATE = Rule(
+    "privilege-escalation-not-refused", "low", "CWE-693",
+    "Nothing keeps programs in the container from gaining rights.",
+    "Set allowPrivilegeEscalation to false.")  # fmt: skip
 ROOT_CONTAINER = Rule(
     "container-runs-as-root", "medium", "CWE-250",
     "The container may run as root.",
@@ -84,7 +88,7 @@ CAPABILITIES = Rule(
     "The capability gives the container power over its host or network.",
     "Drop all capabilities and add harmless ones.")  # fmt: skip
 KEPT_CAPABILITIES = Rule(
-    "capabilities-not-dropped", "low", "CWE-250",
+    "capabilities-not-dropped", "low", "CWE-693",
     "The container keeps capabilities that it does not need.",
     "Drop ALL and add what is needed.")  # fmt: skip
 WRITABLE_ROOT = Rule(
@@ -96,7 +100,7 @@ NO_LIMITS = Rule(
     "The container may take all memory and processors of its host.",
     "Set limits.")  # fmt: skip
 TOKEN = Rule(
-    "service-account-token-mounted", "low", "CWE-668",
+    "service-account-token-mounted", "low", "CWE-1188",
     "The pod gets a token for the cluster's interface.",
     "Set automountServiceAccountToken to false where it is not used.")  # fmt: skip
 UNCONFINED = Rule(
@@ -104,7 +108,7 @@ UNCONFINED = Rule(
     "The filter for system calls or the access profile is switched off.",
     "Use RuntimeDefault, or a profile of your own.")  # fmt: skip
 NO_PROFILE = Rule(
-    "no-system-call-filter", "low", "CWE-250",
+    "no-system-call-filter", "low", "CWE-693",
     "No filter for system calls is asked for.",
     "Set seccompProfile to RuntimeDefault.")  # fmt: skip
 HOST_PORT = Rule(

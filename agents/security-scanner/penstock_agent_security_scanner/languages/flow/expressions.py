@@ -37,7 +37,7 @@ MAX_STEPS = 120_000
 MAX_EVAL_DEPTH = 190
 NUMBERS = frozenset(
     {"int", "long", "short", "byte", "double", "float", "boolean", "Integer", "Long", "Boolean",
-     "number", "bool", "int64", "int32", "uint", "uint64", "uint32", "float64", "time.Duration",
+     "number", "bool", "int64", "int32", "uint", "uint64", "uint32", "uint16", "uint8", "float64", "time.Duration",
      "UUID", "LocalDate", "Double", "Float", "BigDecimal"}
 )  # fmt: skip
 # Parts of a value that cannot carry harm.
@@ -264,7 +264,7 @@ class Expressions:
         if not kind or kind == "var":
             return value
         if kind in NUMBERS:
-            return Value(const=value.const)
+            return Value(const=value.const, ref=value.ref)
         if value.ref in self.program.classes or value.run is not None:
             return value
         result = value.but(ref=kind)

@@ -84,7 +84,7 @@ class Watch:
     def indexed(self, expr: Set, owner: Value, key: Value, value: Value) -> None:
         """An element was set."""
 
-    def returned(self, expr: Leave, value: Value) -> None:
+    def returned(self, expr: Leave, value: Value, function: Function | None) -> None:
         """A function returns."""
 
 

@@ -7,6 +7,7 @@ from penstock_agent_security_scanner.catalogue import Rule
 from penstock_agent_security_scanner.languages.flow.frames import Frame, Watch
 from penstock_agent_security_scanner.languages.flow.program import (
     Block,
+    Call,
     Const,
     Expr,
     Function,
@@ -79,17 +80,26 @@ class Judge(Watch):
 
     # ---- calls
 
-    def sinks(self, owner: Value, ref: str, name: str, args: list[Value], line: int) -> None:
+    def sinks(self, frame: Frame, ref: str, name: str, args: list[Value], expr: Call) -> None:
         """A call with these arguments."""
+        line = expr.line
         for sink in self.table.sinks.find(ref, name):
             if sink.when is not None and not (args and sink.when.search(_start(args[0]))):
                 continue
+            if len(args) < sink.least:
+                continue
+            if sink.first is not None and not (args and sink.first.search(args[0].ref)):
+                continue
             if sink.owners is not None and ref and not sink.owners.search(ref):
                 continue
-            if any(harms(sink, value) for value in self._at(sink, args)):
+            if not any(harms(sink, value) for value in self._at(sink, args)):
+                continue
+            if sink.family:
+                frame.unsafe[sink.rule.name, line] = sink.family
+            else:
                 self.report(sink.rule, line)
         for wrong in self.table.wrongs.find(ref, name):
-            self._wrong(wrong, args, line)
+            self._wrong(wrong, args, _line_of(wrong, expr))
 
     def _at(self, sink: Sink, args: list[Value]) -> Iterable[Value]:
         chosen = (
@@ -143,6 +153,8 @@ class Judge(Watch):
     ) -> Value | None:
         """What the table knows of the result; None when nothing."""
         for fresh in self.table.fresh.find(ref, name):
+            if fresh.marks and owner.marks & REMOTE:
+                continue  # a part of what a client sent, whatever its name
             if fresh.when is None or (args and fresh.when.search(args[0].text or "")):
                 return Value(fresh.marks)
         bits = 0
@@ -168,8 +180,10 @@ class Judge(Watch):
                     continue
                 if not option.key.fullmatch(name):
                     continue
-                wrong = option.lacks not in items if option.lacks else option.test.fits(items[name])
-                if wrong:
+                if option.lacks:
+                    if not option.lacks & items.keys():
+                        self.report(option.rule, expr.line)
+                elif option.test.fits(items[name]):
                     self.report(option.rule, part.line)
 
     def written(self, expr: Set, owner: Value, name: str, value: Value) -> None:
@@ -187,6 +201,16 @@ class Judge(Watch):
     def indexed(self, expr: Set, owner: Value, key: Value, value: Value) -> None:
         """An element was set."""
 
+    def returned(self, expr: Leave, value: Value, function: Function | None) -> None:
+        """A function returns; what a handler does is an answer."""
+        notes = function.notes if function is not None else ()
+        if not value.marks & REMOTE or not any(map(self.table.entry_notes.search, notes)):
+            return
+        if value.prefix == _ADDRESS and not value.clean & BIT["redirect"]:
+            self.report(BY_NAME["open-redirect"], expr.line)
+        elif "<" in value.prefix and not value.clean & BIT["html"]:
+            self.report(BY_NAME["cross-site-scripting"], expr.line)
+
     def entered(self, function: Function) -> None:
         """A function that is wrong for how little it does."""
         if function.name == "checkServerTrusted" and _does_nothing(function.body):
@@ -200,6 +224,18 @@ class Judge(Watch):
 
 def _start(value: Value) -> str:
     return value.prefix if value.const is ABSENT else str(value.const)
+
+
+def _line_of(wrong: Wrong, expr: Call) -> int:
+    """Where the part stands that is wrong; where the call does if it is not written there."""
+    argument = (
+        expr.args[wrong.arg] if wrong.arg is not None and wrong.arg < len(expr.args) else None
+    )
+    if isinstance(argument, Record):
+        for name, part in argument.pairs:
+            if name in wrong.keys:
+                return part.line
+    return expr.line
 
 
 def _is_wrong(wrong: Wrong, args: list[Value]) -> bool:
@@ -228,6 +264,10 @@ def parts_of(value: Value, depth: int = 3) -> Iterable[Value]:
             yield from parts_of(part, depth - 1)
         else:
             yield part
+
+
+# What a handler of Spring returns is an address or a page.
+_ADDRESS = "redirect:"
 
 
 def _does_nothing(body: Expr) -> bool:

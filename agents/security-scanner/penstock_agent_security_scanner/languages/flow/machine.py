@@ -197,7 +197,7 @@ class Machine(Expressions):
             value = self.eval(expr.value)
             if expr.kind == "return":
                 frame.returns = value if frame.returns is None else merged(frame.returns, value)
-                self.watch.returned(expr, value)
+                self.watch.returned(expr, value, frame.function)
         frame.left = "return" if expr.kind == "throw" else expr.kind
         if expr.kind in ("break", "continue"):
             frame.ways_out.append(dict(frame.env.vars))

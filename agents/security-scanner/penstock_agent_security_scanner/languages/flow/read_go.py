@@ -242,7 +242,7 @@ class GoReader(Reader):
         return Index(self.line(node), of, key)
 
     def _on_slice_expression(self, node: SgNode) -> Expr:
-        return self.read(node.field("operand"))
+        return Op(self.line(node), "each", [self.read(node.field("operand"))])
 
     def _on_call_expression(self, node: SgNode) -> Expr:
         callee, arguments = self.read(node.field("function")), node.field("arguments")

@@ -25,7 +25,8 @@ _GIVES = {"local": LOCAL, "none": 0, "unknown": UNKNOWN}
 
 # A table's entries are of these names: a typing error must not switch a rule off.
 _KEYS = {
-    "sink": "rule kind from calls writes args keys unless_keys when owners like records texts",
+    "sink": "rule kind from calls writes args keys unless_keys when owners like records texts"
+    " family first least",
     "wrong": "rule calls arg keys lacks when context text is below literal repeats empty above ref",
     "option": "rule key within lacks text is below literal repeats empty above ref",
     "guarded": "rule family calls until",
@@ -54,6 +55,7 @@ def table_of(language: str) -> Table:
         frozenset(data.get("remote_notes", [])),
         frozenset(data.get("remote_types", [])),
         re.compile(data.get("neutral_types", r"(?!)")),
+        re.compile(data.get("entry_notes", r"(?!)")),
     )
     _sinks(table, data)
     _wrongs(table, data)
@@ -85,6 +87,9 @@ def _sinks(table: Table, data: dict[str, Any]) -> None:
             entry.get("like", False),
             entry.get("records", False),
             entry.get("texts", False),
+            entry.get("family", ""),
+            _maybe(entry.get("first")),
+            entry.get("least", 0),
         )
         for call in entry.get("calls", []):
             table.sinks.add(call, sink)
@@ -120,7 +125,7 @@ def _wrongs(table: Table, data: dict[str, Any]) -> None:
             table.wrongs.add(call, wrong)
     for entry in data.get("option", []):
         rule, key = BY_NAME[entry["rule"]], re.compile(entry["key"])
-        within, lacks = _maybe(entry.get("within")), entry.get("lacks", "")
+        within, lacks = _maybe(entry.get("within")), frozenset(entry.get("lacks", ()))
         table.options.append(Option(rule, _literally(entry), key, within, lacks))
 
 

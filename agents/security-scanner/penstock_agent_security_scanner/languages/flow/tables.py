@@ -39,6 +39,9 @@ class Sink:
         like: A text that begins with anything but SQL is of another kind.
         records: Only objects count.
         texts: Objects do not count.
+        first: What the first argument's reference must be like.
+        least: The fewest arguments.
+        family: As in `Guarded`: a call in the same function may make it good.
     """
 
     rule: Rule
@@ -53,6 +56,9 @@ class Sink:
     like: bool = False
     records: bool = False
     texts: bool = False
+    family: str = ""
+    first: re.Pattern[str] | None = None
+    least: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +126,14 @@ class Option:
 
     Attributes:
         within: The type of the object.
-        lacks: It is wrong for an object with the key to be without this other one.
+        lacks: It is wrong for an object with the key to have none of these.
     """
 
     rule: Rule
     test: Literally
     key: re.Pattern[str]
     within: re.Pattern[str] | None
-    lacks: str
+    lacks: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +181,10 @@ class ByReference(Generic[Spec]):
         pattern = None if owner == "*" else re.compile(_globbed(owner))
         self._by_name.setdefault(name, []).append((pattern, spec))
 
+    def all(self) -> list[Spec]:
+        """Every specification there is."""
+        return [spec for entries in self._by_name.values() for _, spec in entries]
+
     def find(self, owner: str, name: str) -> tuple[Spec, ...]:
         """Everything that is said of `owner.name`."""
         key = (owner, name)
@@ -206,6 +216,7 @@ class Table:
         remote_notes: Annotations of parameters that a client fills.
         remote_types: Types of parameters that a client fills.
         neutral_types: Types or names of parameters that are the framework's, not data.
+        entry_notes: Annotations of functions that are called with data of a request.
         writes: Sinks that are assigned to.
     """
 
@@ -214,6 +225,7 @@ class Table:
     remote_notes: frozenset[str]
     remote_types: frozenset[str]
     neutral_types: re.Pattern[str]
+    entry_notes: re.Pattern[str]
     sinks: ByReference[Sink] = field(default_factory=lambda: ByReference[Sink]())
     writes: list[tuple[re.Pattern[str], Sink]] = field(
         default_factory=list[tuple[re.Pattern[str], Sink]]
