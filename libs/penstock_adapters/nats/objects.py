@@ -5,6 +5,7 @@ names them. Chunks are read one by one by the stream's leader: whoever may write
 able to pull, so no consumer is made (see `penstock_contracts.permissions`).
 """
 
+import asyncio
 import base64
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
@@ -14,7 +15,12 @@ from typing import Any, Final
 import orjson
 
 from penstock_adapters.nats.connection import NatsConnection
-from penstock_adapters.nats.jetstream import STREAM_NOT_FOUND, JetStreamApi, RefusedError
+from penstock_adapters.nats.jetstream import (
+    STREAM_NOT_FOUND,
+    JetStreamApi,
+    RefusedError,
+    StoredMessage,
+)
 from penstock_adapters.nats.publisher import outcome_of
 from penstock_adapters.nats.replies import Frame
 from penstock_contracts.subjects import (
@@ -73,14 +79,25 @@ class NatsShelf:
 
     async def _chunks(self, key: ArtifactKey) -> AsyncGenerator[bytes]:
         head = await self._read_head(key)
-        subject = f"{ARTIFACT_CHUNKS}{head['nuid']}"
-        sequence = 0
-        for _ in range(int(head["chunks"])):
-            chunk = await self._api.next_message_on(ARTIFACT_STREAM, subject, sequence + 1)
-            if chunk is None:
-                raise ArtifactMissing(f"of {key.digest} a part is gone from the object store")
-            sequence = chunk.sequence
-            yield chunk.payload
+        subject, count = f"{ARTIFACT_CHUNKS}{head['nuid']}", int(head["chunks"])
+
+        def behind(sequence: int) -> asyncio.Future[StoredMessage | None]:
+            read = self._api.next_message_on(ARTIFACT_STREAM, subject, sequence + 1)
+            return asyncio.ensure_future(read)
+
+        # The next one is on its way while the reader is at work on this one.
+        coming = behind(0) if count else None
+        try:
+            for left in reversed(range(count)):
+                chunk = None if coming is None else await coming
+                if chunk is None:
+                    raise ArtifactMissing(f"of {key.digest} a part is gone from the object store")
+                coming = behind(chunk.sequence) if left else None
+                yield chunk.payload
+        finally:
+            if coming is not None:
+                _ = coming.cancel()
+                _ = await asyncio.gather(coming, return_exceptions=True)
 
     async def _read_head(self, key: ArtifactKey) -> Mapping[str, Any]:
         try:
