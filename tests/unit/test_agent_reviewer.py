@@ -93,6 +93,13 @@ def test_patterns_name_rules_and_languages() -> None:
         ("def f(a):\n    for x in a:\n        print(x)\n        return x\n", "single-turn", 4),
         ("class A:\n    @property\n    def f(self):\n        self.x\n", "property-without-return", 3),
         ("import contextlib\n@contextlib.contextmanager\ndef f():\n    print(1)\n", "context-without-yield", 3),
+        ("def f(n):\n    return n * f(n - 1)\n", "endless-recursion", 2),
+        ("class A:\n    def f():\n        return 1\n", "no-self", 2),
+        ("class A:\n    def __init__(self):\n        self.count = 0\n    def f(self):\n        self.cuont += 1\n", "unknown-attribute", 5),
+        ("def f(a):\n    for x in a:\n        if x:\n            return x\ndef g(a):\n    return f(a).b\n", "may-be-none", 6),
+        ("def f(n):\n    while n > 0:\n        n += 1\n", "endless-loop", 2),
+        ("import os\ndef f(a):\n    os.system('ls ' + a)\n", "shell-injection", 3),
+        ("import logging\ndef f(password):\n    logging.info('%s', password)\n", "secret-logged", 3),
         ("<<<<<<< HEAD\na = 1\n=======\na = 2\n>>>>>>> b\n", "conflict-marker", 1),
     ],
 )  # fmt: skip
@@ -146,6 +153,13 @@ def test_what_only_looks_wrong_is_not_called_critical(text: str) -> None:
         ("a.go", "package a\nfunc f() {\n\tresp, err := http.Get(u)\n\tif err != nil {\n\t\treturn\n\t}\n\tuse(resp.Status)\n}\n", "body-not-closed", 3),
         ("A.java", "class A {\n  public boolean equals(Object o) { return true; }\n}\n", "equals-without-hash", 2),
         ("A.java", "class A {\n  void f() {\n    for (int i = 0; i <= a.length; i++) {\n      b(a[i]);\n    }\n  }\n}\n", "index-beyond-end", 3),
+        ("a.js", "async function f() {}\nfunction g() {\n  const a = f();\n  use(a.b);\n}\n", "missing-await", 3),
+        ("a.js", "function f(a) {\n  if (!a) {\n    return a.b;\n  }\n}\n", "none-used", 3),
+        ("a.js", "function f() {\n  return\n  {\n    a: 1\n  };\n}\n", "return-cut-off", 2),
+        ("a.js", "switch (a) {\n  case 1:\n    b();\n  case 2:\n    c();\n}\n", "falls-through", 2),
+        ("a.go", "package a\nfunc f() {\n\tvar m map[string]int\n\tm[k] = 1\n}\n", "nil-map", 4),
+        ("A.java", "class A {\n  boolean f(String a, String b) {\n    return a == b;\n  }\n}\n", "text-compared-by-identity", 3),
+        ("A.java", "class A {\n  void f() {\n    new Thread(r).run();\n  }\n}\n", "thread-not-started", 3),
         ("A.java", 'class A {\n  Cipher c = Cipher.getInstance("DES");\n}\n', "weak-cipher", 2),
     ],
 )  # fmt: skip
@@ -153,6 +167,23 @@ def test_a_rule_of_another_language_finds_its_defect(
     name: str, text: str, rule: str, line: int
 ) -> None:
     assert (rule, line) in told(text, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.js", "async function f() {}\nfunction g() {\n  const a = f();\n  a.then(use);\n}\n"),
+        ("a.js", "function f(a) {\n  if (!a) {\n    a = {};\n    a.b = 1;\n  }\n}\n"),
+        ("a.js", "while (node = node.next) {\n  use(node);\n}\nif ((m = re.exec(s))) {}\n"),
+        ("a.go", "package a\nfunc f() {\n\tvar m map[string]int\n\tm = load()\n\tm[k] = 1\n}\n"),
+        ("A.java", "class A {\n  boolean f(Kind a, Kind b) {\n    return a == b;\n  }\n}\n"),
+        ("A.java", 'class A {\n  // a == "text"\n  String s = "x == \\"y\\"";\n}\n'),
+    ],
+)
+def test_what_only_looks_wrong_in_other_languages_is_not_called_critical(
+    name: str, text: str
+) -> None:
+    assert severe(text, name) == set()
 
 
 def test_comments_and_strings_of_other_languages_are_no_code() -> None:

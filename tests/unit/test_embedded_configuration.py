@@ -177,6 +177,7 @@ def test_a_service_is_told_its_own_access_only() -> None:
         "PENSTOCK_GRANT_KEY": "leak",
         "PENSTOCK_GRANT_KEY_FILE": "leak",
         "PENSTOCK_TOKEN": "leak",
+        "PENSTOCK_SECRET_SLACK_TOKEN": "leak",
         "PENSTOCK_GRACE_S": "3",
     }
     told = environment(access, inherited)
@@ -185,6 +186,14 @@ def test_a_service_is_told_its_own_access_only() -> None:
     assert told["PATH"] == "/bin"
     assert "leak" not in told.values()
     assert "PENSTOCK_POSTGRES_URL" not in told
+
+
+def test_who_runs_agents_is_told_their_secrets() -> None:
+    access = ServiceAccess(
+        "executor-1", "default", LOGIN, ops_port=1, http_port=1, agent_secrets=True
+    )
+    told = environment(access, {"PENSTOCK_SECRET_SLACK_TOKEN": "hush"})
+    assert told["PENSTOCK_SECRET_SLACK_TOKEN"] == "hush"
 
 
 def test_further_instances_are_of_their_services_kind() -> None:

@@ -19,6 +19,7 @@ from penstock_adapters.secrets import (
 from penstock_adapters.secrets.env_file import read_lines
 from penstock_adapters.system.logs import JsonFormatter
 from penstock_adapters.telemetry.redaction import Redaction
+from penstock_contracts.agent.v1 import AgentManifest
 from penstock_contracts.codes import Code
 from penstock_core.redaction import Redactor
 from penstock_executor.secret_grants import SecretGrant, read_secret_grants
@@ -60,6 +61,16 @@ async def test_what_was_granted_and_not_asked_for_is_not_given() -> None:
     grants = (SecretGrant("probe", "api-key"), SecretGrant("probe", "other-key"))
     values = {"api-key": VALUE, "other-key": "never given to it"}
     async with ExecutorWorld(manifest, secrets=values, secret_grants=grants) as world:
+        await world.result()
+
+    assert dict(world.sandbox.ran[0].secrets) == {"API_KEY": VALUE}
+
+
+async def test_an_optional_one_that_was_not_granted_is_left_out() -> None:
+    asked = PROBE.to_data() | {"secrets": ["api-key", {"name": "other-key", "optional": True}]}
+    manifest = AgentManifest.model_validate(asked)
+    values, granted = {"api-key": VALUE, "other-key": VALUE}, (SecretGrant("probe", "api-key"),)
+    async with ExecutorWorld(manifest, secrets=values, secret_grants=granted) as world:
         await world.result()
 
     assert dict(world.sandbox.ran[0].secrets) == {"API_KEY": VALUE}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import cast
 
+from penstock_agent_code_reviewer import foreign_flow
 from penstock_agent_code_reviewer.foreign_text import ForeignText
 from penstock_agent_code_reviewer.languages import WEB
 from penstock_agent_code_reviewer.models import Severity
@@ -25,6 +26,7 @@ class Pattern:
     pattern: re.Pattern[str]
     but: re.Pattern[str] | None
     unless: re.Pattern[str] | None
+    unless_raw: re.Pattern[str] | None
     tests: bool
     only_tests: bool
     severity: Severity | None
@@ -43,6 +45,7 @@ def patterns() -> tuple[Pattern, ...]:
             pattern=re.compile(str(one["pattern"]), re.MULTILINE),
             but=_compiled(one.get("not")),
             unless=_compiled(one.get("unless")),
+            unless_raw=_compiled(one.get("unless_raw")),
             tests=bool(one.get("tests", True)),
             only_tests=bool(one.get("only_tests", False)),
             severity=cast("Severity | None", one.get("severity")),
@@ -78,7 +81,11 @@ def _by_pattern(one: Pattern, source: ForeignText) -> Iterator[Found]:
             line = reading[begin : (reading.find("\n", match.end()) + 1 or len(reading))]
             if one.but.search(line) or one.but.search(reading[begin:start]):
                 continue
-        first, last = source.line(start), source.line(match.end())
+        if one.unless_raw is not None and one.unless_raw.search(
+            source.raw[match.start() : match.end()]
+        ):
+            continue
+        first, last = source.line(start), source.line(match.end() - 1)
         yield Found(one.rule, last if one.at_end else first, last, severity=one.severity)
 
 
@@ -136,10 +143,6 @@ _IN_LOOP: dict[str, tuple[tuple[str, str], ...]] = {
         (
             "query-in-loop",
             _QUERY.format(r"(?:findById|findOne|executeQuery|getById|queryForObject)"),
-        ),
-        (
-            "grown-in-loop",
-            r"\b(?:result|text|str|output|s|line|html|message|csv|sql)\s*\+=\s*(?:\"|\w+)",
         ),
     ),
     "kotlin": (("query-in-loop", _QUERY.format(r"(?:findById|findOne|executeQuery)")),),
@@ -243,20 +246,10 @@ def java_blocks(source: ForeignText, _is_test: bool) -> Iterator[Found]:
         re.MULTILINE,
     )
     for match in opened.finditer(code):
-        rest = code[match.end() : _method_end(code, match.end())]
+        rest = code[match.end() : foreign_flow.block_end(code, match.end())]
         handed = re.search(rf"return\s+{match[1]}\b|[(,]\s*{match[1]}\s*[,)]", rest)
         if f"{match[1]}.close(" not in rest and not handed and "System.in" not in match[0]:
             yield Found(rule("leak"), source.line(match.start() + _blank(match[0])))
-
-
-def _method_end(code: str, at: int) -> int:
-    """Offset of the bracket that closes what surrounds `at`."""
-    depth = 0
-    for match in re.finditer(r"[{}]", code[at:]):
-        depth += 1 if match[0] == "{" else -1
-        if depth < 0:
-            return at + match.start()
-    return len(code)
 
 
 _BLOCKS: tuple[Callable[[ForeignText, bool], Iterator[Found]], ...] = (
@@ -265,4 +258,5 @@ _BLOCKS: tuple[Callable[[ForeignText, bool], Iterator[Found]], ...] = (
     go_blocks,
     tests_without_assert,
     java_blocks,
+    *foreign_flow.CHECKS,
 )

@@ -180,7 +180,9 @@ def _security(one: Said, found: Found, file: PythonFile | None) -> Found | None:
     if one.code in ("S307", "S102"):
         if isinstance(constant(first), str):
             return _with(found, "minor")
-        return _with(found, "critical") if _from_parameter(file, first, call) else found
+        plain = isinstance(first, (ast.Name, ast.JoinedStr, ast.BinOp))
+        sure = plain and _from_parameter(file, first, call)
+        return _with(found, "critical") if sure else found
     if one.code == "S324":
         return None if "usedforsecurity=False" in ast.unparse(call) else found
     return found

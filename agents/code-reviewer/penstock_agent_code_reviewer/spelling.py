@@ -29,7 +29,7 @@ def _slipped(one: str, other: str) -> bool:
         (n for n, pair in enumerate(zip(one, other, strict=False)) if len(set(pair)) > 1), None
     )
     if at is None:
-        return len(other) == len(one) + 1 and other[-1].isalpha()
+        return False  # an ending makes another word: replace, replaced
     if len(one) == len(other):
         exchanged = one[at : at + 2] == other[at : at + 2][::-1] and len(one[at : at + 2]) == 2
         rest = at + 2 if exchanged else at + 1

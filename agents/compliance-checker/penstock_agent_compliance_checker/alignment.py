@@ -17,8 +17,14 @@ ANCHOR_WORDS = 3
 # there is no small difference anyhow, and comparing word by word is quadratic.
 MAX_CELLS = 400_000
 SLACK_WORDS = 12
-TOLERATED_SHARE = 0.02
-TOLERATED_WORDS = 2.0
+TOLERATED_SHARE = 0.01
+TOLERATED_WORDS = 1.5
+MAX_TOLERATED_WORDS = 20.0
+
+
+# Such a word right before the first word of a licence, or right behind its last, belongs to it.
+_BEFORE = frozenset({"non", "not", "no", "commercial", "noncommercial", "only", "except", "unless"})
+_BEHIND = frozenset({"except", "unless", "excluding", "but"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,9 @@ class Alignment:
     @property
     def holds(self) -> bool:
         """Whether the text is that licence."""
-        tolerated = max(TOLERATED_WORDS, TOLERATED_SHARE * self.template.required)
+        tolerated = min(
+            MAX_TOLERATED_WORDS, max(TOLERATED_WORDS, TOLERATED_SHARE * self.template.required)
+        )
         return not self.telling and not self.cut_off and self.weight <= tolerated
 
 
@@ -188,6 +196,10 @@ def _judged(
             weight += size_of
             telling += says
         at_a, at_b = block_a + size, block_b + size
+    if start and part[start - 1] in _BEFORE:
+        telling.append("added: " + " ".join(part[max(0, start - 2) : start + 4]))
+    if end < len(part) and part[end] in _BEHIND:
+        telling.append("added: " + " ".join(part[end : end + 8]))
     tail = blocks[-1][0] + blocks[-1][2]
     required_tail = sum(not may for may in template.optional[tail:])
     return Alignment(

@@ -15,30 +15,32 @@ MIN_TYPO_CHARS = 5
 # What such a word says cannot be added to, or taken from, a licence without making it another.
 TELLING = frozenset(
     {
-        "not", "no", "non", "never", "nor", "neither", "except", "exception", "excepting",
-        "exclude", "excluded", "excluding", "exclusively", "only", "unless", "until",
-        "without", "prohibited", "prohibit", "prohibits", "forbidden", "forbid", "banned",
-        "ban", "refuse", "commercial", "commercially", "noncommercial", "profit", "fee",
-        "fees", "pay", "paid", "payment", "payments", "royalty", "royalties", "charge",
-        "charges", "charged", "price", "sell", "sold", "selling", "sale", "resell", "rent",
-        "lease", "restrict", "restricted", "restricts", "restriction", "restrictions",
-        "limited", "limitation", "must", "shall", "require", "required", "requires",
-        "obliged", "consent", "approval", "permission", "evil", "military", "weapons",
-        "weapon", "nuclear", "government", "educational", "academic", "research",
+        "not", "no", "with", "disclaimed", "disclaims", "disclaim", "liable", "warranty",
+        "warranties", "sublicense", "non", "never", "nor", "neither", "except", "exception",
+        "excepting", "exclude", "excluded", "excluding", "exclusively", "only", "unless",
+        "until", "without", "prohibited", "prohibit", "prohibits", "forbidden", "forbid",
+        "banned", "ban", "refuse", "commercial", "commercially", "noncommercial", "profit",
+        "fee", "fees", "pay", "paid", "payment", "payments", "royalty", "royalties",
+        "charge", "charges", "charged", "price", "sell", "sold", "selling", "sale",
+        "resell", "rent", "lease", "restrict", "restricted", "restricts", "restriction",
+        "restrictions", "limited", "limitation", "must", "shall", "require", "required",
+        "requires", "obliged", "consent", "approval", "permission", "evil", "military",
+        "weapons", "weapon", "nuclear", "government", "educational", "academic", "research",
         "evaluation", "internal", "personal", "private", "nonprofit", "trial", "expires",
         "expire", "terminate", "terminates", "terminated", "revoke", "revoked", "revocable",
         "irrevocable", "may", "cannot", "obligation", "condition", "conditions",
         "advertise", "advertising", "notify", "disclose", "publish", "source", "network",
-        "users", "employees", "employer", "competing", "compete", "competitor",
-        "hosted", "saas", "service", "patent", "patents", "trademark", "indemnify",
-        "indemnification", "jurisdiction",
+        "users", "employees", "employer", "competing", "compete", "competitor", "hosted",
+        "saas", "service", "patent", "patents", "trademark", "indemnify", "indemnification",
+        "jurisdiction",
     }
 )  # fmt: skip
 _LIGHT = frozenset(
     {
         "a", "an", "the", "of", "to", "in", "on", "at", "by", "this", "that", "these",
         "those", "and", "is", "are", "be", "its", "it", "their", "his", "her", "as", "such",
-        "any", "all", "or", "for", "with", "copyright", "c",
+        "any", "all", "for", "copyright", "c", "software", "library", "program", "package",
+        "work", "works", "code", "file", "files", "product", "materials", "module",
     }
 )  # fmt: skip
 _EMPTY = re.compile(r"\d{1,2}(?:\.\d{1,2}){0,2}|[a-z]|[ivx]{1,5}")

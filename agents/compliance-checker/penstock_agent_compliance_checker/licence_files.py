@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from penstock_agent_compliance_checker.expressions import AllOf, AnyOf, One, Tree, parse
 from penstock_agent_compliance_checker.notices import added_terms, offers_choice, statements, tags
 from penstock_agent_compliance_checker.recognition import Found, Reading, recognise
+from penstock_agent_compliance_checker.words import words_of
 
+MOSTLY = 0.75
 _NAME = re.compile(
     r"^(?:(?:un)?licen[cs]e[s]?|copying|copyright|mit-license|apache-license|legal)"
     r"(?:[-_.](?:[\w.+-]{1,40}))?$|^[\w+-]{1,30}[-_.]licen[cs]e(?:\.(?:txt|md|rst))?$",
@@ -53,12 +55,19 @@ def read_licence(file: str, text: str) -> LicenceText:
     changed = next((one for one in reading.found if not one.holds), None)
     rest = [word for _, words in reading.rest for word in words]
     named = statements(rest)
+    if changed is not None and len(reading.found) == 1 and changed.coverage < MOSTLY:
+        # A notice shares its disclaimer with many licences; it says itself which one it means.
+        whole = words_of(text).words
+        said = statements(whole)
+        if said and all(changed.id not in str(tree) for tree in said):
+            reading = Reading((), ((1, whole),))
+            changed, rest, named = None, list(whole), said
     tree = _together(reading, named, rest)
     by_name = tree is None
     if tree is None:
         tree = _by_name(text, named, rest)
     terms = ""
-    if tree is not None or changed is not None:
+    if tree is not None and changed is None:
         terms = next((quote for _, words in reading.rest if (quote := added_terms(words))), "")
     line = changed.line if changed is not None else 1
     choice = offers_choice(rest)

@@ -23,6 +23,9 @@ MIN_RESEMBLANCE = 0.3
 # A text that has this much of a licence and is not it is told as a changed one.
 MIN_CHANGED = 0.35
 MIN_CHANGED_WORDS = 40
+# A changed licence that has another one whole within it, and this many words more.
+NEARLY_ALL = 0.93
+LONGER_BY_WORDS = 20
 # A difference costs as much as this many words in common when licences compete for a text.
 COST = 6.0
 
@@ -121,19 +124,34 @@ def _best(words: Sequence[str]) -> list[Alignment] | None:
         if (alignment := align(template, words)) is not None
     ]
     whole = [one for one in aligned if one.holds]
+    changed = [one for one in aligned if not one.holds and _resembles(one)]
     if whole:
         best = max(whole, key=_worth)
+        larger = max(changed, key=lambda one: one.matched, default=None)
+        if larger is not None and _contains(larger, best):
+            whole, changed = [], [larger]
+    if whole:
         return [best, *(one for one in whole if one is not best and _equal(one, best))]
-    changed = [one for one in aligned if _resembles(one)]
     for one in sorted(changed, key=_worth, reverse=True)[:MAX_VERBATIM]:
         template = verbatim(one.template.id, is_exception=one.template.is_exception)
         listed = align(template, words)
         if listed is not None and listed.holds:
             return [listed]
     if changed:
-        best = max(changed, key=lambda one: (_worth(one) + 0.0, one.coverage))
+        best = max(changed, key=lambda one: (_worth(one), one.coverage))
         return [best, *(one for one in changed if one is not best and _equal(one, best))]
     return None
+
+
+def _contains(larger: Alignment, best: Alignment) -> bool:
+    """Whether what holds is only a part of a longer licence that was changed."""
+    return (
+        larger.coverage >= NEARLY_ALL
+        and larger.end - larger.start >= best.end - best.start + LONGER_BY_WORDS
+        and larger.start <= best.start
+        and best.end <= larger.end
+        and not larger.template.is_exception
+    )
 
 
 def _resembles(one: Alignment) -> bool:

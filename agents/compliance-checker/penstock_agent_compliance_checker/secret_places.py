@@ -43,7 +43,7 @@ _DEFAULTS: tuple[re.Pattern[str], ...] = (
         rf"(?:getenv|environ\.get|ENV\[|_ENV\[|env|Getenv|GetEnvironmentVariable|System\.getenv|env::var)\(?\s*[\"'](\w+)[\"']\s*[\])]\s*(?:or|\|\||\?\?|\?:)\s*{_QUOTED}"
     ),
     re.compile(rf"env::var\([\"'](\w+)[\"']\)\s*\.unwrap_or(?:_else)?\([^\"']{{0,20}}{_QUOTED}"),
-    re.compile(r"\$\{([A-Za-z_][\w.-]*):-?([^}\s\"']{1,400})\}"),
+    re.compile(r"\$\{([A-Za-z_][\w.]*)(?::-|:(?![?+=-])|-)([^}\s\"']{1,400})\}"),
     re.compile(rf"Field\(\s*default\s*=\s*()({_QUOTED})"),
 )
 _ASSIGNED = re.compile(

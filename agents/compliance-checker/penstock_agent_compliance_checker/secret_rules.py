@@ -61,7 +61,7 @@ class SecretRules:
                 continue
             graded = grade(one.password)
             local = _LOCAL.search(source.lines[one.line - 1]) is not None
-            if graded is None or (sample and graded != "real"):
+            if graded is None or (sample and graded != "real") or _is_stand_in(one.password):
                 continue
             severity: Severity = "critical" if graded == "real" and not local else "warning"
             text = "A password in an address. Take it from the environment or a secret store."
@@ -75,6 +75,11 @@ class SecretRules:
             severity = "critical" if graded == "real" else "warning"
             rule, text = _said(kept.place, kept.name, graded)
             yield _broken(rule, _softer(severity, softened), name, kept.line, text)
+
+
+def _is_stand_in(password: str) -> bool:
+    """`user:password@host` shows the form of an address."""
+    return password.lower() in ("password", "passwd", "secret", "pass", "pwd")
 
 
 def _softer(severity: Severity, softened: bool) -> Severity:

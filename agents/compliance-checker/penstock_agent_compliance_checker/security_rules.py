@@ -71,11 +71,21 @@ class SecurityRules:
 
     def finish(self) -> list[Broken]:
         """Weak values where they are set; missing headers where it is served."""
+        self._join_static_sites()
         found: dict[tuple[str, str, int], Broken] = {}
         for one in self._serving:
             for broken in self._judged(one):
                 found.setdefault((broken.rule, broken.file, broken.line), broken)
         return list(found.values())
+
+    def _join_static_sites(self) -> None:
+        """A site's `_headers` and its netlify.toml are of one site."""
+        by_file = [one for one in self._serving if one.what == "static site"]
+        if not by_file:
+            return
+        for one in [one for one in self._serving if one.what == "Netlify site"]:
+            by_file[0].settings += one.settings
+            self._serving.remove(one)
 
     def _judged(self, served: Serving) -> Iterator[Broken]:
         settings, given, off = self._reaching(served)

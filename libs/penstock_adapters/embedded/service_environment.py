@@ -11,6 +11,7 @@ from typing import Final
 from penstock_adapters.embedded.nats_server import BusLogin
 from penstock_adapters.embedded.ports import LOOPBACK
 from penstock_contracts.permissions import BusUser
+from penstock_runtime.settings import SECRET_PREFIX
 
 NATS_URL_VARIABLE: Final = "PENSTOCK_NATS_URL"
 POSTGRES_URL_VARIABLE: Final = "PENSTOCK_POSTGRES_URL"
@@ -81,6 +82,7 @@ class ServiceAccess:
         grant_key_file: file with the private key of grants, or None.
         grant_keys: public keys that grants are checked with, or None.
         admin_token_file: file with the bootstrap token, or None.
+        agent_secrets: True for who runs agents: nobody else is told `PENSTOCK_SECRET_<NAME>`.
     """
 
     instance: str
@@ -94,6 +96,7 @@ class ServiceAccess:
     grant_key_file: str | None = None
     grant_keys: str | None = None
     admin_token_file: str | None = None
+    agent_secrets: bool = False
 
 
 def environment(access: ServiceAccess, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -118,6 +121,8 @@ def environment(access: ServiceAccess, inherited: Mapping[str, str]) -> dict[str
         "PENSTOCK_TENANT": access.tenant,
     }
     merged = {"PENSTOCK_GRACE_S": GRACE_S, "PYTHONUNBUFFERED": "1", **inherited}
+    if not access.agent_secrets:
+        merged = {name: it for name, it in merged.items() if not name.startswith(SECRET_PREFIX)}
     for name, value in given.items():
         if value is None:
             _ = merged.pop(name, None)

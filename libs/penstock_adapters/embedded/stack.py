@@ -251,6 +251,7 @@ class EmbeddedStack:
             grant_key_file=str(self.folder.grant_key) if kind.signs_grants else None,
             grant_keys=self._grant_keys if kind.checks_grants else None,
             admin_token_file=str(self.folder.admin_token) if kind.api else None,
+            agent_secrets=kind.checks_grants,
         )
         inherited = {**self._environ, "PENSTOCK_HOME": str(self.folder.root)}
         return ChildSpec(

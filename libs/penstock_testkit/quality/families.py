@@ -43,8 +43,8 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _family(
         "path-traversal",
-        (22, 23, 24, 35, 36, 73, 98),
-        "23, 24, 35, 36 are spellings of 22; 73 and 98 say who chose the name",
+        (22, 23, 24, 35, 36, 73, 98, 706),
+        "23, 24, 35, 36 are spellings of 22, 706 its parent; 73 and 98 say who chose the name",
     ),
     _family("link-following", (59, 61), "the name is right, what it leads to is not"),
     _family("file-upload", (434,), "what is stored, not where"),
@@ -79,7 +79,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _family("cookie-flags", (315, 539, 614, 1004, 1275), "a cookie that others can read or send"),
     _family("csrf", (352,), "a request that the user did not mean"),
-    _family("cors", (942, 346), "other origins may read"),
+    _family("cors", (183, 346, 942), "other origins may read; 183 is the parent of 942"),
     _family("open-redirect", (601,), "the browser is sent where somebody else says"),
     _family(
         "hardcoded-credential",
@@ -104,11 +104,13 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _family(
         "authorisation",
-        (269, 280, 284, 285, 425, 501, 639, 862, 863, 1220),
+        (280, 284, 285, 425, 501, 639, 862, 863, 1220),
         "what they may do is not asked; open to everybody is the same seen from outside",
     ),
     _family(
-        "privilege", (250, 266, 268, 271, 272, 273, 274), "runs with more rights than it needs"
+        "privilege",
+        (250, 266, 268, 269, 271, 272, 273, 274),
+        "runs with more rights than it needs; 269 is the parent of 250",
     ),
     _family("debug-mode", (11, 215, 489), "left on in production"),
     _family("exposed-service", (605, 668, 1327, 923), "listens to, or shows itself to, everybody"),

@@ -32,6 +32,22 @@ _LOCK = re.compile(
 )
 
 
+_TRANSLATED = re.compile(
+    r"(?i)(?:^|/)(?:i18n|l10n|locales?|lang|languages?|translations?|messages)/"
+    r"|(?:^|[/_.-])(?:messages|strings)[_.-][a-z]{2}"
+)
+
+
+def is_translation(name: str) -> bool:
+    """Whether a file holds texts for people, under names of what they label."""
+    return _TRANSLATED.search(name) is not None
+
+
+def is_prose(name: str) -> bool:
+    """Whether a file is read by people or made by programs, and configures nothing."""
+    return PROSE.search(name) is not None
+
+
 def is_env_file(name: str) -> bool:
     """Whether a file is one that is read into an environment."""
     return _ENV_FILE.search(name) is not None

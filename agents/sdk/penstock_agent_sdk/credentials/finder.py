@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from penstock_agent_sdk.credentials.file_kinds import is_sample
+from penstock_agent_sdk.credentials.file_kinds import is_prose, is_sample, is_translation
 from penstock_agent_sdk.credentials.forms import Forms
-from penstock_agent_sdk.credentials.places import Place, kept_in
+from penstock_agent_sdk.credentials.places import OPTION, Place, kept_in
 from penstock_agent_sdk.credentials.values import Grade, grade
 from penstock_agent_sdk.credentials.whole_files import credentials_of_file
 
@@ -69,7 +69,8 @@ class CredentialFinder:
         return [best[line] for line in sorted(best)]
 
     def _all(self, name: str, lines: Sequence[str]) -> Iterator[Credential]:
-        in_test, sample = _TEST.search(name) is not None, is_sample(name)
+        in_test = _TEST.search(name) is not None
+        sample = is_sample(name) or is_prose(name)  # what they show is made up, if it is a word
         for formed in self._forms.find(name, lines):
             if formed.value is None:
                 yield Credential(formed.kind, formed.line, "sure", "form", in_test=in_test)
@@ -81,11 +82,13 @@ class CredentialFinder:
             judged = grade(value) if value else "sure"
             if judged is not None or (value and not sample and _is_word(value)):
                 yield Credential(kind, line, judged or "weak", "file", in_test=in_test)
+        if is_translation(name):
+            return
         for kept in kept_in(name, lines):
             judged = grade(kept.value, quoted_in_code=kept.place in ("assignment", "default"))
             if judged is None or _is_label(kept.name, kept.value):
                 continue
-            if judged == "weak" and (sample or in_test):
+            if judged == "weak" and (sample or in_test or kept.name == OPTION):
                 continue
             kind = "credential under its name"
             yield Credential(kind, kept.line, judged, "name", kept.place, kept.name, in_test)

@@ -19,6 +19,9 @@ from penstock_agent_sdk.credentials.names import MAY_SPEAK, is_credential_name
 
 Place = Literal["environment", "configuration", "default", "assignment"]
 MAX_LINE_CHARS = 2_000
+OPTION = "option"
+"""The name under which an option of a command line is told."""
+
 # The assignment pattern is tried at every name of a line; longer lines are data.
 MAX_CODE_CHARS = 600
 
@@ -293,6 +296,6 @@ def _commands(line: str, number: int) -> Iterator[Kept]:
         return
     for pattern in (_OPTION, _USER):
         for match in pattern.finditer(line):
-            yield Kept("configuration", "option", match[1], number)
+            yield Kept("configuration", OPTION, match[1], number)
     for match in _HEADER.finditer(line):
         yield Kept("assignment", match[1], match[2], number)

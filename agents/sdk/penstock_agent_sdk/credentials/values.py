@@ -30,7 +30,7 @@ _PLACEHOLDER = re.compile(
     r"|^0+$|^1+$|deadbeef|^optional$|^required$|generate[ds]?[-_ ]|set[-_ ]?(?:me|this|in"
     r"|by|via)|fill[-_ ]?(?:me|in)|secret[-_]?here"
     r"|[-_ ]here$|[-_]goes[-_]|^invalid|^wrong|^bad[-_]|^\W*$|^default$|^value$|^string$"
-    r"|^str$|^text$|^bytes$|^varchar"
+    r"|^str$|^text$|^bytes$|^varchar|^read$|^write$"
 )
 # A value that says where the credential really is, or how to get it.
 _REFERENCE = re.compile(
@@ -62,7 +62,7 @@ _HASHED = re.compile(
 )
 _DIGEST = re.compile(r"^(?:sha(?:1|224|256|384|512)|md5)[-:=]", re.IGNORECASE)
 _MADE_UP = re.compile(
-    r"(?i)example|x{6,}|0{9,}|1234567890|123456789012|abcdefghij|\*{3}|\.{3}|\byour|dummy"
+    r"(?i)example|x{6,}|0{9,}|1234567890|Eby8vdM02xNOcq|abcdefghij|\*{3}|\.{3}|\byour|dummy"
     r"|fake|redacted|placeholder|changeme|deadbeef"
 )
 
@@ -96,6 +96,8 @@ def grade(value: str, *, quoted_in_code: bool = False) -> Grade | None:
         return None
     if _VERSION.match(text) or len(set(text)) < min(4, len(text)):
         return None
+    if not text.isascii():
+        return None  # a translation
     if " " in text or "\t" in text:
         return None if quoted_in_code or len(text.split()) > 6 else _words(text)
     if _HASHED.match(text):

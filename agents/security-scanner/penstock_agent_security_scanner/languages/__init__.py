@@ -2,9 +2,10 @@
 
 `scan_file` reads one file and names rules and lines. JavaScript, TypeScript, Go and Java are parsed
 and followed by `flow`; Dockerfiles, YAML and Terraform are read by `config`; a few others have line
-patterns only (`line_patterns`). A parser is imported when the first file needs it.
+patterns only (`line_patterns`). What is parsed is parsed by a child process (`aside`), which
+imports a parser when the first file needs it.
 """
 
-from penstock_agent_security_scanner.languages.dispatch import handles, scan_file
+from penstock_agent_security_scanner.languages.dispatch import handles, not_read, scan_file
 
-__all__ = ["handles", "scan_file"]
+__all__ = ["handles", "not_read", "scan_file"]

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from penstock_agent_sdk.repository import SourceFile
 from penstock_agent_security_scanner.catalogue import Rule
 from penstock_agent_security_scanner.languages import line_patterns
+from penstock_agent_security_scanner.languages.aside import Aside
+from penstock_agent_security_scanner.languages.config import dockerfile
 
 Found = Iterable[tuple[Rule, int]]
 
-PROGRAMS = {
+_KINDS = {
     ".go": "go",
     ".java": "java",
     ".js": "javascript",
@@ -20,13 +22,17 @@ PROGRAMS = {
     ".mts": "typescript",
     ".cts": "typescript",
     ".tsx": "tsx",
+    ".yml": "yaml",
+    ".yaml": "yaml",
+    ".tf": "terraform",
+    ".tofu": "terraform",
 }
-TERRAFORM = frozenset({".tf", ".tofu"})
+# What YAML has to hold to be read at all: most of it is of no kind that has rules.
+WORTH = re.compile(r"(?m)^\s*(?:-\s+)?[\"']?(?:apiVersion|services|jobs|runs)[\"']?\s*:")
 _DOCKERFILE = re.compile(r"(?i)(?:.*\.)?(?:dockerfile|containerfile)(?:\.[\w.-]+)?")
 # A file with a longer line is minified or data; a larger one is generated.
 MAX_LINE_CHARS = 20_000
-MAX_PROGRAM_BYTES = 400_000
-MAX_CONFIG_BYTES = 500_000
+MAX_BYTES = 400_000
 
 
 def handles(source: SourceFile) -> bool:
@@ -47,13 +53,14 @@ def scan_file(source: SourceFile) -> Iterator[tuple[Rule, int]]:
         yield rule, line
 
 
+def not_read() -> int:
+    """Files that gave nothing because reading them cost too much, since the program began."""
+    return _ASIDE.lost
+
+
 def _reader(source: SourceFile) -> Callable[[SourceFile], Found] | None:
-    if source.suffix in PROGRAMS:
-        return _program
-    if source.suffix in (".yml", ".yaml"):
-        return _yaml
-    if source.suffix in TERRAFORM:
-        return _terraform
+    if source.suffix in _KINDS:
+        return _parsed
     if _DOCKERFILE.fullmatch(source.base):
         return _dockerfile
     if source.suffix in line_patterns.LANGUAGES:
@@ -61,43 +68,41 @@ def _reader(source: SourceFile) -> Callable[[SourceFile], Found] | None:
     return None
 
 
-def _yaml(source: SourceFile) -> Found:
-    if len(source.data) > MAX_CONFIG_BYTES:
-        return ()
-    from penstock_agent_security_scanner.languages.config.scan import scan_yaml  # noqa: PLC0415
-
-    return scan_yaml(source.text)
-
-
-def _terraform(source: SourceFile) -> Found:
-    if len(source.data) > MAX_CONFIG_BYTES or _is_minified(source):
-        return ()
-    from penstock_agent_security_scanner.languages.config.terraform import (  # noqa: PLC0415
-        scan_terraform,
-    )
-
-    return scan_terraform(source.text)
-
-
-def _dockerfile(source: SourceFile) -> Found:
-    from penstock_agent_security_scanner.languages.config.dockerfile import (  # noqa: PLC0415
-        scan_dockerfile,
-    )
-
-    return scan_dockerfile(source.lines)
-
-
 def _lines(source: SourceFile) -> Found:
     return line_patterns.scan_lines(source.suffix, source.text, source.lines)
 
 
-def _program(source: SourceFile) -> Found:
-    if len(source.data) > MAX_PROGRAM_BYTES or _is_minified(source):
-        return ()
-    from penstock_agent_security_scanner.languages.flow.scan import scan_program  # noqa: PLC0415
+def _dockerfile(source: SourceFile) -> Found:
+    return dockerfile.scan_dockerfile(source.lines)
 
-    return scan_program(PROGRAMS[source.suffix], source.text, source.lines)
+
+def _parsed(source: SourceFile) -> Found:
+    kind = _KINDS[source.suffix]
+    if len(source.data) > MAX_BYTES or (kind != "yaml" and _is_minified(source)):
+        return ()
+    if kind == "yaml" and not WORTH.search(source.text):
+        return ()
+    return _ASIDE.scan(kind, source.text)
 
 
 def _is_minified(source: SourceFile) -> bool:
     return any(len(line) > MAX_LINE_CHARS for line in source.lines)
+
+
+def _read(kind: str, text: str) -> Found:
+    """What the child does; a parser is imported when the first file needs it."""
+    # ruff: noqa: PLC0415
+    if kind == "yaml":
+        from penstock_agent_security_scanner.languages.config.scan import scan_yaml
+
+        return scan_yaml(text)
+    if kind == "terraform":
+        from penstock_agent_security_scanner.languages.config.terraform import scan_terraform
+
+        return scan_terraform(text)
+    from penstock_agent_security_scanner.languages.flow.scan import scan_program
+
+    return scan_program(kind, text, text.splitlines())
+
+
+_ASIDE = Aside(_read)

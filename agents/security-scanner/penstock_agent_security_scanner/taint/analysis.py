@@ -81,7 +81,8 @@ def _enter_all(runner: Statements, worthwhile: list[int]) -> None:
     machine = runner.machine
     while machine.pending:
         batch, machine.pending = machine.pending, []
-        batch.sort(key=lambda function: function.name != "__init__")
+        # Those that only callers in this file matter for come last: by then they were called.
+        batch.sort(key=lambda function: (function.name != "__init__", _is_private(function)))
         for function in batch:
             if id(function.node) in machine.entered:
                 continue

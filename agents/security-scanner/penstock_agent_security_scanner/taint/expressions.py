@@ -179,6 +179,8 @@ class Expressions(Calls):
         if left.known and right.known:
             folded = folding.binary(op, left.const, right.const)
             if folded is not UNKNOWN:
+                if isinstance(folded, str):
+                    self.machine.clear(SQL, lines_of(node))
                 return constant(folded)
         if isinstance(op, ast.Add):
             if left.items is not None and right.items is not None:

@@ -8,6 +8,7 @@ import re
 from typing import Final
 
 _WORD: Final = re.compile(r"[A-Za-z_$]\w+")
+_PRIVATE: Final = re.compile(r"\bdef (_[A-Za-z]\w*)")
 # Where values of strangers come in.
 _STRANGERS: Final = frozenset(
     {
@@ -67,8 +68,10 @@ def worthwhile_lines(text: str) -> list[int]:
     """
     if _ANY.isdisjoint(_WORD.findall(text)):
         return []
+    # Who calls a function that only this file can call decides what it is given.
+    wanted = _ANY.union(_PRIVATE.findall(text))
     return [
         number
         for number, line in enumerate(text.split("\n"), 1)
-        if not _ANY.isdisjoint(_WORD.findall(line))
+        if not wanted.isdisjoint(_WORD.findall(line))
     ]

@@ -1,7 +1,7 @@
 """What is known about a value."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Final
 
@@ -9,6 +9,7 @@ from typing import Final
 HOLE: Final = "\0"
 MAX_TEXT_CHARS = 300
 MAX_ITEMS = 64
+MAX_SIZE = 160
 
 
 class Reach(IntEnum):
@@ -55,6 +56,7 @@ class Value:
         rest: What a look-up of another key or index gives.
         target: A function, class or bound method of the scanned code.
         built: Line where text with holes was put together; 0 for none.
+        size: How many values it is made of, itself included.
     """
 
     const: object = UNKNOWN
@@ -67,6 +69,21 @@ class Value:
     rest: "Value | None" = None
     target: object = None
     built: int = 0
+    size: int = field(default=1, init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """A value of too many parts forgets them: lists of lists could double with every line."""
+        if self.items is None and self.pairs is None and self.rest is None:
+            return
+        size = 1 + sum(item.size for item in self.items or ())
+        size += sum(value.size for _, value in self.pairs or ())
+        size += 0 if self.rest is None else self.rest.size
+        if size > MAX_SIZE:
+            object.__setattr__(self, "rest", Value(taint=self.whole()))
+            object.__setattr__(self, "items", None)
+            object.__setattr__(self, "pairs", None)
+            size = 2
+        object.__setattr__(self, "size", size)
 
     @property
     def known(self) -> bool:

@@ -37,7 +37,8 @@ MAX_STEPS = 120_000
 MAX_EVAL_DEPTH = 190
 NUMBERS = frozenset(
     {"int", "long", "short", "byte", "double", "float", "boolean", "Integer", "Long", "Boolean",
-     "number", "bool", "int64", "int32", "uint", "uint64", "uint32", "uint16", "uint8", "float64", "time.Duration",
+     "number", "bool", "int64", "int32", "uint", "uint64", "uint32", "uint16", "uint8",
+     "float64", "time.Duration",
      "UUID", "LocalDate", "Double", "Float", "BigDecimal"}
 )  # fmt: skip
 # Parts of a value that cannot carry harm.
@@ -239,7 +240,7 @@ class Expressions:
                     self.frame.env.vars[name] = typed
                 else:
                     self.frame.env.assign(name, typed)
-                self.watch.named(expr, name, typed)
+                self.watch.named(self.frame, expr, typed)
             case Member(of=of, name=name):
                 owner = self.eval(of)
                 self._put(owner, name, value)

@@ -75,7 +75,7 @@ class Watch:
     def made(self, expr: Record, value: Value) -> None:
         """An object was made."""
 
-    def named(self, expr: Set, name: str, value: Value) -> None:
+    def named(self, frame: Frame, expr: Set, value: Value) -> None:
         """A variable was set."""
 
     def written(self, expr: Set, owner: Value, name: str, value: Value) -> None:

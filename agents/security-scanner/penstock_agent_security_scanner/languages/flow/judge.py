@@ -28,6 +28,7 @@ from penstock_agent_security_scanner.languages.flow.values import (
     BIT,
     BUILT,
     LOCAL,
+    ORIGINS,
     REMOTE,
     Value,
     mixed,
@@ -86,6 +87,8 @@ class Judge(Watch):
         for sink in self.table.sinks.find(ref, name):
             if sink.when is not None and not (args and sink.when.search(_start(args[0]))):
                 continue
+            if sink.kind == "sql":
+                frame.safe.add(_STATEMENTS)
             if len(args) < sink.least:
                 continue
             if sink.first is not None and not (args and sink.first.search(args[0].ref)):
@@ -201,6 +204,13 @@ class Judge(Watch):
     def indexed(self, expr: Set, owner: Value, key: Value, value: Value) -> None:
         """An element was set."""
 
+    def named(self, frame: Frame, expr: Set, value: Value) -> None:
+        """A variable was set; a statement that is run elsewhere is told by its text alone."""
+        if not value.marks & BUILT or not value.marks & ORIGINS or value.clean & BIT["sql"]:
+            return
+        if _STATEMENT.match(value.prefix[:MAX_STATEMENT_CHARS]):
+            frame.unsafe["sql-injection", expr.line] = _STATEMENTS
+
     def returned(self, expr: Leave, value: Value, function: Function | None) -> None:
         """A function returns; what a handler does is an answer."""
         notes = function.notes if function is not None else ()
@@ -266,6 +276,12 @@ def parts_of(value: Value, depth: int = 3) -> Iterable[Value]:
             yield part
 
 
+# A statement up to the hole for a value in it.
+_STATEMENT = re.compile(
+    r"(?is)\s*(?:select\s.*\sfrom\s|insert\s+into\s|update\s.*\sset\s|delete\s+from\s).*['\"=(,]\s*$"
+)
+_STATEMENTS = "statement"
+MAX_STATEMENT_CHARS = 1_000
 # What a handler of Spring returns is an address or a page.
 _ADDRESS = "redirect:"
 

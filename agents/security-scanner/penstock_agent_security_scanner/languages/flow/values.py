@@ -24,6 +24,7 @@ KINDS = (
 BIT = {kind: 1 << index for index, kind in enumerate(KINDS)}
 CLEAN = (1 << len(KINDS)) - 1
 MAX_ITEMS = 200
+MAX_HELD = 300
 MAX_TEXT = 4_000
 
 
@@ -91,11 +92,20 @@ class Value:
 NOTHING = Value()
 
 
-def total(value: Value, depth: int = 3) -> Value:
-    """The value with everything that it holds."""
-    if not value.items or depth == 0:
+def total(value: Value) -> Value:
+    """The value with everything that it holds, as far as the first `MAX_HELD` of it."""
+    if not value.items:
         return value
-    return mixed([value, *(total(item, depth - 1) for item in list(value.items.values()))])
+    parts, pending, seen = [value], [value], {id(value)}
+    while pending and len(parts) < MAX_HELD:
+        for item in list((pending.pop().items or {}).values())[:MAX_HELD]:
+            if id(item) in seen:
+                continue
+            seen.add(id(item))
+            parts.append(item)
+            if item.items:
+                pending.append(item)
+    return mixed(parts)
 
 
 def mixed(parts: list[Value], built: bool = False) -> Value:
