@@ -86,8 +86,9 @@ class Literally:
         if self.text is not None:
             return isinstance(const, str) and self.text.search(const) is not None
         if self.above is not None:
-            wide = isinstance(const, int) and not isinstance(const, bool)
-            return wide and bool(const & ~self.above & 0o777)
+            if not isinstance(const, int) or isinstance(const, bool):
+                return False
+            return bool(const & ~self.above & 0o777)
         if self.ref is not None:
             return self.ref.fullmatch(value.ref) is not None
         if self.repeats:
