@@ -12,7 +12,6 @@ from penstock_agent_code_reviewer.models import ReviewInput
 from penstock_agent_code_reviewer.review import reviewed
 from penstock_agent_compliance_checker.models import CheckInput
 from penstock_agent_compliance_checker.scan import check
-
 from penstock_testkit.quality.cases import Case, Finding
 from penstock_testkit.quality.verdicts import Verdict
 

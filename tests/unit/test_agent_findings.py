@@ -163,6 +163,34 @@ def test_a_baseline_covers_until_its_end(tmp_path: Path) -> None:
     assert (read.reason("aa"), read.reason("cc"), read.expired, len(read)) == ("known", "", 1, 2)
 
 
+def test_files_can_be_excused_of_rules_with_a_reason(tmp_path: Path) -> None:
+    read = baseline(
+        tmp_path,
+        {
+            "paths": [
+                {"path": "tests/data/**", "rules": ["*"], "reason": "planted"},
+                {"path": "*.lock", "rules": ["secret:*", "x"], "reason": "digests"},
+                {"path": "old/**", "rules": ["*"], "reason": "gone", "until": "2026-11-20"},
+            ]
+        },
+    )
+    excused = [
+        read.excuse(Place(rule, file, 1))
+        for rule, file in [
+            ("y", "tests/data/a/b.py"),
+            ("y", "tests/code.py"),
+            ("secret:token", "a/b.lock"),
+            ("y", "b.lock"),
+            ("y", "old/a.py"),
+        ]
+    ]
+    assert excused == ["planted", None, "digests", None, None]
+    assert read.expired == 1
+    sieve = Sieve("none", read, lambda _file: [])
+    (verdict,), _ = sieve.judge([Place("x", "b.lock", 1)], TODAY)
+    assert (verdict.hidden_by, verdict.reason) == ("external", "digests")
+
+
 @pytest.mark.parametrize("key", ["findings", "violations", "issues"])
 def test_an_earlier_output_is_a_baseline(tmp_path: Path, key: str) -> None:
     assert baseline(tmp_path, {key: [{"fingerprint": "aa"}], "passed": False}).covers("aa")
@@ -182,6 +210,11 @@ def test_sarif_is_a_baseline(tmp_path: Path) -> None:
         ('{"findings": [{}]}', "entry 1 has no fingerprint"),
         ('{"findings": [{"fingerprint": "a", "until": "x"}]}', "until of entry 1"),
         ('{"penstock_baseline": 2, "findings": []}', "version is 2"),
+        ('{"paths": [{"path": "a", "rules": ["*"]}]}', "path 1 has no reason"),
+        ('{"paths": [{"path": "a", "reason": "b"}]}', "path 1 needs path and rules"),
+        ('{"paths": [{"path": "a", "rules": ["*"], "reason": "b", "file": 1}]}', "1 has file"),
+        ('{"paths": [{"path": "[z-a]", "rules": ["*"], "reason": "b"}]}', "pattern"),
+        ('{"paths": [{"path": "a", "rules": ["*"], "reason": "b", "until": 3}]}', "of path 1"),
     ],
 )
 def test_a_bad_baseline_says_what_is_wrong(tmp_path: Path, text: str, fault: str) -> None:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from penstock_agent_patcher.conflicts import Unfit
-from penstock_agent_patcher.globs import matcher
+from penstock_agent_sdk.globs import matcher
 from penstock_agent_patcher.models import FindReplace
 from penstock_agent_patcher.replacing import SearchTimeout, cpu_bound, pattern_of, replaced
 from penstock_agent_patcher.syntax import broken_by, fault

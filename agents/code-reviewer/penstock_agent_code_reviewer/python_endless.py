@@ -12,36 +12,38 @@ from penstock_agent_code_reviewer.python_tree import (
 )
 from penstock_agent_code_reviewer.rules import Found, rule
 
+_LEAVES = (ast.Break, ast.Return, ast.Raise, ast.Yield, ast.Await, ast.YieldFrom)
+_STOPS = ("exit", "_exit", "abort", "execv", "fail", "skip")
+
 
 def endless(file: PythonFile) -> Iterator[Found]:
     """A while loop whose condition nothing in the loop can change."""
     for node in file.nodes:
-        if not isinstance(node, ast.While):
-            continue
-        idle = isinstance(constant(node.test), bool | int) and bool(constant(node.test))
-        if idle and all(isinstance(one, (ast.Pass, ast.Continue)) for one in node.body):
+        if isinstance(node, ast.While) and (_idle(node) or _unmoved(file, node)):
             yield Found(rule("endless-loop"), node.lineno, end=node.end_lineno or 0)
-        if not _only_numbers(node.test):
-            continue
-        scope = file.scope(node)
-        if scope is None:
-            continue
-        inside = list(ast.walk(ast.Module(node.body, [])))
-        leaves = (ast.Break, ast.Return, ast.Raise, ast.Yield, ast.Await, ast.YieldFrom)
-        stops = ("exit", "_exit", "abort", "execv", "fail", "skip")
-        if any(isinstance(one, leaves) or last_name(one) in stops for one in inside):
-            continue
-        wanted = {one.id for one in ast.walk(node.test) if isinstance(one, ast.Name)}
-        bound = {name for one in inside for name in bound_names(one)}
-        shared = any(isinstance(one, ast.Nonlocal | ast.Global) for one in within(scope))
-        shared = shared or any(
-            isinstance(one, ast.Nonlocal) for one in ast.walk(scope) if one is not scope
-        )
-        local = {name for one in within(scope) for name in bound_names(one)}
-        settled = all(name in local or name.isupper() for name in wanted)
-        still = not wanted & bound or _moves_away(node, wanted & bound)
-        if wanted & local and settled and still and not shared:
-            yield Found(rule("endless-loop"), node.lineno, end=node.end_lineno or 0)
+
+
+def _idle(loop: ast.While) -> bool:
+    """`while True: pass`."""
+    true = isinstance(constant(loop.test), bool | int) and bool(constant(loop.test))
+    return true and all(isinstance(one, (ast.Pass, ast.Continue)) for one in loop.body)
+
+
+def _unmoved(file: PythonFile, loop: ast.While) -> bool:
+    scope = file.scope(loop)
+    if scope is None or not _only_numbers(loop.test):
+        return False
+    inside = list(ast.walk(ast.Module(loop.body, [])))
+    if any(isinstance(one, _LEAVES) or last_name(one) in _STOPS for one in inside):
+        return False
+    wanted = {one.id for one in ast.walk(loop.test) if isinstance(one, ast.Name)}
+    bound = {name for one in inside for name in bound_names(one)}
+    local = {name for one in within(scope) for name in bound_names(one)}
+    if not wanted & local or not all(name in local or name.isupper() for name in wanted):
+        return False
+    if any(isinstance(one, ast.Nonlocal | ast.Global) for one in ast.walk(scope)):
+        return False  # another function may change it
+    return not wanted & bound or _moves_away(loop, wanted & bound)
 
 
 def _only_numbers(test: ast.expr) -> bool:

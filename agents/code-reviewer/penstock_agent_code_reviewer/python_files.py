@@ -10,6 +10,7 @@ from penstock_agent_code_reviewer.python_tree import (
     constant,
     keyword,
     last_name,
+    names_in,
     within,
 )
 from penstock_agent_code_reviewer.rules import Found, rule
@@ -64,33 +65,35 @@ def _fate(file: PythonFile, inside: list[ast.AST], name: str, made: ast.Assign) 
     closed: ast.AST | None = None
     used = False
     for one in inside:
-        if not (isinstance(one, ast.Name) and one.id == name and one is not made.targets[0]):
-            if isinstance(one, (*FUNCTIONS, ast.Lambda)) and name in {
-                each.id for each in ast.walk(one) if isinstance(each, ast.Name)
-            }:
-                return ""
+        if isinstance(one, (*FUNCTIONS, ast.Lambda)) and name in names_in(one):
+            return ""
+        if not (isinstance(one, ast.Name) and one.id == name) or one is made.targets[0]:
             continue
         parent = file.parents[one]
         if isinstance(parent, ast.Attribute) and isinstance(one.ctx, ast.Load):
-            if parent.attr in _CLOSERS:
-                closed = closed or one
+            closed = closed or (one if parent.attr in _CLOSERS else None)
             used = used or isinstance(file.parents[parent], ast.Call)
-            continue
-        if isinstance(parent, ast.For) and parent.iter is one:
-            continue
-        if isinstance(parent, ast.Call) and _only_reads(parent):
-            continue
-        return ""  # handed on, returned, entered or bound again: somebody else's to close
+        elif not _only_looks(parent, one):
+            return ""  # handed on, returned, entered or bound again: somebody else's to close
     if closed is None:
         return "kept"
-    safe = any(
-        isinstance(parent, ast.Try) and any(closed is each for each in _finally(parent))
-        for parent in file.above(closed)
-    )
-    conditional = any(
-        isinstance(parent, (ast.If, ast.ExceptHandler)) for parent in file.above(closed)
-    )
-    return "" if safe or conditional or not used else "risky"
+    return "" if not used or _surely_closed(file, closed) else "risky"
+
+
+def _only_looks(parent: ast.AST, one: ast.Name) -> bool:
+    if isinstance(parent, ast.For):
+        return parent.iter is one
+    return isinstance(parent, ast.Call) and _only_reads(parent)
+
+
+def _surely_closed(file: PythonFile, closed: ast.AST) -> bool:
+    """In a finally, or under a condition that cannot be judged here."""
+    for parent in file.above(closed):
+        if isinstance(parent, (ast.If, ast.ExceptHandler)):
+            return True
+        if isinstance(parent, ast.Try) and any(closed is each for each in _finally(parent)):
+            return True
+    return False
 
 
 def _finally(node: ast.Try) -> Iterator[ast.AST]:
@@ -133,19 +136,25 @@ def wrong_mode(file: PythonFile) -> Iterator[Found]:
             mode = "r" if given is None else constant(given)
             if not isinstance(mode, str) or "+" in mode:
                 continue
-            wrong = _WRITES if "r" in mode else _READS
-            for one in within(node.body):
-                match one:
-                    case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attribute)):
-                        if name == target.id and attribute in wrong:
-                            message = f"`{name}` was opened with mode {mode!r}: this fails."
-                            yield Found(rule("wrong-mode"), one.lineno, message=message)
-                    case ast.Call(args=[ast.Name(id=name), *_]) if name == target.id:
-                        if called(one) == "json.loads":
-                            message = "json.loads takes text; for a file it is json.load."
-                            yield Found(rule("wrong-mode"), one.lineno, message=message)
-                    case _:
-                        pass
+            yield from _wrong_uses(node, target.id, mode)
+
+
+def _wrong_uses(block: ast.With, name: str, mode: str) -> Iterator[Found]:
+    wrong = _WRITES if "r" in mode else _READS
+    for one in within(block.body):
+        if not isinstance(one, ast.Call):
+            continue
+        match one:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=used), attr=attribute)):
+                if used == name and attribute in wrong:
+                    message = f"`{name}` was opened with mode {mode!r}: this fails."
+                    yield Found(rule("wrong-mode"), one.lineno, message=message)
+            case ast.Call(args=[ast.Name(id=used), *_]) if used == name:
+                if called(one) == "json.loads":
+                    message = "json.loads takes text; for a file it is json.load."
+                    yield Found(rule("wrong-mode"), one.lineno, message=message)
+            case _:
+                pass
 
 
 def lock_kept(file: PythonFile) -> Iterator[Found]:

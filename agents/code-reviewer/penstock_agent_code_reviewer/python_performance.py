@@ -179,25 +179,30 @@ def searched_list(file: PythonFile) -> Iterator[Found]:
             if not isinstance(node, (ast.Compare, ast.Call)):
                 continue
             loop = _outer_loop(file, node)
-            match node:
-                case ast.Compare(ops=[ast.In() | ast.NotIn()], comparators=[ast.Name(id=name)]):
-                    if loop is not None and name in lists & grown and kinds[name][1] < loop.lineno:
-                        yield Found(rule("searched-list"), node.lineno)
-                case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attribute)):
-                    if loop is None:
-                        continue
-                    front = attribute in ("pop", "insert") and node.args[:1]
-                    if (
-                        front
-                        and constant(node.args[0]) == 0
-                        and constant(node.args[0]) is not False
-                    ):
-                        if attribute == "pop" or len(node.args) == 2:
-                            yield Found(rule("front-of-list"), node.lineno)
-                    elif attribute in ("index", "count") and _walks(loop, name):
-                        yield Found(rule("searched-list"), node.lineno)
-                case _:
-                    pass
+            name = _slow_list_use(node, loop) if loop is not None else ""
+            if name:
+                yield Found(rule(name), node.lineno)
+            elif loop is not None and isinstance(node, ast.Compare):
+                match node:
+                    case ast.Compare(ops=[ast.In() | ast.NotIn()], comparators=[ast.Name(id=of)]):
+                        if of in lists & grown and kinds[of][1] < loop.lineno:
+                            yield Found(rule("searched-list"), node.lineno)
+                    case _:
+                        pass
+
+
+def _slow_list_use(node: ast.AST, loop: ast.AST) -> str:
+    """The rule that a call in a loop breaks: pop(0), insert(0, x), a search of what is walked."""
+    match node:
+        case ast.Call(
+            func=ast.Attribute(value=ast.Name(id=name), attr=attribute), args=[first, *rest]
+        ):
+            zero = constant(first) == 0 and constant(first) is not False
+            if zero and (attribute, len(rest)) in (("pop", 0), ("insert", 1)):
+                return "front-of-list"
+            return "searched-list" if attribute in ("index", "count") and _walks(loop, name) else ""
+        case _:
+            return ""
 
 
 def _walks(loop: ast.AST, name: str) -> bool:
@@ -248,6 +253,8 @@ def mean_of_nothing(file: PythonFile) -> Iterator[Found]:
                 continue
         if owner is None or isinstance(owner, (ast.List, ast.Tuple)) or file.is_test:
             continue
+        if isinstance(constant(node.left), str | bytes):
+            continue  # a format, no division
         name = ast.unparse(owner)
         scope = file.scope(node)
         around = scope.body if isinstance(scope, (ast.FunctionDef, ast.AsyncFunctionDef)) else None

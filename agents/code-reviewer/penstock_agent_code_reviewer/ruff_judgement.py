@@ -21,7 +21,6 @@ _ELSEWHERE = frozenset(
      "snakemake", "__class__", "PytestPluginManager"}
 )  # fmt: skip
 _NAME = re.compile(r"`([^`]+)`")
-_SECRET_VALUE = frozenset({"S105", "S106", "S107"})
 # What is common and right in tests.
 _NOT_IN_TESTS = frozenset(
     {"S104", "S105", "S106", "S107", "S108", "S113", "S311", "S324", "S301", "S501", "S103", "B018",
@@ -79,36 +78,49 @@ def _with(found: Found, severity: Severity) -> Found:
     return replace(found, severity=severity)
 
 
+# Said better elsewhere: secrets_found.py judges values, python_exposure.py what is not constant.
+_LEFT_TO_OTHERS = frozenset({"S105", "S106", "S107", "S602", "S605", "S201"})
+_ABOUT_CALLS = frozenset({"S307", "S102", "S608", "S301", "S302", "S506", "S324"})
+
+
 def _judge(one: Said, found: Found, file: PythonFile | None, undefined: set[str]) -> Found | None:
-    if one.code in _SECRET_VALUE:
-        return None  # secrets.py judges values of every language alike
+    if one.code in _LEFT_TO_OTHERS:
+        return None
     if one.code == "F821":
         return _undefined(one, found, file, undefined)
-    if one.code in ("S307", "S102", "S608", "S301", "S302", "S506", "S324"):
+    if one.code in _ABOUT_CALLS:
         return _security(one, found, file)
-    if one.code == "B018" and file is not None:
-        return found if _is_forgotten_call(one, file) else None
-    if one.code == "F811" and file is not None:
+    if file is not None and one.code in ("B018", "F811", "F401"):
+        return _in_context(one, found, file)
+    return _by_message(one, found)
+
+
+def _in_context(one: Said, found: Found, file: PythonFile) -> Found | None:
+    if one.code == "F811":
         return _redefined(one, found, file)
-    if one.code == "PLR0124":
-        return _with(found, "minor") if "!=" in one.message else found
-    if one.code in ("S602", "S605", "S201"):
-        return None  # python_exposure.py says it of what is not constant
-    if one.code == "B008":
-        moment = re.search(r"now|today|time|uuid|random", one.message)
-        return _with(found, "major") if moment else found
-    if one.code == "T100":
-        plain = "breakpoint" in one.message or "`pdb.set_trace" in one.message
-        return found if plain and "Import" not in one.message else _with(found, "minor")
-    if one.code == "S103":
-        mask = re.search(r"0o(\d+)", one.message)
-        return found if mask and int(mask[1][-1], 8) & 2 else None
-    if one.code in ("A001", "A002") and _NAME.search(one.message):
-        name = _NAME.search(one.message)
-        return found if name and name[1] in ("list", "dict", "set", "str", "type") else None
-    if one.code == "F401" and file is not None and file.name.endswith("__init__.py"):
-        return None
-    return found
+    if one.code == "B018":
+        return found if _is_forgotten_call(one, file) else None
+    return None if file.name.endswith("__init__.py") else found  # there imports are exports
+
+
+def _by_message(one: Said, found: Found) -> Found | None:
+    match one.code:
+        case "PLR0124":
+            return _with(found, "minor") if "!=" in one.message else found
+        case "B008":
+            moment = re.search(r"now|today|time|uuid|random", one.message)
+            return _with(found, "major") if moment else found
+        case "T100":
+            plain = "breakpoint" in one.message or "`pdb.set_trace" in one.message
+            return found if plain and "Import" not in one.message else _with(found, "minor")
+        case "S103":
+            mask = re.search(r"0o(\d+)", one.message)
+            return found if mask and int(mask[1][-1], 8) & 2 else None
+        case "A001" | "A002":
+            name = _NAME.search(one.message)
+            return found if name and name[1] in ("list", "dict", "set", "str", "type") else None
+        case _:
+            return found
 
 
 def _undefined(

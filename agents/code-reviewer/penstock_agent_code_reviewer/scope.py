@@ -181,18 +181,15 @@ def _choose(
     names = sorted(
         name
         for name, one in present.items()
-        if (wanted is None or name in wanted)
-        and not (isinstance(one, str) and base is not None and base.get(name) == one)
+        if (wanted is None or name in wanted) and (base is None or base.get(name) != one)
     )
-    if base is None:
-        scope.changed_names |= set(names) if wanted is None else wanted
-    elif present and isinstance(next(iter(present.values())), str):
-        scope.changed_names |= set(names)
     if wanted is not None:
         scope.skipped["not_found"] += len(wanted - set(present) - set(base or ()))
+    of_commit = any(isinstance(one, str) for one in present.values())
+    if of_commit or base is None:
+        scope.changed_names |= set(names)
     reviewed = [name for name in names if language_of(name) or _is_script(present[name])]
-    if any(isinstance(one, str) for one in present.values()):
-        scope.skipped["language"] += len(names) - len(reviewed)
+    scope.skipped["language"] += len(names) - len(reviewed) if of_commit else 0
     if len(reviewed) > MAX_REVIEWED:
         scope.skipped["too_many"] += len(reviewed) - MAX_REVIEWED
         scope.truncated = True
@@ -201,15 +198,20 @@ def _choose(
     now = _loaded({name: present[name] for name in (*reviewed, *told)}, history)
     old = _loaded({name: base[name] for name in reviewed if base and name in base}, history)
     scope.others = {name: now[name] for name in told if name in now}
-    for name in reviewed:
-        if name not in now:
-            scope.skipped["unreadable"] += 1
-            continue
-        before = old.get(name)
-        changes = None if before is None else compared(before.lines, now[name].lines)
-        if changes is not None and not changes.lines and not changes.removed:
-            continue
-        scope.files.append(Reviewed(now[name], before, changes))
+    scope.skipped["unreadable"] += sum(name not in now for name in reviewed)
+    scope.files += [
+        one
+        for name in reviewed
+        if name in now and (one := _with_changes(now[name], old.get(name))) is not None
+    ]
+
+
+def _with_changes(source: SourceFile, before: SourceFile | None) -> Reviewed | None:
+    """A file with its changed lines; None if it only seemed to differ."""
+    if before is None:
+        return Reviewed(source)
+    changes = compared(before.lines, source.lines)
+    return Reviewed(source, before, changes) if changes.lines or changes.removed else None
 
 
 def _loaded(

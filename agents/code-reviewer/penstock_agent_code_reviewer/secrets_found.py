@@ -76,7 +76,7 @@ def _is_sample(value: str) -> bool:
 def _is_secret(name: str, value: str) -> bool:
     if _NAME_OF.search(name) or _is_sample(value) or " " in value or len(value) < 6:
         return False
-    return not _NOT_A_VALUE.match(value)
+    return not _NOT_A_VALUE.match(value) and value[-1] not in ":="
 
 
 def _weight(value: str) -> Severity | None:

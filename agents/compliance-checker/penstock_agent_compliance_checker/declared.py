@@ -2,7 +2,6 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -17,6 +16,7 @@ from penstock_agent_compliance_checker.expressions import (
 )
 from penstock_agent_compliance_checker.markup import element_texts
 from penstock_agent_compliance_checker.notices import mentioned
+from penstock_agent_compliance_checker.toml_text import read_toml
 from penstock_agent_sdk.repository import SourceFile
 
 MAX_LICENCES = 20
@@ -82,7 +82,7 @@ def _name(source: SourceFile, text: str, line: int) -> Declared:
 
 
 def _pyproject(source: SourceFile) -> Iterator[Declared]:
-    document = tomllib.loads(source.text)
+    document = read_toml(source.text)
     project = _table(document.get("project"))
     value = project.get("license")
     line = line_of(source, "license", "=")
@@ -162,7 +162,7 @@ def npm_declared(source: SourceFile, document: Mapping[str, object]) -> Iterator
 
 
 def _cargo(source: SourceFile) -> Iterator[Declared]:
-    document = tomllib.loads(source.text)
+    document = read_toml(source.text)
     package = _table(document.get("package")) or _table(
         _table(document.get("workspace")).get("package")
     )

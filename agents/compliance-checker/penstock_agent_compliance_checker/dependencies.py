@@ -6,7 +6,6 @@ Lock files name packages; some of them name licences too. Installed packages bri
 
 import json
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -15,6 +14,7 @@ from penstock_agent_compliance_checker.compatibility import Linking
 from penstock_agent_compliance_checker.declared import line_of
 from penstock_agent_compliance_checker.expressions import AnyOf, Tree, parse
 from penstock_agent_compliance_checker.markup import elements
+from penstock_agent_compliance_checker.toml_text import read_toml
 from penstock_agent_sdk.repository import SourceFile
 
 Ecosystem = Literal["python", "npm", "rust", "go", "php", "java", "ruby", "dotnet"]
@@ -99,7 +99,7 @@ def _requirements(source: SourceFile) -> Iterator[Dependency]:
 
 
 def _pyproject(source: SourceFile) -> Iterator[Dependency]:
-    document = tomllib.loads(source.text)
+    document = read_toml(source.text)
     project = _table(document.get("project"))
     for text in _strings(project.get("dependencies")):
         yield from _python_one(source, text, development=False)
@@ -190,7 +190,7 @@ def _package_lock(source: SourceFile) -> Iterator[Dependency]:
 
 
 def _cargo(source: SourceFile) -> Iterator[Dependency]:
-    document = tomllib.loads(source.text)
+    document = read_toml(source.text)
     tables = [document, *(_table(one) for one in _table(document.get("target")).values())]
     for table in tables:
         for key, development in (

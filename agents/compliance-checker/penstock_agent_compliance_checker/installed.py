@@ -7,9 +7,8 @@ of each package only its metadata and licence text are opened, and a bounded num
 import json
 import os
 import re
-import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.errors import MessageError
 from email.parser import HeaderParser
 from pathlib import Path
@@ -24,7 +23,8 @@ from penstock_agent_compliance_checker.expressions import (
     Unknown,
     parse,
 )
-from penstock_agent_compliance_checker.licence_files import is_licence_file, read_licence
+from penstock_agent_compliance_checker.licence_files import LicenceReader, is_licence_file
+from penstock_agent_compliance_checker.toml_text import read_toml
 from penstock_agent_sdk.repository import SourceFile
 
 MAX_PACKAGES = 6_000
@@ -61,12 +61,14 @@ class Packages:
     Attributes:
         root: The repository.
         late: Whether time is up.
+        reader: Reads licence files.
         truncated: There were more than the bounds allow.
     """
 
     root: Path
     late: Callable[[], bool]
     truncated: bool = False
+    reader: LicenceReader = field(default_factory=LicenceReader)
 
     def __iter__(self) -> Iterator[Installed]:
         """Packages in a stable order."""
@@ -146,7 +148,7 @@ class Packages:
         source = self._source(folder / "Cargo.toml")
         if source is None:
             return None
-        package = tomllib.loads(source.text).get("package")
+        package = read_toml(source.text).get("package")
         if not isinstance(package, dict):
             return None
         declared = declared_in(source)
@@ -176,7 +178,7 @@ class Packages:
         trees: list[Tree] = []
         for name in names[:MAX_LICENCE_FILES]:
             source = self._source(folder / name)
-            read = None if source is None else read_licence(name, source.text)
+            read = None if source is None else self.reader.read(name, source.text)
             if read is None:
                 continue
             if read.changed is not None:

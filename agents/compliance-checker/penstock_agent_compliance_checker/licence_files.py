@@ -1,7 +1,7 @@
 """LICENSE files: which they are, and what they say together."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from penstock_agent_compliance_checker.expressions import AllOf, AnyOf, One, Tree, parse
 from penstock_agent_compliance_checker.notices import added_terms, offers_choice, statements, tags
@@ -9,6 +9,8 @@ from penstock_agent_compliance_checker.recognition import Found, Reading, recogn
 from penstock_agent_compliance_checker.words import words_of
 
 MOSTLY = 0.75
+MAX_KNOWN = 2_000
+_COPYRIGHT_LINE = re.compile(r"(?im)^[ \t]*(?:copyright|\(c\)|\u00a9)[^\n]{0,120}$")
 _NAME = re.compile(
     r"^(?:(?:un)?licen[cs]e[s]?|copying|copyright|mit-license|apache-license|legal)"
     r"(?:[-_.](?:[\w.+-]{1,40}))?$|^[\w+-]{1,30}[-_.]licen[cs]e(?:\.(?:txt|md|rst))?$",
@@ -47,6 +49,26 @@ class LicenceText:
 def is_licence_file(base: str) -> bool:
     """Whether a file is one by its name."""
     return bool(_NAME.match(base)) and not _NOT_TEXT.search(base)
+
+
+@dataclass
+class LicenceReader:
+    """Reads licence files, equal ones once: most packages bring one of a few texts.
+
+    Lines that only say whose copyright it is make no difference.
+    """
+
+    _known: dict[str, LicenceText] = field(default_factory=dict[str, LicenceText])
+
+    def read(self, file: str, text: str) -> LicenceText:
+        """Recognise one file."""
+        key = _COPYRIGHT_LINE.sub("", text)
+        known = self._known.get(key)
+        if known is None:
+            known = read_licence(file, text)
+            if len(self._known) < MAX_KNOWN:
+                self._known[key] = known
+        return replace(known, file=file)
 
 
 def read_licence(file: str, text: str) -> LicenceText:

@@ -27,7 +27,7 @@ from penstock_agent_compliance_checker.expressions import (
 )
 from penstock_agent_compliance_checker.headers import Headers
 from penstock_agent_compliance_checker.installed import Installed, Packages
-from penstock_agent_compliance_checker.licence_files import is_licence_file, read_licence
+from penstock_agent_compliance_checker.licence_files import LicenceReader, is_licence_file
 from penstock_agent_compliance_checker.models import (
     CheckInput,
     LicenseFile,
@@ -70,6 +70,7 @@ class LicenceRules:
     task: CheckInput
     headers: Headers = field(default_factory=Headers)
     truncated: bool = False
+    reader: LicenceReader = field(default_factory=LicenceReader)
     _projects: dict[str, Project] = field(default_factory=dict[str, Project])
     _dependencies: list[Dependency] = field(default_factory=list["Dependency"])
     _copied: list[tuple[str, Tree]] = field(default_factory=list["tuple[str, Tree]"])
@@ -100,7 +101,7 @@ class LicenceRules:
         if _sample(folder):
             return
         self._texts += 1
-        read = read_licence(source.name, source.text)
+        read = self.reader.read(source.name, source.text)
         if _foreign(folder):
             if read.tree is not None:
                 self._copied.append((source.name, read.tree))
@@ -127,7 +128,7 @@ class LicenceRules:
         return found
 
     def _judge_dependencies(self, root: Path, late: Callable[[], bool]) -> Iterator[Broken]:
-        packages = Packages(root, late)
+        packages = Packages(root, late, reader=self.reader)
         installed: dict[tuple[Ecosystem, str], Installed] = {}
         for one in packages:
             installed.setdefault((one.ecosystem, one.name), one)

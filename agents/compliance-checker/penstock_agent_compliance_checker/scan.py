@@ -29,7 +29,7 @@ from penstock_agent_sdk.repository import MAX_FILE_BYTES, SourceFile, Walk
 
 # After this the files not reached are counted and the groups are partial: an answer in time that
 # says what it lacks is worth more than a task killed at its limit.
-DEADLINE_S = 25.0
+DEADLINE_S = 40.0
 PROGRESS_FILES = 1_000
 # A repository made to break millions of rules must not take our memory.
 MAX_KEPT = 20_000

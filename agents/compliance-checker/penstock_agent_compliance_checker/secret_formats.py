@@ -167,7 +167,7 @@ class Formats:
 def pieces(lines: list[str]) -> Iterator[tuple[int, str]]:
     """Line number and text, long lines cut into overlapping pieces, runs of blanks shortened."""
     for number, line in enumerate(lines, 1):
-        short = _BLANKS.sub("    ", line)
+        short = _BLANKS.sub("    ", line) if "     " in line else line
         if len(short) <= PIECE_CHARS:
             yield number, short
             continue

@@ -89,8 +89,12 @@ def kept_in(name: str, lines: list[str]) -> Iterator[Kept]:
     yaml, docker = bool(_YAML.search(name)), bool(_DOCKERFILE.search(name))
     code = bool(_CODE.search(name)) or name.endswith("Jenkinsfile")
     pending = ""
+    if not _SPEAKS.search("\n".join(lines)):
+        return
     for number, line in enumerate(lines, 1):
         if len(line) > MAX_LINE_CHARS or line.lstrip().startswith(("#", "//", "*", "<!--")):
+            continue
+        if not yaml and not _SPEAKS.search(line):
             continue
         yield from _defaults(line, number)
         if docker:

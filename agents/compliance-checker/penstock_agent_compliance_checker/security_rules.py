@@ -57,7 +57,7 @@ class SecurityRules:
 
     def look_at(self, source: SourceFile) -> None:
         """Take what a file shows; a malformed one shows nothing."""
-        if _TESTS.search(source.name):
+        if _TESTS.search(source.name) or not _may_serve(source):
             return
         try:
             language, seen = _read(source)
@@ -217,6 +217,24 @@ def _django(source: SourceFile) -> Seen | None:
         settings, off = web_python.django_values(source.name, text)
         return Seen(settings=settings, off=off)
     return None
+
+
+# Of a program that answers requests, or sets a header, at least one is in its text.
+_MARKS: dict[str, tuple[bytes, ...]] = {
+    ".py": (
+        b"flask", b"quart", b"fastapi", b"starlette", b"aiohttp", b"sanic", b"litestar", b"bottle",
+        b"tornado", b"talisman", b"secure", b"middleware", b"x-frame", b"csp_", b"x_frame",
+        b"content-security", b"strict-transport", b"x-content-type", b"xframe",
+    ),
+}  # fmt: skip
+
+
+def _may_serve(source: SourceFile) -> bool:
+    marks = _MARKS.get(source.suffix)
+    if marks is None:
+        return True
+    lowered = source.data.lower()
+    return any(mark in lowered for mark in marks)
 
 
 def _server_file(source: SourceFile) -> Seen | None:

@@ -21,6 +21,7 @@ SAMPLED_ABOVE_WORDS = 400
 SAMPLE = 4
 MAX_GAP_WORDS = 60
 _FREE_GAP = re.compile(r"\.(?:\{0,5000\}|\+|\*)")
+_PLAIN = re.compile(r"[^\\\[(.?*+^$|]+|\.(?![{*+])")
 _PATTERN_NAME = re.compile(r"\?P<\w+>")
 
 
@@ -152,8 +153,9 @@ class _Reader:
                 self._flush(optional)
                 self._wildcard()
             else:
-                self._literal.append(" " if char in "?*+^$|" else char)
-                self._at += 1
+                plain = _PLAIN.match(pattern, self._at)
+                self._literal.append(" " if plain is None else plain[0])
+                self._at += 1 if plain is None else len(plain[0])
         self._flush(optional)
 
     def _flush(self, optional: bool) -> None:

@@ -6,6 +6,7 @@ set in a branch that never runs is not noticed; what is nowhere is surely not se
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from penstock_agent_compliance_checker.header_values import (
     NAMES,
@@ -17,6 +18,8 @@ from penstock_agent_compliance_checker.serving import Seen, Serving
 
 MAX_CHARS = 400_000
 MAX_OPTIONS_CHARS = 8_000
+# Calls of a library that sets headers, in one file.
+MAX_CALLS = 40
 _HEADER_NAMES = "|".join(re.escape(name) for name in NAMES.values())
 # A header's name as a text, followed by what sets it: `] =`, `,`, `:`, `=>`; then perhaps a text.
 _LITERAL = re.compile(
@@ -125,12 +128,11 @@ def javascript(file: str, given_text: str) -> Seen:
     text = without_comments(given_text, "//")
     seen = Seen(settings=literal_settings(text, file))
     given: set[Header] = set()
-    for match in _HELMET.finditer(text):
+    for match in islice(_HELMET.finditer(text), MAX_CALLS):
         before = text[max(0, match.start() - 30) : match.start()]
         if re.search(r"(?:require|import|from|function)\s*\(?\s*$", before):
             continue
         options = options_of(text, match.end() - 1)
-        line = line_at(text, match.start())
         if match[2]:
             header = _HELMET_PARTS.get(match[2])
             if header is not None:
@@ -139,8 +141,7 @@ def javascript(file: str, given_text: str) -> Seen:
             continue
         given |= _ALL
         _helmet_options(options, file, text, match.start(), seen, given)
-        del line
-    for match in _REGISTERED.finditer(text):
+    for match in islice(_REGISTERED.finditer(text), MAX_CALLS):
         given |= _ALL
         options = options_of(text, text.find("(", match.start()))
         _helmet_options(options, file, text, match.start(), seen, given)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Iterator
 from typing import cast
 
@@ -10,6 +9,7 @@ from penstock_agent_compliance_checker.declared import line_of
 from penstock_agent_compliance_checker.header_values import Header, Setting, setting
 from penstock_agent_compliance_checker.markup import elements
 from penstock_agent_compliance_checker.serving import Seen, Serving
+from penstock_agent_compliance_checker.toml_text import read_toml
 from penstock_agent_sdk.repository import SourceFile
 
 MAX_ENTRIES = 2_000
@@ -37,7 +37,7 @@ def web_config(source: SourceFile) -> Seen:
 def netlify_toml(source: SourceFile) -> Seen:
     """`[[headers]]` of netlify.toml; the service itself sends HSTS for its own domains."""
     served = Serving("Netlify site", "proxy", "", source.name, 1)
-    document = tomllib.loads(source.text)
+    document = read_toml(source.text)
     for entry in _tables(document.get("headers")):
         for name, value in _table(entry.get("values")).items():
             line = line_of(source, name)

@@ -1,10 +1,12 @@
 """Python web frameworks: Flask, FastAPI, Starlette, aiohttp and others; Django settings."""
 
 import re
+from itertools import islice
 
 from penstock_agent_compliance_checker.header_values import Header, Setting
 from penstock_agent_compliance_checker.serving import Seen, Serving
 from penstock_agent_compliance_checker.web_code import (
+    MAX_CALLS,
     line_at,
     literal_settings,
     options_of,
@@ -38,7 +40,8 @@ def python(file: str, given_text: str) -> Seen:
             seen.serving.append(Serving(f"{name} application", "app", "python", file, line))
             break
     given: set[Header] = set()
-    for match in re.finditer(r"(?<![\w.])Talisman\(|\btalisman\.init_app\(", text):
+    calls = re.finditer(r"(?<![\w.])Talisman\(|\btalisman\.init_app\(", text)
+    for match in islice(calls, MAX_CALLS):
         options = options_of(text, match.end() - 1)
         bare = match[0].startswith("Talisman(") and not options.strip()
         if bare and "talisman.init_app(" in text:

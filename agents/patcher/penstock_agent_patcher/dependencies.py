@@ -5,13 +5,13 @@ from pathlib import PurePosixPath
 
 from penstock_agent_patcher.clone import Clone
 from penstock_agent_patcher.conflicts import Obstacle, Refused, Unfit
-from penstock_agent_patcher.globs import matcher
 from penstock_agent_patcher.models import DependencyUpdate
 from penstock_agent_patcher.package_json import update_package_json
 from penstock_agent_patcher.pyproject import update_pyproject
 from penstock_agent_patcher.requirements import Edited, update_requirements
 from penstock_agent_patcher.text import decoded, encoded
 from penstock_agent_sdk import AgentError
+from penstock_agent_sdk.globs import matcher
 
 _VENDORED = frozenset({"node_modules", "site-packages", ".venv", "vendor"})
 # By ecosystem: what is made from the manifests, and how it is made again.

@@ -8,10 +8,10 @@ from types import FrameType
 
 from penstock_agent_patcher.clone import Clone
 from penstock_agent_patcher.conflicts import Obstacle, Refused, Unfit
-from penstock_agent_patcher.globs import matcher
 from penstock_agent_patcher.models import FindReplace
 from penstock_agent_patcher.text import MAX_FILE_BYTES, decoded, encoded
 from penstock_agent_sdk import AgentError
+from penstock_agent_sdk.globs import matcher
 
 SEARCH_CPU_S = 10.0
 MAX_GROWTH = 16 * 1024 * 1024

@@ -1,7 +1,8 @@
 """Everything that is found in one Python file, each weakness once."""
 
 import ast
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 
 from penstock_agent_security_scanner import catalogue
 from penstock_agent_security_scanner.bandit_rules import BanditScanner, Issue
@@ -53,6 +54,8 @@ class PythonScanner:
             return PythonReport(parsed=False)
         result = self._followed(name, parsed)
         issues = self._issues(name, parsed.tree, parsed.text)
+        if _TEST.search(name):
+            issues = [_in_test(issue) for issue in issues]
         return PythonReport(merged(result, issues, text.splitlines()), parsed.whole)
 
     def _followed(self, name: str, parsed: Parsed) -> Result:
@@ -73,6 +76,14 @@ class PythonScanner:
 
 # A shell, an open file or an XML parser nobody needs is worth a word even with harmless values.
 _STILL_UNUSUAL = (catalogue.COMMAND, catalogue.PERMISSIONS, catalogue.XXE)
+
+
+# Programs that try other programs; a password there opens nothing.
+_TEST = re.compile(r"(?:^|/)(?:tests?|testing)/|(?:^|/)(?:test_[^/]*|[^/]*_test|conftest)\.py$")
+
+
+def _in_test(issue: Issue) -> Issue:
+    return replace(issue, severity="low") if issue.rule is catalogue.CREDENTIAL else issue
 
 
 def merged(result: Result, issues: list[Issue], lines: list[str]) -> list[Weakness]:

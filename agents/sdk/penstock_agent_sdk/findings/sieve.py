@@ -81,6 +81,9 @@ class Sieve:
             foreign = _FOREIGN.search(lines[place.line - 1])
             if foreign is not None:
                 return Verdict(name, "inSource", foreign[0].strip())
+        excuse = self._baseline.excuse(place)
+        if excuse is not None:
+            return Verdict(name, "external", excuse)
         if self._baseline.covers(name):
             return Verdict(name, "external", self._baseline.reason(name))
         return Verdict(name)

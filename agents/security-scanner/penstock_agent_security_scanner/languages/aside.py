@@ -21,7 +21,7 @@ Read = Callable[[str, str], Found]
 
 CPU_S = 1.5
 WALL_S = 20.0
-MEMORY_BYTES = 1_500_000_000
+MEMORY_BYTES = 400_000_000
 MAX_LOST = 10
 _HEADER = struct.Struct("!I")
 

@@ -32,6 +32,8 @@ WORTH = re.compile(r"(?m)^\s*(?:-\s+)?[\"']?(?:apiVersion|services|jobs|runs)[\"
 _DOCKERFILE = re.compile(r"(?i)(?:.*\.)?(?:dockerfile|containerfile)(?:\.[\w.-]+)?")
 # A file with a longer line is minified or data; a larger one is generated.
 MAX_LINE_CHARS = 20_000
+MAX_MEAN_CHARS = 300
+MIN_LINES = 20
 MAX_BYTES = 400_000
 
 
@@ -86,7 +88,10 @@ def _parsed(source: SourceFile) -> Found:
 
 
 def _is_minified(source: SourceFile) -> bool:
-    return any(len(line) > MAX_LINE_CHARS for line in source.lines)
+    lines = source.lines
+    if ".min." in source.base or len(source.data) > MAX_MEAN_CHARS * max(len(lines), MIN_LINES):
+        return True
+    return any(len(line) > MAX_LINE_CHARS for line in lines)
 
 
 def _read(kind: str, text: str) -> Found:

@@ -53,6 +53,7 @@ class Machine:
         module: Dotted name of the file's module.
         loader: Gives the global scope of another module of the repository, or None.
         silent: While above 0 nothing is reported.
+        parsers: Lines that tell a parser to follow entities, by its name.
         outside: While code of another module runs, the line that called it.
     """
 
@@ -72,6 +73,7 @@ class Machine:
     classes: list[Class] = field(default_factory=list)
     handlers: dict[str, str] = field(default_factory=dict)
     star: str = ""
+    parsers: dict[str, int] = field(default_factory=dict[str, int])
     imports: set[str] = field(default_factory=set)
     dirty: dict[str, set[int]] = field(default_factory=dict)
     run_lines: set[int] = field(default_factory=set)

@@ -194,6 +194,7 @@ def _xml(machine: Machine, site: Site) -> None:
     ):
         # Entities from outside are off in a fresh parser; setFeature is judged where it stands.
         machine.clear(catalogue.XXE, site.lines)
+        _parsed_with(machine, site)
     elif path in _LXML_PARSED and _resolves(site.argument(1, "parser")):
         given = site.argument(0, "text", "source")
         if given is not None:
@@ -208,8 +209,17 @@ def _xml(machine: Machine, site: Site) -> None:
         ):
             if on:
                 machine.report(catalogue.XXE, site.line)
+                machine.parsers[site.hint] = site.line
             else:
                 machine.clear(catalogue.XXE, site.lines)
+
+
+def _parsed_with(machine: Machine, site: Site) -> None:
+    """A document of the program's own does no harm, whatever its parser is told to follow."""
+    parser = site.node.args[1] if len(site.node.args) > 1 else None
+    line = machine.parsers.get(parser.id.lower()) if isinstance(parser, ast.Name) else None
+    if line is not None and site.arguments[0].fixed:
+        machine.withdraw(catalogue.XXE, line)
 
 
 def _resolves(parser: Value | None) -> bool:

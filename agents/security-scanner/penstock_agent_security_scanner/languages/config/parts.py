@@ -73,7 +73,8 @@ class Part:
 
     def walk(self) -> "Iterator[Part]":
         """This part and everything in it, each once."""
-        pending, seen = [self], set[int]()
+        pending: list[Part] = [self]
+        seen: set[int] = set()
         while pending and len(seen) < MAX_VISITED:
             part = pending.pop()
             if id(part) in seen:

@@ -64,7 +64,7 @@ class _Reader:
             self._map(part, node, depth)
         elif isinstance(node, yaml.SequenceNode):
             part.items = [self.read(item, depth + 1) for item in node.value]
-        else:
+        elif isinstance(node, yaml.ScalarNode):
             part.value = _scalar(node)
         return part
 
@@ -83,7 +83,7 @@ class _Reader:
             part.key_lines[name] = int(key.start_mark.line) + 1
 
 
-def _scalar(node: yaml.Node) -> Scalar:
+def _scalar(node: yaml.ScalarNode) -> Scalar:
     text: str = node.value
     if node.style in ("'", '"'):
         return text

@@ -17,6 +17,7 @@ from penstock_agent_security_scanner.languages.config.secret_names import is_sec
 Found = Iterator[tuple[Rule, int]]
 _UNSET = object()
 MAX_PLACES = 50
+MAX_OTHERS = 300
 _KEYS = frozenset({"rule", "on", "path", "must", "is", "text", "below", "absent", "unless"})
 _SECRET_BLOCKS = frozenset({"resource", "provider", "module", "data"})
 
@@ -71,10 +72,13 @@ def _settings() -> dict[str, list[Setting]]:
 def scan_terraform(text: str) -> Found:
     """Rule and line of every weakness."""
     sections = read_terraform(text)
+    by_type: dict[str, list[Section]] = {}
+    for section in sections:
+        by_type.setdefault(section.labels[0] if section.labels else "", []).append(section)
     for section in sections:
         if section.type == "resource" and len(section.labels) >= 2:
             for setting in _settings().get(section.labels[0], ()):
-                if not _is_excused(setting, section, sections):
+                if not _is_excused(setting, section, by_type):
                     yield from _judged(setting, section)
         yield from cloud_networks.judged(section)
         yield from cloud_policies.judged(section)
@@ -86,25 +90,22 @@ def scan_terraform(text: str) -> Found:
                 yield rules.SECRET_IN_CONFIG, section.values.line_of("default")
 
 
-def _is_excused(setting: Setting, section: Section, sections: list[Section]) -> bool:
-    own = f"{section.labels[0]}.{section.labels[1]}"
-    bucket = section.values.text("bucket")
+def _is_excused(setting: Setting, section: Section, by_type: dict[str, list[Section]]) -> bool:
     for name in setting.unless:
-        if "_" in name and any(
-            other.labels[:1] == (name,)
-            and (
-                any(
-                    reference == own or reference.startswith((own + ".", own + "["))
-                    for reference in other.references
-                )
-                or (bucket and other.values.text("bucket") == bucket)
-            )
-            for other in sections
-        ):
+        if any(_is_about(other, section) for other in by_type.get(name, ())[:MAX_OTHERS]):
             return True
         if section.values.get(*name.split(".")) is not None:
             return True
     return False
+
+
+def _is_about(other: Section, section: Section) -> bool:
+    """Whether a resource refers to another, by its address or the name of its bucket."""
+    own = f"{section.labels[0]}.{section.labels[1]}"
+    if any(ref == own or ref.startswith((f"{own}.", f"{own}[")) for ref in other.references):
+        return True
+    bucket = section.values.text("bucket")
+    return bool(bucket) and other.values.text("bucket") == bucket
 
 
 def _places(part: Part, path: tuple[str, ...]) -> list[tuple[Part, str]]:

@@ -176,7 +176,7 @@ class Judge(Watch):
         """Named parts of an object that are wrong."""
         items = value.items or {}
         for name, part in expr.pairs:
-            if name not in items:
+            if name is None or name not in items:
                 continue
             for option in self.table.options:
                 if option.within is not None and not option.within.fullmatch(expr.type):

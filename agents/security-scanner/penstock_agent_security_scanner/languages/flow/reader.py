@@ -164,7 +164,7 @@ class Reader:
     def each(self, node: SgNode, target: Expr, over: SgNode | None, body: SgNode | None) -> Loop:
         """A loop over a collection."""
         line = self.line(node)
-        before = [self.set(line, target, Op(line, "each", [self.read(over)]), "", True)]
+        before: list[Expr] = [self.set(line, target, Op(line, "each", [self.read(over)]), "", True)]
         return self.loop(node, before, None, [body])
 
     def joined(self, node: SgNode) -> Expr:

@@ -27,8 +27,9 @@ _GIVES = {"local": LOCAL, "none": 0, "unknown": UNKNOWN}
 _KEYS = {
     "sink": "rule kind from calls writes args keys unless_keys when owners like records texts"
     " family first least",
-    "wrong": "rule calls arg keys lacks when context text is below literal repeats empty above ref",
-    "option": "rule key within lacks text is below literal repeats empty above ref",
+    "wrong": "rule calls arg keys lacks when context text is below literal repeats empty"
+    " above ref narrow",
+    "option": "rule key within lacks text is below literal repeats empty above ref narrow",
     "guarded": "rule family calls until",
     "clean": "kinds calls",
     "fresh": "gives calls when",
@@ -107,6 +108,7 @@ def _literally(entry: dict[str, Any]) -> Literally:
         entry.get("empty", False),
         entry.get("above"),
         _maybe(entry.get("ref")),
+        entry.get("narrow", False),
     )
 
 

@@ -13,6 +13,7 @@ from penstock_agent_security_scanner.catalogue import Rule
 from penstock_agent_security_scanner.languages.flow.slow_expressions import is_slow
 from penstock_agent_security_scanner.languages.flow.values import (
     BUILT,
+    LOCAL,
     ORIGINS,
     OUTSIDE,
     PARAMETER,
@@ -73,6 +74,7 @@ class Literally:
     empty: bool
     above: int | None
     ref: re.Pattern[str] | None
+    narrow: bool
 
     def fits(self, value: Value, depth: int = 2) -> bool:
         """Whether the value, or one in a list of values, is meant."""
@@ -86,8 +88,11 @@ class Literally:
         if self.text is not None:
             return isinstance(const, str) and self.text.search(const) is not None
         if self.above is not None:
-            wide = isinstance(const, int) and not isinstance(const, bool)
-            return wide and bool(const & ~self.above & 0o777)
+            if not isinstance(const, int) or isinstance(const, bool):
+                return False
+            if self.narrow and const & 0o022:
+                return False
+            return bool(const & ~self.above & 0o777)
         if self.ref is not None:
             return self.ref.fullmatch(value.ref) is not None
         if self.repeats:
@@ -265,6 +270,8 @@ def harms(sink: Sink, value: Value) -> bool:
             return bool(marks & OUTSIDE)
         case "built":
             return bool(marks & OUTSIDE) or bool(marks & PARAMETER and marks & BUILT)
+        case "local":
+            return bool(marks & LOCAL) and not marks & REMOTE
         case "any":
             return bool(marks & ORIGINS)
         case _:
