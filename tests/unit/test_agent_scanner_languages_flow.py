@@ -109,6 +109,17 @@ def test_typescript_and_markup_are_read() -> None:
     assert "cross-site-scripting" not in rules("a.tsx", clean)
 
 
+def test_copying_keys_into_an_object_can_reach_all_objects() -> None:
+    copy = "function merge(to, from) {{ for (const k in from) {{ {} if (o(to[k])) merge(to[k], from[k]); else to[k] = from[k]; }} }}"
+    assert "prototype-pollution" in rules("a.js", copy.format(""))
+    refusing = copy.format("if (k === '__proto__') continue;")
+    assert "prototype-pollution" not in rules("a.js", refusing)
+    handler = "app.post('/a', (req, res) => {{ {} }});"
+    nested = handler.format("data[req.body.a][req.body.b] = req.body.c;")
+    assert "prototype-pollution" in rules("a.js", nested)
+    assert "prototype-pollution" not in rules("a.js", handler.format("data[req.body.a] = 1;"))
+
+
 def test_other_languages_keep_their_line_patterns() -> None:
     assert "code-injection" in rules("a.php", "<?php eval($x);")
     assert "sql-injection" in rules("a.rb", "User.where(\"name = '#{params[:n]}'\")")

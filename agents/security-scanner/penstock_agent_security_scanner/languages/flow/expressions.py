@@ -248,7 +248,7 @@ class Expressions:
             case Index(of=of, key=key):
                 owner, at = self.eval(of), self.eval(key)
                 self._put(owner, at.const, value)
-                self.watch.indexed(expr, owner, at, value)
+                self.watch.indexed(self.frame, expr, owner, at)
             case Listing(items=items):
                 for number, item in enumerate(items):
                     self.assign(expr, item, self.item(value, number))

@@ -81,7 +81,7 @@ class Watch:
     def written(self, expr: Set, owner: Value, name: str, value: Value) -> None:
         """A member was set."""
 
-    def indexed(self, expr: Set, owner: Value, key: Value, value: Value) -> None:
+    def indexed(self, frame: Frame, expr: Set, owner: Value, key: Value) -> None:
         """An element was set."""
 
     def returned(self, expr: Leave, value: Value, function: Function | None) -> None:

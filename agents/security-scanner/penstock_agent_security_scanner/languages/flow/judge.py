@@ -11,6 +11,7 @@ from penstock_agent_security_scanner.languages.flow.program import (
     Const,
     Expr,
     Function,
+    Index,
     Leave,
     Record,
     Set,
@@ -201,8 +202,22 @@ class Judge(Watch):
             if option.within is None or option.within.fullmatch(owner.ref):
                 self.report(option.rule, expr.line)
 
-    def indexed(self, expr: Set, owner: Value, key: Value, value: Value) -> None:
-        """An element was set."""
+    def indexed(self, frame: Frame, expr: Set, owner: Value, key: Value) -> None:
+        """An element was set: where keys are inherited, a stranger's key may be that of all."""
+        if not self.table.inherits or frame.function is None or not isinstance(expr.target, Index):
+            return
+        text = "\n".join(self._lines[frame.function.line - 1 : frame.function.end])
+        if _REFUSES_KEYS.search(text):
+            return
+        copied = (
+            isinstance(expr.value, Index)
+            and key.ref.endswith("[]")
+            and bool(owner.marks & ORIGINS)
+            and text.count(f"{frame.function.name}(") > 1
+        )
+        nested = isinstance(expr.target.of, Index) and bool(key.marks & REMOTE)
+        if copied or nested:
+            self.report(BY_NAME["prototype-pollution"], expr.line)
 
     def named(self, frame: Frame, expr: Set, value: Value) -> None:
         """A variable was set; a statement that is run elsewhere is told by its text alone."""
@@ -282,6 +297,7 @@ _STATEMENT = re.compile(
 )
 _STATEMENTS = "statement"
 MAX_STATEMENT_CHARS = 1_000
+_REFUSES_KEYS = re.compile(r"__proto__|hasOwn|Object\.create\(null\)|new Map\(|isPrototypeOf")
 # What a handler of Spring returns is an address or a page.
 _ADDRESS = "redirect:"
 

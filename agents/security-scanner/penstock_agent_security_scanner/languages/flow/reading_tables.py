@@ -57,6 +57,7 @@ def table_of(language: str) -> Table:
         frozenset(data.get("remote_types", [])),
         re.compile(data.get("neutral_types", r"(?!)")),
         re.compile(data.get("entry_notes", r"(?!)")),
+        bool(data.get("inherits", False)),
     )
     _sinks(table, data)
     _wrongs(table, data)

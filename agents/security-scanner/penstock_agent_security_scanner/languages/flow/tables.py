@@ -222,6 +222,7 @@ class Table:
         remote_types: Types of parameters that a client fills.
         neutral_types: Types or names of parameters that are the framework's, not data.
         entry_notes: Annotations of functions that are called with data of a request.
+        inherits: Whether an object's keys may lead to what all objects share.
         writes: Sinks that are assigned to.
     """
 
@@ -231,6 +232,7 @@ class Table:
     remote_types: frozenset[str]
     neutral_types: re.Pattern[str]
     entry_notes: re.Pattern[str]
+    inherits: bool
     sinks: ByReference[Sink] = field(default_factory=lambda: ByReference[Sink]())
     writes: list[tuple[re.Pattern[str], Sink]] = field(
         default_factory=list[tuple[re.Pattern[str], Sink]]
