@@ -297,7 +297,9 @@ def test_an_artifact_is_written_where_there_is_a_folder(tmp_path: Path) -> None:
     assert not write_artifact("a", b"", {})
 
 
-@pytest.mark.parametrize("name", ["", "/etc/passwd", "../a", "a/../../b", "a\0b"])
+@pytest.mark.parametrize(
+    "name", ["", "/etc/passwd", "../a", "a/../../b", "a\0b", "a b", "a//b", "é", "x" * 201]
+)
 def test_an_artifact_stays_in_its_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(AgentError, match="bad_artifact_name"):
         write_artifact(name, b"", {"PENSTOCK_ARTIFACTS": str(tmp_path)})

@@ -1,12 +1,16 @@
 """Files a task leaves behind, besides its output."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from penstock_agent_sdk.errors import AgentError
 
 ENV_ARTIFACTS = "PENSTOCK_ARTIFACTS"
+MAX_NAME_CHARS = 200
+# What the executor takes; another name would cost the task its artifacts in the end.
+_NAME = re.compile(r"[A-Za-z0-9_@+=.-]+(?:/[A-Za-z0-9_@+=.-]+)*")
 
 
 def artifacts_folder(environment: Mapping[str, str] | None = None) -> Path | None:
@@ -25,7 +29,7 @@ def write_artifact(
     """Leave a file behind.
 
     Args:
-        name: Relative, with slashes; folders are made.
+        name: Relative, with slashes; letters, digits and `_ @ + = . -`. Folders are made.
         content: Text is written as UTF-8.
         environment: Names the folder; the process' own by default.
 
@@ -37,8 +41,12 @@ def write_artifact(
         OSError: It cannot be written, for lack of space for instance.
     """
     relative = PurePosixPath(name)
-    if not name or relative.is_absolute() or ".." in relative.parts or "\0" in name:
-        raise AgentError("bad_artifact_name", f"an artifact cannot be called {name[:100]!r}")
+    if len(name) > MAX_NAME_CHARS or _NAME.fullmatch(name) is None or ".." in relative.parts:
+        raise AgentError(
+            "bad_artifact_name",
+            f"an artifact cannot be called {name[:100]!r}: use letters, digits and _ @ + = . - "
+            f"in folders, at most {MAX_NAME_CHARS} in all",
+        )
     folder = artifacts_folder(environment)
     if folder is None:
         return False
