@@ -337,7 +337,7 @@ def test_the_scanner_finds_what_was_planted(work: Path, repository: Path) -> Non
         ("web/views.py", 4, "CWE-22"),
         ("web/views.py", 6, "CWE-89"),
         ("web/views.py", 8, "CWE-78"),
-        ("web/views.py", 10, "CWE-327"),
+        ("web/views.py", 10, "CWE-328"),
         ("web/views.py", 11, "CWE-502"),
         ("settings.py", 1, "CWE-798"),
         ("requirements.txt", 1, "CWE-20"),

@@ -2,21 +2,20 @@
 
 import ast
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any, Final
 
 from penstock_agent_security_scanner.taint import containers, misuse, sinks
-from penstock_agent_security_scanner.taint.expressions import Expressions
+from penstock_agent_security_scanner.taint.definitions import Definitions
 from penstock_agent_security_scanner.taint.guards import narrowed, refused
 from penstock_agent_security_scanner.taint.machine import lines_of
-from penstock_agent_security_scanner.taint.scopes import Class, Function, Scope
+from penstock_agent_security_scanner.taint.scopes import Class, Scope
 from penstock_agent_security_scanner.taint.values import LEAK, NOTHING, Value, marked
 
 _Visitor = Callable[[Any, Any, Scope], bool]
 _ENDING: Final = frozenset({"abort", "exit", "_exit", "quit", "fail", "redirect_and_exit"})
 
 
-class Statements(Expressions):
+class Statements(Definitions):
     """Runs bodies; every visitor says whether the statement's end is reached."""
 
     def body(self, statements: list[ast.stmt], scope: Scope) -> bool:
@@ -250,73 +249,6 @@ class Statements(Expressions):
         if scope.function is not None:
             sinks.page(self.machine, scope.function, value, node)
 
-    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> bool:
-        for decorator in node.decorator_list:
-            self.value(decorator, scope)
-        for default in (*node.args.defaults, *node.args.kw_defaults):
-            self.value(default, scope)
-        made = Function(node, scope, module=self.machine.module)
-        misuse.defined(self.machine, node)
-        is_property = any(getattr(item, "id", "") == "property" for item in node.decorator_list)
-        kind = f"{self.machine.module}.{node.name}" if self.machine.module else node.name
-        scope.set(node.name, Value(kind=kind, target=None if is_property else made))
-        self.machine.pending.append(made)
-        return True
-
-    def _class(self, node: ast.ClassDef, scope: Scope) -> bool:
-        bases = [self.value(base, scope) for base in node.bases]
-        made = Class(node.name, [base.kind for base in bases if base.kind])
-        made.parents = [base.target for base in bases if isinstance(base.target, Class)]
-        inner = Scope(parent=scope)
-        known = len(self.machine.pending)
-        self.body(node.body, inner)
-        for function in self.machine.pending[known:]:
-            if function.scope is inner:
-                function.owner, function.scope = made, scope
-        made.members = inner.names
-        made.set_often = _set_often(node)
-        self.machine.classes.append(made)
-        scope.set(node.name, Value(kind=node.name, target=made))
-        return True
-
-    def _import(self, node: ast.Import, scope: Scope) -> bool:
-        for alias in node.names:
-            self.machine.imports.add(alias.name.partition(".")[0])
-            first = alias.name if alias.asname else alias.name.partition(".")[0]
-            value = Value(kind=first, target=self.loaded(first))
-            whole = None if alias.asname else self.loaded(alias.name)
-            for part in reversed(alias.name.split(".")[1:] if whole is not None else []):
-                value = replace(value) if value is None else value
-                inner = Value(kind=alias.name, target=whole)
-                value = Value(kind=first, pairs=((part, inner),), target=value.target)
-                break
-            scope.set(alias.asname or first, value)
-        return True
-
-    def _import_from(self, node: ast.ImportFrom, scope: Scope) -> bool:
-        module = self.machine.absolute(node.module or "", node.level)
-        self.machine.imports.add(module.partition(".")[0])
-        for alias in node.names:
-            found = self.loaded(module)
-            if alias.name == "*":
-                self.machine.star = module
-                scope.names.update(found.names if found is not None else {})
-                continue
-            value = found.names.get(alias.name) if found is not None else None
-            if value is None:
-                kind = f"{module}.{alias.name}"
-                value = Value(kind=kind, target=self.loaded(kind), fixed=alias.name.isupper())
-            scope.set(alias.asname or alias.name, value)
-        return True
-
-    def loaded(self, module: str) -> Scope | None:
-        """The global scope of another module of the repository."""
-        return self.machine.loader(module) if self.machine.loader is not None and module else None
-
-    def _global(self, node: ast.Global | ast.Nonlocal, scope: Scope) -> bool:
-        scope.declare(node.names, isinstance(node, ast.Global))
-        return True
-
     def _delete(self, node: ast.stmt, scope: Scope) -> bool:
         return True
 
@@ -325,16 +257,6 @@ class Statements(Expressions):
         if not test.known:
             narrowed(self, node.test, scope, holds=True)
         return True
-
-
-def _set_often(node: ast.ClassDef) -> frozenset[str]:
-    """Names that more than one statement of a class puts something under."""
-    seen: set[str] = set()
-    often: set[str] = set()
-    for part in ast.walk(node):
-        if isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store):
-            (often if part.attr in seen else seen).add(part.attr)
-    return frozenset(often)
 
 
 def _head_end(statement: ast.stmt) -> int:
@@ -391,13 +313,13 @@ _VISITORS: Final[dict[type[ast.stmt], _Visitor]] = {
     ast.AsyncWith: Statements._with,  # noqa: SLF001
     ast.Match: Statements._match,  # noqa: SLF001
     ast.Return: Statements._return,  # noqa: SLF001
-    ast.FunctionDef: Statements._function,  # noqa: SLF001
-    ast.AsyncFunctionDef: Statements._function,  # noqa: SLF001
-    ast.ClassDef: Statements._class,  # noqa: SLF001
-    ast.Import: Statements._import,  # noqa: SLF001
-    ast.ImportFrom: Statements._import_from,  # noqa: SLF001
-    ast.Global: Statements._global,  # noqa: SLF001
-    ast.Nonlocal: Statements._global,  # noqa: SLF001
+    ast.FunctionDef: Statements.define_function,
+    ast.AsyncFunctionDef: Statements.define_function,
+    ast.ClassDef: Statements.define_class,
+    ast.Import: Statements.define_import,
+    ast.ImportFrom: Statements.define_import_from,
+    ast.Global: Statements.define_global,
+    ast.Nonlocal: Statements.define_global,
     ast.Delete: Statements._delete,  # noqa: SLF001
     ast.Assert: Statements._assert,  # noqa: SLF001
 }
