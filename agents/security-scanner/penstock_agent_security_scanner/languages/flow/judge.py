@@ -4,11 +4,18 @@ import re
 from collections.abc import Iterable
 
 from penstock_agent_security_scanner.catalogue import Rule
+from penstock_agent_security_scanner.languages.flow.evidence import (
+    accepts,
+    does_nothing,
+    holds,
+    is_wrong,
+    line_of,
+    parts_of,
+    start_of,
+)
 from penstock_agent_security_scanner.languages.flow.frames import Frame, Watch
 from penstock_agent_security_scanner.languages.flow.program import (
-    Block,
     Call,
-    Const,
     Expr,
     Function,
     Index,
@@ -20,12 +27,10 @@ from penstock_agent_security_scanner.languages.flow.tables import (
     ALL_ARGUMENTS,
     Sink,
     Table,
-    Until,
     Wrong,
     harms,
 )
 from penstock_agent_security_scanner.languages.flow.values import (
-    ABSENT,
     BIT,
     BUILT,
     LOCAL,
@@ -46,6 +51,16 @@ _SECRET_WORDS = re.compile(
 _CONTEXT_LINES = 3
 # These parts of a request are texts, so they cannot be objects with operators.
 _TEXT_ONLY = re.compile(r"\.(?:params|headers|url|originalUrl|hostname|path|header|get)\b")
+
+# A statement up to the hole for a value in it.
+_STATEMENT = re.compile(
+    r"(?is)\s*(?:select\s.*\sfrom\s|insert\s+into\s|update\s.*\sset\s|delete\s+from\s).*['\"=(,]\s*$"
+)
+_STATEMENTS = "statement"
+MAX_STATEMENT_CHARS = 1_000
+_REFUSES_KEYS = re.compile(r"__proto__|hasOwn|Object\.create\(null\)|new Map\(|isPrototypeOf")
+# What a handler of Spring returns is an address or a page.
+_ADDRESS = "redirect:"
 
 
 class Judge(Watch):
@@ -86,7 +101,7 @@ class Judge(Watch):
         """A call with these arguments."""
         line = expr.line
         for sink in self.table.sinks.find(ref, name):
-            if sink.when is not None and not (args and sink.when.search(_start(args[0]))):
+            if sink.when is not None and not (args and sink.when.search(start_of(args[0]))):
                 continue
             if sink.kind == "sql":
                 frame.safe.add(_STATEMENTS)
@@ -103,7 +118,7 @@ class Judge(Watch):
             else:
                 self.report(sink.rule, line)
         for wrong in self.table.wrongs.find(ref, name):
-            self._wrong(wrong, args, _line_of(wrong, expr))
+            self._wrong(wrong, args, line_of(wrong, expr))
 
     def _at(self, sink: Sink, args: list[Value]) -> Iterable[Value]:
         chosen = (
@@ -123,9 +138,9 @@ class Judge(Watch):
                 yield total(value)
 
     def _wrong(self, wrong: Wrong, args: list[Value], line: int) -> None:
-        if wrong.when is not None and not (args and wrong.when.search(_start(args[0]))):
+        if wrong.when is not None and not (args and wrong.when.search(start_of(args[0]))):
             return
-        if wrong.arg is not None and not _is_wrong(wrong, args):
+        if wrong.arg is not None and not is_wrong(wrong, args):
             return
         if not wrong.context:
             self.report(wrong.rule, line)
@@ -143,7 +158,7 @@ class Judge(Watch):
         for guarded in self.table.guarded.find(ref, name):
             frame.unsafe[guarded.rule.name, line] = guarded.family
         for until in self.table.until.find(ref, name):
-            if _holds(until, args):
+            if holds(until, args):
                 frame.safe.add(until.family)
 
     def settle(self, frame: Frame) -> None:
@@ -238,93 +253,10 @@ class Judge(Watch):
 
     def entered(self, function: Function) -> None:
         """A function that is wrong for how little it does."""
-        if function.name == "checkServerTrusted" and _does_nothing(function.body):
+        if function.name == "checkServerTrusted" and does_nothing(function.body):
             self.report(BY_NAME["tls-not-verified"], function.line)
-        if function.name == "verify" and len(function.parameters) == 2 and _accepts(function.body):
+        if function.name == "verify" and len(function.parameters) == 2 and accepts(function.body):
             self.report(BY_NAME["tls-not-verified"], function.line)
 
     def visited(self, expr: Expr) -> None:
         """A literal that is wrong by itself."""
-
-
-def _start(value: Value) -> str:
-    return value.prefix if value.const is ABSENT else str(value.const)
-
-
-def _line_of(wrong: Wrong, expr: Call) -> int:
-    """Where the part stands that is wrong; where the call does if it is not written there."""
-    argument = (
-        expr.args[wrong.arg] if wrong.arg is not None and wrong.arg < len(expr.args) else None
-    )
-    if isinstance(argument, Record):
-        for name, part in argument.pairs:
-            if name in wrong.keys:
-                return part.line
-    return expr.line
-
-
-def _is_wrong(wrong: Wrong, args: list[Value]) -> bool:
-    value = args[wrong.arg] if wrong.arg is not None and wrong.arg < len(args) else None
-    if wrong.lacks:
-        return value is None or (
-            value.items is not None and wrong.lacks not in value.items and ABSENT not in value.items
-        )
-    if value is None:
-        return False
-    if not wrong.keys:
-        return wrong.test.fits(value)
-    for path in wrong.keys:
-        part: Value | None = value
-        for key in path.split("."):
-            part = part.items.get(key) if part is not None and part.items else None
-        if part is not None and wrong.test.fits(part):
-            return True
-    return False
-
-
-def parts_of(value: Value, depth: int = 3) -> Iterable[Value]:
-    """Everything inside an object, one by one."""
-    for part in list((value.items or {}).values()):
-        if part.items is not None and depth:
-            yield from parts_of(part, depth - 1)
-        else:
-            yield part
-
-
-# A statement up to the hole for a value in it.
-_STATEMENT = re.compile(
-    r"(?is)\s*(?:select\s.*\sfrom\s|insert\s+into\s|update\s.*\sset\s|delete\s+from\s).*['\"=(,]\s*$"
-)
-_STATEMENTS = "statement"
-MAX_STATEMENT_CHARS = 1_000
-_REFUSES_KEYS = re.compile(r"__proto__|hasOwn|Object\.create\(null\)|new Map\(|isPrototypeOf")
-# What a handler of Spring returns is an address or a page.
-_ADDRESS = "redirect:"
-
-
-def _does_nothing(body: Expr) -> bool:
-    return isinstance(body, Block) and all(
-        isinstance(part, Leave) and part.kind == "return" for part in body.body
-    )
-
-
-def _accepts(body: Expr) -> bool:
-    match body:
-        case Block(body=[Leave(kind="return", value=Const(value=True))]) | Const(value=True):
-            return True
-        case _:
-            return False
-
-
-def _holds(until: Until, args: list[Value]) -> bool:
-    for index, wanted in until.args:
-        if index >= len(args):
-            return False
-        const = args[index].const
-        if type(const) is not type(wanted) or const != wanted:
-            return False
-    if until.text is not None:
-        return any(
-            until.text.search(str(arg.const) if arg.text is not None else arg.ref) for arg in args
-        )
-    return True
