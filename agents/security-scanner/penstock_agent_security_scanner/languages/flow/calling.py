@@ -3,6 +3,13 @@
 from penstock_agent_security_scanner.languages.flow.built_ins import BuiltIns
 from penstock_agent_security_scanner.languages.flow.expressions import NUMBERS
 from penstock_agent_security_scanner.languages.flow.frames import Closure, Env, Frame
+from penstock_agent_security_scanner.languages.flow.handlers import (
+    CLOUD_HANDLERS,
+    HANDLER_NAMES,
+    ITERATING,
+    is_request,
+    is_route,
+)
 from penstock_agent_security_scanner.languages.flow.judge import Judge
 from penstock_agent_security_scanner.languages.flow.machine import Machine
 from penstock_agent_security_scanner.languages.flow.program import (
@@ -14,7 +21,6 @@ from penstock_agent_security_scanner.languages.flow.program import (
     Opaque,
     Parameter,
     Program,
-    Record,
     Set,
 )
 from penstock_agent_security_scanner.languages.flow.values import (
@@ -32,27 +38,6 @@ from penstock_agent_security_scanner.languages.flow.values import (
 MAX_INLINED = 6
 MAX_REF = 200
 # Calls whose result is a text made of their parts.
-# Callbacks of these get what the call's owner holds.
-_ITERATING = frozenset(
-    {"map", "forEach", "filter", "then", "find", "some", "every", "flatMap", "reduce", "ifPresent",
-     "each", "sort", "findIndex", "tap", "subscribe"}
-)  # fmt: skip
-_ROUTING = frozenset(
-    {"get", "post", "put", "delete", "patch", "all", "use", "del", "route", "head"}
-)
-_ROUTERS = ("app", "router", "express()", "Router()", "fastify", "server", "route()", "restify")
-_HANDLER_NAMES = ("req", "res", "next", "extra")
-
-
-_CLOUD_HANDLERS = frozenset({"handler", "lambdaHandler", "lambda_handler"})
-_REQUEST_PARTS = frozenset({"query", "body", "params", "headers", "cookies", "file", "files"})
-
-
-def _is_request(pattern: Expr | None) -> bool:
-    """Whether a parameter takes a request apart: `({ query, body }, res) => ...`."""
-    if not isinstance(pattern, Record):
-        return False
-    return any(name in _REQUEST_PARTS for name, _ in pattern.pairs)
 
 
 class Caller:
@@ -146,15 +131,15 @@ class Caller:
         neutral = table.neutral_types.search(ref)
         if not neutral and any(map(table.entry_notes.search, function.notes)):
             return Value(REMOTE, ref=ref)
-        if parameter.name == "event" and function.name in _CLOUD_HANDLERS:
+        if parameter.name == "event" and function.name in CLOUD_HANDLERS:
             return Value(REMOTE, ref=ref)
-        if _is_request(parameter.pattern) and len(function.parameters) > 1:
+        if is_request(parameter.pattern) and len(function.parameters) > 1:
             return Value(UNKNOWN, ref="req")
         return self.judge.seen(Value(UNKNOWN if neutral else PARAMETER, ref=ref))
 
     # ---- functions of the file
 
-    def enter(self, closure: Closure, args: list[Value], this: Value | None = None) -> Value:
+    def enter(self, closure: Closure, args: list[Value]) -> Value:
         """Run a function of the file."""
         function = closure.function
         closure.entered = True
@@ -303,12 +288,10 @@ class Caller:
 
     def _call_backs(self, owner: Value, ref: str, name: str, args: list[Value]) -> None:
         """Functions handed over are taken to be called."""
-        routed = self._is_route(ref, name, args)
+        routed = is_route(ref, name, args)
         for arg in args:
             closure = arg.run
             if closure is None:
-                if arg.items and not routed:
-                    continue
                 continue
             parameters = closure.function.parameters
             given: list[Value] = []
@@ -317,21 +300,12 @@ class Caller:
                 value = value.but(marks=value.marks & ~PARAMETER | UNKNOWN)
                 if routed and 2 <= len(parameters) <= 4:
                     shift = 1 if len(parameters) == 4 else 0
-                    label = (("err", *_HANDLER_NAMES) if shift else _HANDLER_NAMES)[index]
+                    label = (("err", *HANDLER_NAMES) if shift else HANDLER_NAMES)[index]
                     value = Value(UNKNOWN, ref=label)
-                elif _is_request(parameter.pattern) and len(parameters) > 1:
+                elif is_request(parameter.pattern) and len(parameters) > 1:
                     value = Value(UNKNOWN, ref="req")
-                elif index == 0 and name in _ITERATING:
+                elif index == 0 and name in ITERATING:
                     whole = total(owner)
                     value = Value(whole.marks | UNKNOWN, whole.clean, ref=parameter.name)
                 given.append(value)
             self.enter(closure, given)
-
-    @staticmethod
-    def _is_route(ref: str, name: str, args: list[Value]) -> bool:
-        if name not in _ROUTING or not args:
-            return False
-        last = ref.rsplit(".", 1)[-1]
-        return any(last.endswith(router) for router in _ROUTERS) or (
-            (args[0].text or "").startswith("/") and name != "use"
-        )
