@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+import aiohttp
 import pytest
 
 from penstock_adapters.embedded.ports import draw_free_port
@@ -27,6 +28,20 @@ async def probe(port: int | str, *arguments: str) -> tuple[int | None, str]:
     async with asyncio.timeout(WITHIN_S):
         told, _ = await process.communicate()
     return process.returncode, told.decode()
+
+
+async def test_no_browser_makes_more_of_an_answer_than_it_is():
+    async def ready() -> Sequence[Check]:
+        return []
+
+    async with (
+        OpsServer("127.0.0.1", 0, ready, PrometheusMetrics()) as server,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(WITHIN_S)) as session,
+    ):
+        for path in ("/health/live", "/metrics", "/nowhere"):
+            async with session.get(f"http://127.0.0.1:{server.port}{path}") as answer:
+                assert answer.headers["X-Content-Type-Options"] == "nosniff", path
+                assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 
 
 async def test_it_tells_alive_from_ready_and_from_gone():

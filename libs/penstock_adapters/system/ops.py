@@ -17,6 +17,12 @@ from penstock_runtime.telemetry.metrics import UP
 PROBE_TIMEOUT_S = 3.0
 MAX_REQUEST_BYTES = 1024  # nothing is posted here
 SHUTDOWN_S = 1.0
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Strict-Transport-Security": "max-age=31536000",  # heeded behind a proxy that speaks TLS
+}
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +71,7 @@ class OpsServer:
         """
         app = web.Application(client_max_size=MAX_REQUEST_BYTES)
         app.add_routes(self.routes())
+        app.on_response_prepare.append(_guard)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         try:
@@ -131,6 +138,12 @@ class OpsServer:
     async def _answer_metrics(self, request: web.Request) -> web.Response:
         body, content_type = self._metrics.exposition(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+async def _guard(_request: web.Request, response: web.StreamResponse) -> None:
+    """Keep browsers from making more of an answer than it is, as the gateway does."""
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
 
 
 def _json(body: object, status: int) -> web.Response:

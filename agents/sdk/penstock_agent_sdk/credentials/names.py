@@ -32,7 +32,7 @@ _ABOUT = re.compile(
     r"|for|of|to|in|on|is|set|get"
     r"|input|form|view|page|link|screen|button|dialog|test|char|chars|word|words|list|map"
     r"|dict|keys|tokens|secrets"
-    r"|sync|changed|change|updated|created|at|date|time|location|region|alias|aliases"
+    r"|encryption|authentication|mechanism|backend|plugin|sync|changed|change|updated|created|at|date|time|location|region|alias|aliases"
     r"|lookup|callback|validator|checker)$"
     r"|^(?:no|is|has|use|show|hide|max|min|num|total|next|prev|page|require|without|with|label|remove"
     r"|enter|title|msg|error)[_.-]"
