@@ -62,7 +62,7 @@ async def run(scratch: Path, spec: SandboxSpec) -> dict[str, Any]:
 async def test_the_scanner_reads_a_mounted_repository(tmp_path: Path) -> None:
     repository = tmp_path / "a repository"
     repository.mkdir()
-    (repository / "a.py").write_text("import pickle\npickle.loads(b'')\n")
+    (repository / "a.py").write_text("import pickle\npickle.loads(input())\n")
     (repository / "requirements.txt").write_text("PyYAML==5.3\n")
     inside = "/penstock/repository_path"
     spec = SandboxSpec(
