@@ -125,13 +125,12 @@ def _best(words: Sequence[str]) -> list[Alignment] | None:
     ]
     whole = [one for one in aligned if one.holds]
     changed = [one for one in aligned if not one.holds and _resembles(one)]
-    if whole:
-        best = max(whole, key=_worth)
+    best = max(whole, key=_worth, default=None)
+    if best is not None:
         larger = max(changed, key=lambda one: one.matched, default=None)
-        if larger is not None and _contains(larger, best):
-            whole, changed = [], [larger]
-    if whole:
-        return [best, *(one for one in whole if one is not best and _equal(one, best))]
+        if larger is None or not _contains(larger, best):
+            return [best, *(one for one in whole if one is not best and _equal(one, best))]
+        changed = [larger]
     for one in sorted(changed, key=_worth, reverse=True)[:MAX_VERBATIM]:
         template = verbatim(one.template.id, is_exception=one.template.is_exception)
         listed = align(template, words)
