@@ -24,7 +24,7 @@ from penstock_agent_code_reviewer import (
     python_text,
 )
 from penstock_agent_code_reviewer.foreign_text import ForeignText
-from penstock_agent_code_reviewer.languages import WEB, language_of, run_by_hand
+from penstock_agent_code_reviewer.languages import language_of, run_by_hand
 from penstock_agent_code_reviewer.python_complexity import Shape
 from penstock_agent_code_reviewer.python_tree import PythonFile, is_test_name, parsed
 from penstock_agent_code_reviewer.ruff_judgement import judged
@@ -86,8 +86,7 @@ def review(source: SourceFile, said: Sequence[Said]) -> FileReview:
     is_test = is_test_name(source.name)
     done = FileReview()
     done.found += _conflicts(source.lines)
-    backticks = language_of(source.name) in (*WEB, "go")
-    done.found += secrets(source.lines, is_test, backticks=backticks)
+    done.found += secrets(source.name, source.lines, is_test)
     if language_of(source.name) == "python" or source.is_python:
         _python(source, said, is_test, done)
     else:
