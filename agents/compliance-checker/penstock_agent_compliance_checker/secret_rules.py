@@ -13,7 +13,7 @@ from penstock_agent_sdk.repository import SourceFile
 
 MAX_PER_FILE = 60
 _TESTS = re.compile(
-    r"(?:^|/)(?:tests?|__tests__|spec|specs|testdata|fixtures|mocks?|cassettes)/|(?:^|/)(?:test_|conftest)"
+    r"(?:^|/)(?:tests?|__tests__|spec|specs|testdata|testkit|conformance|\w+_testkit|fixtures|mocks?|cassettes)/|(?:^|/)(?:test_|conftest)"
     r"|[._-](?:test|spec)\.[a-z]+$|_test\.go$|Tests?\.(?:java|kt|cs)$"
 )
 _LOCAL = re.compile(

@@ -37,6 +37,8 @@ def grade(value: str) -> Grade | None:
     text = value.strip().strip("\"'`,;").strip()
     if not MIN_CHARS <= len(text) <= MAX_CHARS:
         return None
+    if "(?" in text or re.search(r"\w\|\w+\|", text):
+        return None  # a pattern that looks for credentials
     if _PLACEHOLDER.search(text) or _REFERENCE.search(text):
         return None
     if heuristic.is_sequential_string(text) or heuristic.is_not_alphanumeric_string(text):
