@@ -46,7 +46,7 @@ class Story:
         stack: already described, not started.
         access: to its state folder.
         planted: the repository with the vulnerabilities.
-        here: the source of Penstock.
+        here: libraries of Penstock.
         receiver: of the notification.
     """
 

@@ -136,10 +136,13 @@ def _rights(planted: Path, here: Path, receiver: Receiver, folder: Path) -> dict
 
 
 def source_folder() -> Path:
-    """Give the source tree that this module belongs to, or the installed package's folder."""
+    """Give the libraries that this module belongs to, or the installed package's folder.
+
+    The whole tree is twice the size of what is installed; a demonstration is not to wait for it.
+    """
     package = Path(__file__).resolve().parents[1]
     tree = package.parents[1]
-    return tree if (tree / "pyproject.toml").is_file() else package
+    return package.parent if (tree / "pyproject.toml").is_file() else package
 
 
 def _tell_trouble(event: ChildEvent) -> None:
