@@ -22,6 +22,7 @@ WORTH = "k8Vq" + "T2mZ" + "x4Lw" + "9RbN"  # a value that somebody made hard to 
 
 def made(size: int, chars: str = CHARS, seed: int = 7) -> str:
     """A value of no meaning, the same in every run; none stands in this file."""
+    # penstock: ignore[guessable-secret] -- means nothing, and is the same in every run
     return "".join(random.Random(seed).choices(chars, k=size))  # noqa: S311 (means nothing)
 
 
@@ -103,6 +104,11 @@ def test_code_that_looks_for_keys_has_none() -> None:
         ("settings.py", f'PASSWORD = "{WORTH}"'),
         ("settings.py", f"    api_key: str = '{WORTH}'"),
         ("settings.py", f'os.getenv("DB_PASSWORD", "{WORTH}")'),
+        ("settings.py", 'os.getenv("DB_PASSWORD", "postgres")'),
+        ("compose.yaml", "  SHOP_PASSWORD: shop"),
+        ("compose.yaml", f"  DB_PASSWORD: ${{DB_PASSWORD:-{WORTH}}}"),
+        ("run.sh", f"connect ${{DB_PASSWORD-{WORTH}}}"),
+        ("run.sh", "password=hunter22"),
         ("app.js", f"const secret = process.env.SESSION_SECRET || '{WORTH}';"),
         ("app.js", f'  clientSecret: "{WORTH}",'),
         ("Main.java", f'private static final String API_KEY = "{WORTH}";'),
@@ -147,6 +153,11 @@ def test_credentials_are_read_as_their_file_is_read(name: str, line: str) -> Non
         (".env", "DB_PASSWORD=changeme"),
         (".env.example", "DB_PASSWORD=hunter22"),
         (".env", "PASSWORD_MIN_LENGTH=12"),
+        (".env", "DB_PASSWORD=password"),
+        ("compose.yaml", "  DB_PASSWORD: ${DB_PASSWORD:?is needed}"),
+        ("compose.yaml", "  DB_PASSWORD: ${DB_PASSWORD:?needed}"),
+        ("client.py", "    auth=user,"),
+        ("forms.toml", "form = 'AccountKey=[0-9A-Za-z+/]{86}=='"),
         ("settings.py", 'PASSWORD = os.environ["PASSWORD"]'),
         ("settings.py", 'PASSWORD_FIELD = "password"'),
         ("settings.py", 'password = "password"'),

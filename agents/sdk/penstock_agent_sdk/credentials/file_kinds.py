@@ -17,6 +17,7 @@ PAIRS = re.compile(
 )
 YAML = re.compile(r"(?i)\.(?:ya?ml|sls|raml)$|(?:^|/)(?:hub|\.tugboat|\.travis)$")
 MARKUP = re.compile(r"(?i)\.(?:xml|config|plist|xaml|props|targets|pom|csproj|html?|jsp|wsdl)$")
+SHELL = re.compile(r"(?i)\.(?:sh|bash|zsh|ksh|fish|bat|cmd|ps1|mk)$")
 DATA = re.compile(
     r"(?i)\.(?:json|json5|jsonc|ipynb|tfstate|webmanifest)$|(?:^|/)\.(?:ftpconfig|dockercfg)$"
 )

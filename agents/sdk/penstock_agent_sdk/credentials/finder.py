@@ -7,7 +7,7 @@ from typing import Literal
 
 from penstock_agent_sdk.credentials.file_kinds import is_prose, is_sample, is_translation
 from penstock_agent_sdk.credentials.forms import Forms
-from penstock_agent_sdk.credentials.places import OPTION, Place, kept_in
+from penstock_agent_sdk.credentials.places import OPTION, Kept, Place, kept_in
 from penstock_agent_sdk.credentials.values import Grade, grade
 from penstock_agent_sdk.credentials.whole_files import credentials_of_file
 
@@ -85,8 +85,9 @@ class CredentialFinder:
         if is_translation(name):
             return
         for kept in kept_in(name, lines):
-            judged = grade(kept.value, quoted_in_code=kept.place in ("assignment", "default"))
-            if judged is None or _is_label(kept.name, kept.value):
+            # A default is in use wherever its variable is not set, be it a word.
+            judged = grade(kept.value, quoted_in_code=kept.place == "assignment")
+            if judged is None or _is_label(kept):
                 continue
             if judged == "weak" and (sample or in_test or kept.name == OPTION):
                 continue
@@ -98,7 +99,10 @@ def _is_word(value: str) -> bool:
     return re.fullmatch(r"[\w!@#%^&*+=.-]{3,64}", value) is not None and "example" not in value
 
 
-def _is_label(name: str, value: str) -> bool:
-    """Whether a value only repeats its name: `password: Password`."""
-    plain = re.sub(r"[^a-z0-9]", "", value.lower())
-    return plain in re.sub(r"[^a-z0-9]", "", name.lower())
+def _is_label(kept: Kept) -> bool:
+    """Whether a value only repeats its name: `password: Password`.
+
+    In code any part of the name does; in what configures a program `SHOP_PASSWORD=shop` is in use.
+    """
+    name, value = (re.sub(r"[^a-z0-9]", "", text.lower()) for text in (kept.name, kept.value))
+    return value in name if kept.place == "assignment" else name.endswith(value)

@@ -5,12 +5,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from penstock_agent_sdk.credentials.defaults import defaults_in
 from penstock_agent_sdk.credentials.file_kinds import (
     DATA,
     DOCKERFILE,
     MARKUP,
     PAIRS,
     PROSE,
+    SHELL,
     YAML,
     is_env_file,
     is_lock,
@@ -41,21 +43,6 @@ _DOCKER = re.compile(r"^\s*(?:ENV|ARG|LABEL)\s+(.*)$", re.IGNORECASE)
 _DOCKER_PAIR = re.compile(r"([A-Za-z_]\w*)=(\"(?:[^\"\\]|\\.){0,400}\"|'[^']{0,400}'|\S{1,400})")
 _OLD_DOCKER = re.compile(r"([A-Za-z_]\w*)\s+(\S+)$")
 _Q = r"[\"'`]([^\"'`\n]{1,400})[\"'`]"
-_DEFAULTS: tuple[re.Pattern[str], ...] = (
-    re.compile(
-        r"(?:getenv|environ\.get|env\.get|environ\.setdefault|getEnv|GetEnv|env_or|getenv_default|lookup_env|envOr|env_var|config"
-        r"|env|env\.str|env\.string|ENV\.fetch|getOrDefault|get_env|Getenv|Env\.get|System\.getProperty|GetEnvironmentVariable)"
-        rf"\(\s*[\"']([\w.-]+)[\"']\s*,\s*(?:default\s*=\s*|default:\s*)?[rbfu]?{_Q}"
-    ),
-    re.compile(rf"process\.env(?:\.(\w+)|\[[\"'](\w+)[\"']\])\s*(?:\|\||\?\?)\s*{_Q}"),
-    re.compile(rf"import\.meta\.env\.(\w+)\s*(?:\|\||\?\?)\s*{_Q}"),
-    re.compile(
-        r"(?:getenv|environ\.get|ENV\[|_ENV\[|env|Getenv|GetEnvironmentVariable|System\.getenv|env::var)\(?\s*"
-        rf"[\"'](\w+)[\"']\s*[\])]\s*(?:or|\|\||\?\?|\?:)\s*{_Q}"
-    ),
-    re.compile(rf"env::var\([\"'](\w+)[\"']\)\s*\.unwrap_or(?:_else)?\([^\"']{{0,20}}{_Q}"),
-    re.compile(r"\$\{([A-Za-z_][\w.-]{0,80}):[-=]?([^}\s\"'$]{1,400})\}"),
-)
 _ASSIGNED = re.compile(
     r"(?<![\w.$-])[$@]?[\"'`]?([A-Za-z_][\w.-]{1,80})[\"'`]?\]?\s{0,8}"
     r"(?::\s*[A-Za-z_][\w\[\], |.<>?*&]{0,40})?\s{0,8}(?::=|=>|="
@@ -89,6 +76,10 @@ _HEADER = re.compile(
     r"|private-token|authorization|api-token))[\"']?\s*[:,=]"
     r"\s*[\"']?(?:(?:bearer|token|basic|apikey|key)\s+)?([^\s\"',}]{12,400})"
 )
+_SHELL_PAIR = re.compile(
+    r"^\s*(?:export\s+|local\s+|readonly\s+)?([A-Za-z_][A-Za-z0-9_]*)=([^\s\"'$(`]{1,200})\s*$"
+)
+_LOUD_PAIR = re.compile(r"^\s*(?:export\s+)?([A-Z_][A-Z0-9_]*)=([^\s\"'$(`]{1,200})(?<!,)\s*$")
 _COMPARED = re.compile(
     r"[=!]==?\s*$|\b(?:if|elif|assert|case|when|expect|assertEquals?|in)\b[^=]*$"
 )
@@ -128,7 +119,8 @@ def kept_in(name: str, lines: Sequence[str]) -> Iterator[Kept]:
         if prose:
             yield from _commands(line, number)
             continue
-        yield from _defaults(line, number)
+        for kept_name, kept_value in defaults_in(line):
+            yield from _named("default", kept_name, kept_value, number)
         yield from reader(line, number)
         yield from _commands(line, number)
 
@@ -140,6 +132,8 @@ def _reader(name: str):  # noqa: ANN202 (one of the functions below)
         return _yaml
     if is_env_file(name) or PAIRS.search(name):
         return _pairs
+    if SHELL.search(name):
+        return _shell
     if DATA.search(name):
         return _data
     if MARKUP.search(name):
@@ -231,7 +225,11 @@ def _unknown(line: str, number: int) -> Iterator[Kept]:
         yield from _named("environment", pair[1], pair[2], number)
 
 
-def _code(line: str, number: int) -> Iterator[Kept]:
+def _shell(line: str, number: int) -> Iterator[Kept]:
+    yield from _code(line, number, in_shell=True)
+
+
+def _code(line: str, number: int, *, in_shell: bool = False) -> Iterator[Kept]:
     if len(line) > MAX_CODE_CHARS:
         return
     stripped = line.lstrip()
@@ -250,10 +248,8 @@ def _code(line: str, number: int) -> Iterator[Kept]:
         yield from _called(match, number)
     if "<" in line and "</" in line:
         yield from _markup(line, number)
-    shell = re.match(
-        r"^\s*(?:export\s+|local\s+|readonly\s+)?([A-Za-z_][A-Za-z0-9_]*)=([^\s\"'$(`]{1,200})\s*$",
-        line,
-    )
+    # Behind a lower-case name stands the value of an argument, but in a shell.
+    shell = (_SHELL_PAIR if in_shell else _LOUD_PAIR).match(line)
     if shell:
         yield from _named("environment", shell[1], shell[2], number)
 
@@ -269,17 +265,6 @@ def _called(match: re.Match[str], number: int) -> Iterator[Kept]:
         yield Kept("assignment", "password", second, number)
     else:
         yield from _named("assignment", first, second, number)
-
-
-def _defaults(line: str, number: int) -> Iterator[Kept]:
-    lowered = line.lower()
-    if "env" not in lowered and "${" not in line and "config(" not in lowered:
-        return
-    for pattern in _DEFAULTS:
-        for match in pattern.finditer(line):
-            groups = [one for one in match.groups() if one]
-            if len(groups) == 2:
-                yield from _named("default", groups[0], groups[1], number)
 
 
 def _connection(text: str, number: int) -> Iterator[Kept]:

@@ -34,7 +34,7 @@ _PLACEHOLDER = re.compile(
 )
 # A value that says where the credential really is, or how to get it.
 _REFERENCE = re.compile(
-    r"\(\?[a-zA-Z:=!<]|\w\|\w+\|\w"  # a regular expression
+    r"\(\?[a-zA-Z:=!<]|\w\|\w+\|\w|\[[^\]]{1,40}\](?:[*+?]|\{\d)"  # a regular expression
     r"|\$\{|\$\(|\$[A-Za-z_]|\$\$|\{\{|\}\}|<%|%>|%\(|%[A-Z_]{2,}%|\{[A-Za-z_.]*\}|#\{"
     r"|^@(?:\w+[./(]|file|env)|^!(?:secret|vault|env|ref|sub|[A-Z])"
     r"|^&[A-Za-z_]+$|^\*[A-Za-z_]+$|ENC\[|^ENC\(|^\{cipher\}|^vault:|^op://|^ref\+|^sops:"
