@@ -169,7 +169,7 @@ class Visitor:
             result = test(context) if config is None else test(context, config)
         except Exception:  # noqa: BLE001 (a check of the library meets code it does not expect)
             return
-        if result is not None:
+        if result is not None and not _is_looked_for(test, raw):
             self._keep(result, test, raw)
 
     def _keep(self, result: Any, test: Any, raw: dict[str, Any]) -> None:  # noqa: ANN401
@@ -189,3 +189,13 @@ class Visitor:
             return
         if result is not None:
             self._keep(result, self._checks.blacklist, raw)
+
+
+def _is_looked_for(test: Any, raw: dict[str, Any]) -> bool:  # noqa: ANN401
+    """Whether an address is compared with, alone or among others; nothing binds it there."""
+    if test.__name__ != "hardcoded_bind_all_interfaces":
+        return False
+    parent = getattr(raw.get("node"), "_bandit_parent", None)
+    if isinstance(parent, ast.Tuple | ast.List | ast.Set):
+        parent = getattr(parent, "_bandit_parent", None)
+    return isinstance(parent, ast.Compare)

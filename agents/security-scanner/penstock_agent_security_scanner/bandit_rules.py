@@ -120,6 +120,8 @@ _LABEL: Final = re.compile(
     r"(?i)^$|^[<{$%].*|.*[{}<>].*|^https?://.*|^[/.].*|.*\s.*|^(?:\w*[_-])?(?:password|passwd|pwd|pass|"
     r"token|secret|passphrase)(?:[_-]\w*)?$|^(?:none|null|true|false|str|string|bearer|basic|changeme|"
     r"x+|\*+|example|required|optional|access|refresh|csrf|id_token|authorization)$|^.{1,3}$"
+    # What looks for one: a place like [key], a regular expression.
+    r"|^\[[\w -]+\]$|^\^|^\(\?|^.*(?:\\[bdsw]|\[[^\]]*\w-\w[^\]]*\]|\.[*+])"
 )
 
 

@@ -44,7 +44,7 @@ def analyse(
         module: Its dotted name below the repository.
         loader: Gives the global scope of another module of the repository.
     """
-    machine = Machine(module=module, loader=loader, handlers=registered(tree))
+    machine = Machine(module=module, loader=loader, handlers=registered(tree), tree=tree)
     _raise_limit()
     runner = Statements(machine)
     scope = Scope()

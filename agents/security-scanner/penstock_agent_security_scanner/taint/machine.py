@@ -7,6 +7,7 @@ from typing import Final
 
 from penstock_agent_security_scanner.catalogue import Rule
 from penstock_agent_security_scanner.models import RANK, Severity
+from penstock_agent_security_scanner.taint.media import only_data
 from penstock_agent_security_scanner.taint.scopes import Class, Function, Scope
 from penstock_agent_security_scanner.taint.values import Value
 
@@ -55,6 +56,7 @@ class Machine:
         silent: While above 0 nothing is reported.
         parsers: Lines that tell a parser to follow entities, by its name.
         outside: While code of another module runs, the line that called it.
+        tree: The file.
     """
 
     module: str = ""
@@ -78,6 +80,15 @@ class Machine:
     dirty: dict[str, set[int]] = field(default_factory=dict)
     run_lines: set[int] = field(default_factory=set)
     skipped: list[range] = field(default_factory=list)
+    tree: ast.Module | None = None
+    _only_data: bool | None = None
+
+    @property
+    def only_data(self) -> bool:
+        """Whether the answers written in the file say that they are data, not pages."""
+        if self._only_data is None:
+            self._only_data = self.tree is not None and only_data(self.tree)
+        return self._only_data
 
     def absolute(self, module: str, level: int) -> str:
         """The dotted name an import means, relative ones included."""

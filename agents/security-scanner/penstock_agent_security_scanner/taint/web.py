@@ -145,7 +145,7 @@ def _written(machine: Machine, site: Site) -> None:
         "tornado" in machine.imports and site.hint == "self"
     )
     is_page = is_page or site.hint in ("response", "resp") or site.hint == "wfile"
-    if not is_page or not _WEB & machine.imports:
+    if not is_page or not _WEB & machine.imports or machine.only_data:
         return
     given = site.arguments[0]
     if given.pairs is None and given.kind not in ("dict", "list"):
