@@ -26,7 +26,13 @@ from penstock_adapters.dagger.shipping import SIGNED_ENTRIES, signature
 from penstock_adapters.dagger.surroundings import cli_program, engine_host
 from penstock_adapters.process.output import OutputState
 from penstock_contracts.images import ImageFault, RegistryImage
-from penstock_runtime.ports.sandbox import ExitReason, Limits, Mount, SandboxSpec
+from penstock_runtime.ports.sandbox import (
+    ARTIFACT_ENTRIES_MAX,
+    ExitReason,
+    Limits,
+    Mount,
+    SandboxSpec,
+)
 
 LIMITS = Limits(
     memory_bytes=64 * 2**20,
@@ -193,7 +199,7 @@ def test_an_order_says_all_that_a_task_needs():
     assert order["argv"] == [b"run", b"it"]
     assert (order["uid"], order["input"], order["filter"]) == (7, b"in", b"code")
     assert order["file_bytes"] == LIMITS.disk_bytes
-    assert order["growing"] == [("/penstock/a", LIMITS.disk_bytes)]
+    assert order["growing"] == [("/penstock/a", LIMITS.disk_bytes, 0)]
     assert order["egress"] == b"token"
     env = order["env"]
     assert (env[b"LANG"], env[b"OWN"]) == (b"C", b"1")
@@ -215,7 +221,7 @@ def test_the_folder_for_artifacts_is_a_workspace_of_its_own_size():
     assert [(one.source, one.target, one.writable) for one in spec.mounts][-1] == (
         Path("/left"), "/penstock/artifacts", True,
     )  # fmt: skip
-    assert order["growing"][-1] == ("/penstock/artifacts", 2**30)
+    assert order["growing"][-1] == ("/penstock/artifacts", 2**30, ARTIFACT_ENTRIES_MAX)
     assert order["file_bytes"] == 2**30
     assert order["env"][b"PENSTOCK_ARTIFACTS"] == b"/penstock/artifacts"
     assert with_artifacts(SPEC) is SPEC
@@ -330,8 +336,8 @@ def test_the_files_of_a_workspace_are_measured(tmp_path: Path):
     (tmp_path / "deep/a").write_bytes(bytes(100))
     (tmp_path / "b").write_bytes(bytes(20))
     (tmp_path / "deep/up").symlink_to(tmp_path)
-    assert tree.measured(str(tmp_path)) == 120 + len(str(tmp_path))
-    assert tree.measured(str(tmp_path / "none")) == 0
+    assert tree.measured(str(tmp_path)) == (120 + len(str(tmp_path)), 4)
+    assert tree.measured(str(tmp_path / "none")) == (0, 0)
     assert tree.held(str(tmp_path / "none")) == 0
 
 

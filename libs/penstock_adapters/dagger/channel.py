@@ -15,7 +15,7 @@ from penstock_adapters.dagger.carrying import carried
 from penstock_adapters.process.child import Exit
 from penstock_adapters.process.output import Output, OutputState
 from penstock_adapters.process.supervision import Stop, memory_detail
-from penstock_runtime.ports.sandbox import ExitReason, Limits
+from penstock_runtime.ports.sandbox import ARTIFACT_ENTRIES_MAX, ExitReason, Limits
 
 FRAME_BYTES = 64 * 1024
 """Longest piece of what an agent prints."""
@@ -179,8 +179,8 @@ def stop_of(letter: str, limits: Limits) -> Stop | None:
         case "W":
             return Stop(ExitReason.TIMEOUT, f"ran longer than {limits.wall_s:g} s")
         case "A":
-            bound = limits.artifacts_bytes // 2**20
-            return Stop(ExitReason.ARTIFACTS_TOO_LARGE, f"over {bound} MB of artifacts")
+            bound = f"{limits.artifacts_bytes // 2**20} MB or {ARTIFACT_ENTRIES_MAX} files"
+            return Stop(ExitReason.ARTIFACTS_TOO_LARGE, f"over {bound} of artifacts")
         case "G":
             grown = f"a workspace grew by more than {limits.disk_bytes} bytes"
             return Stop(ExitReason.OUTPUT_TOO_LARGE, grown)

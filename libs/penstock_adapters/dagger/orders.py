@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock_runtime.ports.sandbox import (
+    ARTIFACT_ENTRIES_MAX,
     ARTIFACTS_PLACE,
     ENV_ARTIFACTS,
     ENV_EGRESS_SOCKET,
@@ -73,7 +74,7 @@ def order_of(
         "wall_s": wall_s,
         "egress": egress.encode(),
         "growing": [
-            (mount.target, _growth(mount, limits)) for mount in spec.mounts if mount.writable
+            (mount.target, *_growth(mount, limits)) for mount in spec.mounts if mount.writable
         ],
     }
 
@@ -86,8 +87,11 @@ def with_artifacts(spec: SandboxSpec) -> SandboxSpec:
     return replace(spec, mounts=(*spec.mounts, mount))
 
 
-def _growth(mount: Mount, limits: Limits) -> int:
-    return limits.artifacts_bytes if mount.target == ARTIFACTS_PLACE else limits.disk_bytes
+def _growth(mount: Mount, limits: Limits) -> tuple[int, int]:
+    """Bytes, and files and folders, that a folder may grow by and hold; 0: any number."""
+    if mount.target == ARTIFACTS_PLACE:
+        return limits.artifacts_bytes, ARTIFACT_ENTRIES_MAX
+    return limits.disk_bytes, 0
 
 
 def patience(limits: Limits, grace_s: float) -> float:

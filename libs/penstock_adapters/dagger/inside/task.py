@@ -8,7 +8,7 @@ import time
 from .agent import ARTIFACTS, WORK, become_agent, place_files
 from .egress import open_way
 from .speech import Channel, Tape
-from .tree import held, kill_all, measured, used
+from .tree import held, hidden, kill_all, measured, used
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Task:
         self.code: int | None = None
         self.stop = b"-"
         self._looks = 0
-        self._grown_from = [measured(path) for path, _ in order["growing"]]
+        self._grown_from = [measured(path)[0] for path, _, _ in order["growing"]]
         self.output = place_files(order)
         out, self._out = os.pipe(), -1
         err = os.pipe()
@@ -94,8 +94,12 @@ class Task:
 
     def look_at_growth(self) -> None:
         """Hold the workspaces to what they may grow by."""
-        for (path, bound), before in zip(self._order["growing"], self._grown_from, strict=True):
-            if measured(path) - before > bound:
+        growing = self._order["growing"]
+        for (path, bound, most), before in zip(growing, self._grown_from, strict=True):
+            size, entries = measured(path)
+            if path == ARTIFACTS:
+                size += hidden(path, self._order["uid"])
+            if size - before > bound or entries > most > 0:
                 self.end(b"A" if path == ARTIFACTS else b"G")
 
     def bury(self) -> None:

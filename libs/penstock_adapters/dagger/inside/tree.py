@@ -9,6 +9,7 @@ _TICKS_PER_S = 100
 _SIGKILL = 9
 _INODE = 1024  # what the kernel spends on an empty file in memory, name included
 _ENTRIES = 200_000  # of a workspace that are measured
+_BLOCK = 512  # what `st_blocks` counts
 
 
 def kill_all() -> None:
@@ -48,8 +49,8 @@ def held(path: str) -> int:
     return blocks + (found.f_files - found.f_ffree) * _INODE
 
 
-def measured(path: str) -> int:
-    """Bytes of the files below a folder."""
+def measured(path: str) -> tuple[int, int]:
+    """Bytes of the files below a folder, and how many files and folders there are."""
     total, pending, left = 0, [path], _ENTRIES
     while pending and left > 0:
         try:
@@ -62,4 +63,38 @@ def measured(path: str) -> int:
                         total += entry.stat(follow_symlinks=False).st_size
         except OSError:
             continue
-    return total
+    return total, _ENTRIES - left
+
+
+def hidden(folder: str, uid: int) -> int:
+    """Bytes of deleted files of a folder that processes of `uid` hold open.
+
+    The kernel shows what a process has open to its own user and not to a root without
+    privileges, so this looks as that user. Who hides from its own user is not seen.
+    """
+    sizes: dict[tuple[int, int], int] = {}
+    os.setegid(uid)
+    os.seteuid(uid)
+    try:
+        for pid in os.listdir("/proc"):
+            if pid.isdigit() and pid != "1":
+                _add_deleted(f"/proc/{pid}/fd", folder, sizes)
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+    return sum(sizes.values())
+
+
+def _add_deleted(opened: str, folder: str, sizes: dict[tuple[int, int], int]) -> None:
+    try:
+        names = os.listdir(opened)
+    except OSError:
+        return
+    for name in names:
+        try:
+            if os.readlink(f"{opened}/{name}").startswith(f"{folder}/"):
+                state = os.stat(f"{opened}/{name}")
+                if state.st_nlink == 0:
+                    sizes[state.st_dev, state.st_ino] = state.st_blocks * _BLOCK
+        except OSError:
+            continue
