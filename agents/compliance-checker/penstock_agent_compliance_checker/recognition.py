@@ -46,6 +46,7 @@ FAMILIES = frozenset(
 # Withdrawn identifiers whose text is that of another.
 _RENAMED = {
     "GPL-2.0-with-bison-exception": "Bison-exception-2.2",
+    "Nunit": "zlib-acknowledgement",
     "StandardML-NJ": "SMLNJ",
     "wxWindows": "WxWindows-exception-3.1",
 }

@@ -10,6 +10,7 @@ WITHDRAWN: dict[str, tuple[str, str | None]] = {
     "GPL-2.0-with-font-exception": ("GPL-2.0-only", "Font-exception-2.0"),
     "GPL-3.0-with-GCC-exception": ("GPL-3.0-or-later", "GCC-exception-3.1"),
     "GPL-3.0-with-autoconf-exception": ("GPL-3.0-or-later", "Autoconf-exception-3.0"),
+    "Nunit": ("zlib-acknowledgement", None),
     "StandardML-NJ": ("SMLNJ", None),
     "bzip2-1.0.5": ("bzip2-1.0.6", None),
     "eCos-2.0": ("GPL-2.0-or-later", "eCos-exception-2.0"),
