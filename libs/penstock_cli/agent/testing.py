@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 import tempfile
@@ -114,7 +115,7 @@ class _Trials:
         """Run one case on a copy of its folders."""
         folder = self._copies / case.name
         try:
-            shutil.copytree(case.folder, folder, symlinks=True)
+            await asyncio.to_thread(shutil.copytree, case.folder, folder, symlinks=True)
             given = self._input(case, folder)
         except (OSError, shutil.Error, CliFault) as error:
             return Verdict(case.name, (f"it cannot be prepared: {error}",), 0.0)

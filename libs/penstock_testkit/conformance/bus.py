@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -213,13 +214,13 @@ class RealBus:
 
     async def keep_copy(self) -> None:
         await self.stop()
-        shutil.copytree(self.nats.store, self._copy)
+        await asyncio.to_thread(shutil.copytree, self.nats.store, self._copy)
         await self.start()
 
     async def put_copy_back(self) -> None:
         await self.stop()
-        shutil.rmtree(self.nats.store)
-        shutil.copytree(self._copy, self.nats.store)
+        await asyncio.to_thread(shutil.rmtree, self.nats.store)
+        await asyncio.to_thread(shutil.copytree, self._copy, self.nats.store)
         await self.start()
 
     async def break_connections(self) -> None:
