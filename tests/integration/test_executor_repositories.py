@@ -197,6 +197,7 @@ async def test_a_plan_is_approved_and_landed_and_taken_back(tmp_path: Path) -> N
         assert "Approved-By: ada" in message
 
         rollback = ["sh", "-c", str(output["rollback"])]
+        # penstock: ignore[command-injection] -- the script is what is tested
         _ = subprocess.run(rollback, cwd=tmp_path, check=True, env={"PATH": os.environ["PATH"]})  # noqa: ASYNC221
         assert (agent.repository / "greeting.txt").read_text() == "hello\n"
         assert agent.git("rev-parse", "HEAD") == before

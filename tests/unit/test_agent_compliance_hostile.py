@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from penstock_agent_compliance_checker.expressions import Unknown, parse, strict
+from penstock_agent_compliance_checker.expressions import parse, strict
 from penstock_agent_compliance_checker.licence_files import read_licence
 from penstock_agent_compliance_checker.markup import element_texts
 from penstock_agent_compliance_checker.models import CheckInput
 from penstock_agent_compliance_checker.scan import check
+from penstock_agent_compliance_checker.trees import Unknown
 
 # Generous: the point is that cost does not explode, on a machine that does other things too.
 BOUND_S = 20.0

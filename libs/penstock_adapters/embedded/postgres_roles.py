@@ -131,6 +131,7 @@ def scram_verifier(password: str) -> str:
         password: printable ASCII; other text would need SASLprep.
     """
     salt = secrets.token_bytes(SCRAM_SALT_BYTES)
+    # penstock: ignore[weak-password-hash] -- random passwords, and PostgreSQL's own count
     salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, SCRAM_ITERATIONS)
     client_key = hmac.digest(salted, b"Client Key", "sha256")
     stored_key = hashlib.sha256(client_key).digest()

@@ -34,6 +34,7 @@ class Shown(SandboxTasks):
     ) -> None:
         monkeypatch.setenv("PENSTOCK_TEST_HOST_SECRET", "of the host")
         task = replace(
+            # penstock: ignore[secret:hard-coded-credential, hardcoded-secret] -- a sample
             spec("give(dict(os.environ))"), env={"PLAIN": "a b"}, secrets={"TOKEN": "s3cr3t\n'x"}
         )
         result = await self.finished(sandbox, task, Log())
