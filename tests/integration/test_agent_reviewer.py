@@ -8,10 +8,10 @@ from typing import Any
 
 import jsonschema
 import pytest
-from penstock_agent_code_reviewer.models import RANK, ReviewInput, ReviewOutput
-from penstock_agent_code_reviewer.review import reviewed
 from ruamel.yaml import YAML
 
+from penstock_agent_code_reviewer.models import RANK, ReviewInput, ReviewOutput
+from penstock_agent_code_reviewer.review import reviewed
 from penstock_agent_sdk import AgentError
 from penstock_contracts.agent.v1 import AgentManifest
 from penstock_runtime.ports.sandbox import Limits, Mount, SandboxSpec

@@ -5,12 +5,12 @@ import re
 import pytest
 
 from penstock_agent_patcher.conflicts import Unfit
-from penstock_agent_sdk.globs import matcher
 from penstock_agent_patcher.models import FindReplace
 from penstock_agent_patcher.replacing import SearchTimeout, cpu_bound, pattern_of, replaced
 from penstock_agent_patcher.syntax import broken_by, fault
 from penstock_agent_patcher.text import decoded, encoded
 from penstock_agent_sdk import AgentError
+from penstock_agent_sdk.globs import matcher
 
 
 def task(find: str, replace: str, **fields: object) -> FindReplace:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+
 from penstock_agent_code_reviewer import ruff_program
 from penstock_agent_code_reviewer.changes import compared
 from penstock_agent_code_reviewer.coverage_report import of_file, read
@@ -15,7 +16,6 @@ from penstock_agent_code_reviewer.models import Category, ReviewInput, Severity
 from penstock_agent_code_reviewer.python_tree import is_test_name
 from penstock_agent_code_reviewer.rules import Found, own_rules
 from penstock_agent_code_reviewer.scoring import score
-
 from penstock_agent_sdk.repository import SourceFile
 
 PURE = """
