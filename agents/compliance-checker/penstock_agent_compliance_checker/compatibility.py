@@ -5,8 +5,6 @@ verdict is `review`. The sources of the rules are named in `classes.toml`.
 """
 
 import re
-from dataclasses import dataclass
-from typing import Literal
 
 from penstock_agent_compliance_checker.classes import (
     CLOSED,
@@ -15,37 +13,9 @@ from penstock_agent_compliance_checker.classes import (
     classes,
     kind_of,
 )
-from penstock_agent_compliance_checker.expressions import (
-    AllOf,
-    AnyOf,
-    One,
-    Tree,
-    Unclear,
-    Unknown,
-)
-
-# dynamic: linked or imported at run time. static: becomes part of the same file. copied: source
-# text taken into the project. separate: another process, a build tool, a test's need.
-Linking = Literal["dynamic", "static", "copied", "separate"]
-Outcome = Literal["compatible", "conditional", "review", "unknown", "incompatible"]
-_ORDER: tuple[Outcome, ...] = ("compatible", "conditional", "review", "unknown", "incompatible")
-_GNU = re.compile(r"(L|A)?GPL-(\d)\.\d(-or-later)?")
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """An outcome and its reason, one sentence without the names."""
-
-    outcome: Outcome
-    reason: str = ""
-
-    @property
-    def rank(self) -> int:
-        """0 is best."""
-        return _ORDER.index(self.outcome)
-
-
-_FINE = Verdict("compatible")
+from penstock_agent_compliance_checker.gnu_family import between_gnu, gnu_of, strong_gnu
+from penstock_agent_compliance_checker.trees import AllOf, AnyOf, One, Tree, Unclear, Unknown
+from penstock_agent_compliance_checker.verdicts import FINE, Linking, Verdict, rank
 
 
 def verdict(project: Tree, dependency: Tree, linking: Linking = "dynamic") -> Verdict:
@@ -56,7 +26,7 @@ def verdict(project: Tree, dependency: Tree, linking: Linking = "dynamic") -> Ve
     """
     match project:
         case AllOf(parts=parts):
-            return max((verdict(part, dependency, linking) for part in parts), key=_rank)
+            return max((verdict(part, dependency, linking) for part in parts), key=rank)
         case AnyOf(parts=parts):
             return _each_option([verdict(part, dependency, linking) for part in parts])
         case Unclear(candidates=parts):
@@ -70,9 +40,9 @@ def verdict(project: Tree, dependency: Tree, linking: Linking = "dynamic") -> Ve
 def _for_one(project: One, dependency: Tree, linking: Linking) -> Verdict:
     match dependency:
         case AllOf(parts=parts):
-            return max((_for_one(project, part, linking) for part in parts), key=_rank)
+            return max((_for_one(project, part, linking) for part in parts), key=rank)
         case AnyOf(parts=parts):
-            return min((_for_one(project, part, linking) for part in parts), key=_rank)
+            return min((_for_one(project, part, linking) for part in parts), key=rank)
         case Unclear(candidates=parts):
             return _whichever([_for_one(project, part, linking) for part in parts])
         case Unknown():
@@ -81,13 +51,9 @@ def _for_one(project: One, dependency: Tree, linking: Linking) -> Verdict:
             return _pair(project, dependency, linking)
 
 
-def _rank(one: Verdict) -> int:
-    return one.rank
-
-
 def _whichever(verdicts: list[Verdict]) -> Verdict:
     """One of these is true and nobody says which."""
-    best, worst = min(verdicts, key=_rank), max(verdicts, key=_rank)
+    best, worst = min(verdicts, key=rank), max(verdicts, key=rank)
     if worst.outcome == "incompatible" and best.outcome != "incompatible":
         return Verdict(
             "review",
@@ -97,7 +63,7 @@ def _whichever(verdicts: list[Verdict]) -> Verdict:
 
 
 def _each_option(verdicts: list[Verdict]) -> Verdict:
-    best, worst = min(verdicts, key=_rank), max(verdicts, key=_rank)
+    best, worst = min(verdicts, key=rank), max(verdicts, key=rank)
     if worst.outcome == "incompatible" and best.rank <= 1:
         return Verdict("review", "only one of the project's alternatives can be kept")
     return worst
@@ -108,7 +74,7 @@ def _of_unknown_project(dependency: Tree, linking: Linking) -> Verdict:
     tried = [_for_one(One(name), dependency, linking) for name in ("GPL-2.0-only", "MIT")]
     tried.append(_for_one(One("LicenseRef-proprietary"), dependency, linking))
     if all(one.rank <= 1 for one in tried):
-        return max(tried, key=_rank)
+        return max(tried, key=rank)
     return Verdict("unknown", "the project's own licence is not known")
 
 
@@ -117,11 +83,11 @@ def _pair(project: One, dependency: One, linking: Linking) -> Verdict:
     if linking == "separate":
         if kind in CLOSED:
             return Verdict("conditional", "its use as a tool may be restricted too")
-        return _FINE
+        return FINE
     if dependency.id.startswith(("LicenseRef-", "DocumentRef-")) and kind == "unclassified":
         return Verdict("unknown", "its licence is its own; read it")
     if project.id == dependency.id and kind not in CLOSED:
-        return _FINE
+        return FINE
     excepted = _by_exception(dependency, linking)
     if excepted is not None:
         return excepted
@@ -142,7 +108,7 @@ def _by_exception(dependency: One, linking: Linking) -> Verdict | None:
     if name is None or linking == "copied":
         return None
     if name in table.gpl2_with_apache and dependency.id == "Apache-2.0":
-        return _FINE
+        return FINE
     if name in table.linking:
         return Verdict(
             "conditional", "its exception allows linking; changes to itself stay under it"
@@ -152,33 +118,10 @@ def _by_exception(dependency: One, linking: Linking) -> Verdict | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Gnu:
-    """A licence of the GNU family: which versions of it may be chosen."""
-
-    prefix: str
-    versions: frozenset[int]
-
-
-def _gnu(name: str) -> _Gnu | None:
-    match = _GNU.match(name)
-    if match is None:
-        return None
-    first = int(match[2])
-    last = 3 if match[3] else first
-    return _Gnu(match[1] or "", frozenset(range(first, last + 1)))
-
-
-def _strong_gnu(project: One) -> _Gnu | None:
-    """The project's licence if it is the GPL or the AGPL."""
-    gnu = _gnu(project.id)
-    return gnu if gnu is not None and gnu.prefix != "L" else None
-
-
 def _permissive(project: One, dependency: One, kind: Kind) -> Verdict:
-    gnu = _strong_gnu(project)
+    gnu = strong_gnu(project)
     if gnu is None or kind == "permissive":
-        return _FINE
+        return FINE
     if kind == "permissive_unlisted":
         return Verdict(
             "review", "whether it has a condition the GPL does not allow is not in our table"
@@ -196,11 +139,11 @@ def _permissive(project: One, dependency: One, kind: Kind) -> Verdict:
         )
     if 2 in gnu.versions:
         return Verdict("conditional", "the combined work is under version 3 of the GPL")
-    return _FINE
+    return FINE
 
 
 def _weak(project: One, kind: Kind) -> Verdict:
-    if _strong_gnu(project) is not None and kind != "file_copyleft":
+    if strong_gnu(project) is not None and kind != "file_copyleft":
         if project.exception in classes().linking:
             return Verdict("review", "the GPL allows it only through the project's own exception")
         if kind == "weak_unlisted":
@@ -210,7 +153,7 @@ def _weak(project: One, kind: Kind) -> Verdict:
 
 
 def _library(project: One, dependency: One, linking: Linking) -> Verdict:
-    gnu, own = _strong_gnu(project), _gnu(dependency.id)
+    gnu, own = strong_gnu(project), gnu_of(dependency.id)
     if gnu is not None:
         if own is not None and min(own.versions) >= 3:
             if 3 not in gnu.versions:
@@ -220,7 +163,7 @@ def _library(project: One, dependency: One, linking: Linking) -> Verdict:
                 )
             if 2 in gnu.versions:
                 return Verdict("conditional", "the combined work is under version 3 of the GPL")
-        return _FINE
+        return FINE
     kind = kind_of(project.id)
     if kind in CLOSED and linking != "dynamic":
         return Verdict(
@@ -238,14 +181,14 @@ def _strong(project: One, dependency: One, linking: Linking) -> Verdict:
     listed = classes().compatible.get(dependency.id, frozenset())
     if project.id in listed:
         return Verdict("conditional", "its list of compatible licences names the project's")
-    own, gnu = _gnu(dependency.id), _strong_gnu(project)
+    own, gnu = gnu_of(dependency.id), strong_gnu(project)
     if own is None or dependency.id.startswith("AGPL-1"):
         if dependency.id.startswith("EUPL") and gnu is None and linking != "copied":
             return Verdict(
                 "review", "whether linking makes a derived work is a question of law under the EUPL"
             )
         if dependency.id.startswith("AGPL-1") and dependency.or_later and gnu and gnu.prefix == "A":
-            return _FINE
+            return FINE
         return Verdict("incompatible", "the combined work would have to be under it")
     if gnu is None:
         if project.id in classes().compatible and project.id.startswith(("CECILL", "EUPL")):
@@ -258,26 +201,7 @@ def _strong(project: One, dependency: One, linking: Linking) -> Verdict:
                 "incompatible", "the whole would have to be under it, for users over a network too"
             )
         return Verdict("incompatible", "the combined work would have to be under it")
-    return _between_gnu(gnu, own)
-
-
-def _between_gnu(project: _Gnu, dependency: _Gnu) -> Verdict:
-    common = project.versions & dependency.versions
-    if not common:
-        return Verdict("incompatible", "no version of the GPL can be chosen for both")
-    if "A" in (project.prefix, dependency.prefix) and project.prefix != dependency.prefix:
-        if 3 not in common:
-            return Verdict("incompatible", "only version 3 of the GPL goes with the AGPL")
-        return Verdict(
-            "conditional",
-            "section 13: its part stays under its licence"
-            + (", for users over a network too" if dependency.prefix else ""),
-        )
-    if common != project.versions:
-        return Verdict(
-            "conditional", f"the combined work is under version {max(common)} of the GPL"
-        )
-    return _FINE
+    return between_gnu(gnu, own)
 
 
 def _other(project: One, dependency: One, kind: Kind) -> Verdict:
@@ -286,13 +210,13 @@ def _other(project: One, dependency: One, kind: Kind) -> Verdict:
         if project.id in classes().compatible.get(dependency.id, frozenset()):
             return Verdict("conditional", "its list of compatible licences names the project's")
         if _stem(project.id) == _stem(dependency.id):
-            return _FINE
+            return FINE
         return Verdict(
             "review",
             "it is made for texts and data: whether it covers a part of the program, people must see",  # noqa: E501
         )
     if kind == "field_of_use":
-        if _gnu(project.id) is not None:
+        if gnu_of(project.id) is not None:
             return Verdict(
                 "incompatible",
                 "it restricts for what the work may be used, which the GPL does not allow",

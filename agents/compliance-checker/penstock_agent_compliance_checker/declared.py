@@ -6,17 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from penstock_agent_compliance_checker.expressions import (
-    PROPRIETARY,
-    AnyOf,
-    Tree,
-    Unknown,
-    parse,
-    strict,
-)
+from penstock_agent_compliance_checker.expressions import parse, strict
 from penstock_agent_compliance_checker.markup import element_texts
 from penstock_agent_compliance_checker.notices import mentioned
 from penstock_agent_compliance_checker.toml_text import read_toml
+from penstock_agent_compliance_checker.trees import PROPRIETARY, AnyOf, Tree, Unknown
 from penstock_agent_sdk.repository import SourceFile
 
 MAX_LICENCES = 20

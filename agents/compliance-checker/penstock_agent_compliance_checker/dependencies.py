@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from penstock_agent_compliance_checker.compatibility import Linking
 from penstock_agent_compliance_checker.declared import line_of
-from penstock_agent_compliance_checker.expressions import AnyOf, Tree, parse
+from penstock_agent_compliance_checker.expressions import parse
 from penstock_agent_compliance_checker.markup import elements
 from penstock_agent_compliance_checker.toml_text import read_toml
+from penstock_agent_compliance_checker.trees import AnyOf, Tree
+from penstock_agent_compliance_checker.verdicts import Linking
 from penstock_agent_sdk.repository import SourceFile
 
 Ecosystem = Literal["python", "npm", "rust", "go", "php", "java", "ruby", "dotnet"]

@@ -6,7 +6,6 @@ a licence is never guessed.
 """
 
 import re
-from dataclasses import dataclass
 from functools import cache
 
 from boolean.boolean import ParseError
@@ -22,82 +21,22 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 
 from penstock_agent_compliance_checker.aliases import alias_of
 from penstock_agent_compliance_checker.templates import spdx_data
+from penstock_agent_compliance_checker.trees import (
+    AllOf,
+    AnyOf,
+    One,
+    Tree,
+    Unclear,
+    Unknown,
+    named_in,
+)
 from penstock_agent_compliance_checker.withdrawn import WITHDRAWN
 
 MAX_CHARS = 4_000
 MAX_DEPTH = 300
 
 
-@dataclass(frozen=True, slots=True)
-class One:
-    """A licence.
-
-    Attributes:
-        id: SPDX identifier, or `LicenseRef-...`.
-        or_later: Later versions may be chosen too.
-        exception: What `WITH` adds.
-    """
-
-    id: str
-    or_later: bool = False
-    exception: str | None = None
-
-    def __str__(self) -> str:
-        name = f"{self.id}+" if self.or_later and not self.id.endswith("-or-later") else self.id
-        return f"{name} WITH {self.exception}" if self.exception else name
-
-
-@dataclass(frozen=True, slots=True)
-class AllOf:
-    """Every one of these holds at once (`AND`)."""
-
-    parts: tuple["Tree", ...]
-
-    def __str__(self) -> str:
-        return " AND ".join(_inside(part, AnyOf) for part in self.parts)
-
-
-@dataclass(frozen=True, slots=True)
-class AnyOf:
-    """The licensee chooses one (`OR`)."""
-
-    parts: tuple["Tree", ...]
-
-    def __str__(self) -> str:
-        return " OR ".join(_inside(part, AllOf) for part in self.parts)
-
-
-@dataclass(frozen=True, slots=True)
-class Unclear:
-    """A name that several licences go by (`BSD`); one of them, nobody says which."""
-
-    name: str
-    candidates: tuple["Tree", ...]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """Nothing that is known as a licence."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return self.name or "(nothing)"
-
-
-Tree = One | AllOf | AnyOf | Unclear | Unknown
-
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,100}")
-
-PROPRIETARY = One("LicenseRef-proprietary")
-PUBLIC_DOMAIN = One("LicenseRef-public-domain")
-
-
-def _inside(part: Tree, bracketed: type) -> str:
-    return f"({part})" if isinstance(part, bracketed) else str(part)
 
 
 @cache
@@ -166,7 +105,7 @@ def strict(text: str) -> tuple[Tree, list[str]]:
         loose = parse(given)
         hint = "" if isinstance(loose, Unknown) else f"; meant may be {loose}"
         return loose, [f"is no SPDX licence expression{hint}"]
-    faults = [f"names {one.name!r}, which is not on the SPDX licence list" for one in _leaves(tree)
+    faults = [f"names {one.name!r}, which is not on the SPDX licence list" for one in named_in(tree)
               if isinstance(one, Unknown)]  # fmt: skip
     faults += [
         f"uses the withdrawn identifier {word}; write {_current(word)}"
@@ -174,23 +113,6 @@ def strict(text: str) -> tuple[Tree, list[str]]:
         if _current(word) is not None
     ]
     return tree, faults
-
-
-def leaves(tree: Tree) -> list[One]:
-    """The licences a tree names; an unclear name counts with its candidates."""
-    found: list[One] = []
-    for one in _leaves(tree):
-        if isinstance(one, One):
-            found.append(one)
-        elif isinstance(one, Unclear):
-            found += [leaf for part in one.candidates for leaf in leaves(part)]
-    return found
-
-
-def _leaves(tree: Tree) -> list[One | Unclear | Unknown]:
-    if isinstance(tree, AllOf | AnyOf):
-        return [leaf for part in tree.parts for leaf in _leaves(part)]
-    return [tree]
 
 
 def _parsed(text: str) -> Tree | None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from penstock_agent_compliance_checker.broken import Broken
 from penstock_agent_compliance_checker.compatibility import verdict
-from penstock_agent_compliance_checker.expressions import Tree, Unknown, leaves
 from penstock_agent_compliance_checker.models import Severity
 from penstock_agent_compliance_checker.notices import Tag, tags
+from penstock_agent_compliance_checker.trees import Tree, Unknown, leaves
 from penstock_agent_sdk.repository import SourceFile
 
 MAX_TOLD = 200

@@ -15,16 +15,10 @@ from pathlib import Path
 
 from penstock_agent_compliance_checker.declared import declared_in, npm_declared
 from penstock_agent_compliance_checker.dependencies import Ecosystem, python_name
-from penstock_agent_compliance_checker.expressions import (
-    AllOf,
-    AnyOf,
-    Tree,
-    Unclear,
-    Unknown,
-    parse,
-)
+from penstock_agent_compliance_checker.expressions import parse
 from penstock_agent_compliance_checker.licence_files import LicenceReader, is_licence_file
 from penstock_agent_compliance_checker.toml_text import read_toml
+from penstock_agent_compliance_checker.trees import AllOf, AnyOf, Tree, Unclear, Unknown
 from penstock_agent_sdk.repository import SourceFile
 
 MAX_PACKAGES = 6_000

@@ -3,9 +3,10 @@
 import re
 from dataclasses import dataclass, field, replace
 
-from penstock_agent_compliance_checker.expressions import AllOf, AnyOf, One, Tree, parse
+from penstock_agent_compliance_checker.expressions import parse
 from penstock_agent_compliance_checker.notices import added_terms, offers_choice, statements, tags
 from penstock_agent_compliance_checker.recognition import Found, Reading, recognise
+from penstock_agent_compliance_checker.trees import AllOf, AnyOf, One, Tree
 from penstock_agent_compliance_checker.words import words_of
 
 MOSTLY = 0.75

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from penstock_agent_compliance_checker.broken import Broken
-from penstock_agent_compliance_checker.compatibility import Linking, Verdict, verdict
+from penstock_agent_compliance_checker.compatibility import verdict
 from penstock_agent_compliance_checker.declared import declared_in, is_manifest
 from penstock_agent_compliance_checker.dependencies import (
     LINKING,
@@ -15,16 +15,12 @@ from penstock_agent_compliance_checker.dependencies import (
     dependencies_in,
     is_dependency_file,
 )
-from penstock_agent_compliance_checker.expressions import (
-    AllOf,
-    AnyOf,
-    One,
-    Tree,
-    Unclear,
-    Unknown,
-    leaves,
-    parse,
+from penstock_agent_compliance_checker.dependency_verdicts import (
+    broken_by,
+    told_of,
+    told_of_unknown,
 )
+from penstock_agent_compliance_checker.expressions import parse
 from penstock_agent_compliance_checker.headers import Headers
 from penstock_agent_compliance_checker.installed import Installed, Packages
 from penstock_agent_compliance_checker.licence_files import LicenceReader, is_licence_file
@@ -32,9 +28,17 @@ from penstock_agent_compliance_checker.models import (
     CheckInput,
     LicenseFile,
     LicenseSummary,
-    Severity,
 )
 from penstock_agent_compliance_checker.project import Project, judged, overridden
+from penstock_agent_compliance_checker.trees import (
+    AllOf,
+    AnyOf,
+    One,
+    Tree,
+    Unclear,
+    Unknown,
+)
+from penstock_agent_compliance_checker.verdicts import Linking
 from penstock_agent_sdk.repository import SourceFile
 
 MAX_TEXTS = 400
@@ -153,7 +157,7 @@ class LicenceRules:
                         # It may be a tool of a tool: whether it is shipped, nothing says.
                         if broken.severity == "critical":
                             yield replace(broken, severity="warning")
-        yield from _unknown_ones(unknown)
+        yield from told_of_unknown(unknown)
 
     def _merged(self) -> list[Dependency]:
         """Each package once: a lock file's licence, a manifest's purpose."""
@@ -183,12 +187,12 @@ class LicenceRules:
         what = f"{dependency.name} ({licence})"
         policy = self._policy(licence)
         if policy:
-            yield _broken(*policy, dependency, f"{what}: {policy[1]}.")
+            yield broken_by(policy[0], dependency, f"{what}: {policy[1]}.")
             return
         if self.task.allowed_licenses is not None:
             return
         judged_as = verdict(project.licence, licence, linking)
-        yield from _of_verdict(judged_as, project, dependency, what, linking)
+        yield from told_of(judged_as, project, dependency, what, linking)
 
     def _policy(self, licence: Tree) -> tuple[str, str] | None:
         """What the task's own lists say, as rule and sentence; None if they allow it."""
@@ -219,10 +223,12 @@ class LicenceRules:
             dependency = Dependency("go", file.rpartition("/")[0], file, 1)
             policy = self._policy(licence)
             if policy:
-                yield _broken(*policy, dependency, f"{dependency.name} ({licence}): {policy[1]}.")
+                yield broken_by(
+                    policy[0], dependency, f"{dependency.name} ({licence}): {policy[1]}."
+                )
                 continue
             what = f"the source text in {dependency.name} ({licence})"
-            yield from _of_verdict(
+            yield from told_of(
                 verdict(project.licence, licence, "copied"), project, dependency, what, "copied"
             )
 
@@ -262,44 +268,6 @@ def _satisfied(licence: Tree, accepts: Callable[[One], bool]) -> bool:
             return all(_satisfied(part, accepts) for part in parts)
         case Unknown():
             return False
-
-
-def _of_verdict(
-    judged_as: Verdict, project: Project, dependency: Dependency, what: str, linking: Linking
-) -> Iterator[Broken]:
-    own = project.licence
-    match judged_as.outcome:
-        case "incompatible":
-            text = f"{what} cannot be part of a work under {own}: {judged_as.reason}."
-            yield _broken("license-conflict", "", dependency, text)
-        case "review":
-            text = (
-                f"{what} as part of a work under {own} needs a person's look: {judged_as.reason}."
-            )
-            yield _broken("license-review", "", dependency, text, "warning")
-        case "unknown" if not isinstance(own, Unknown):
-            text = f"{what}: {judged_as.reason}."
-            yield _broken("license-unknown", "", dependency, text, "info")
-        case "conditional" if linking != "separate" and leaves(own):
-            text = f"{what}: allowed, and {judged_as.reason}."
-            yield _broken("license-condition", "", dependency, text, "info")
-        case _:
-            return
-
-
-def _unknown_ones(unknown: dict[str, list[Dependency]]) -> Iterator[Broken]:
-    for file, missing in unknown.items():
-        names = ", ".join(one.name for one in missing[:8])
-        more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
-        text = f"Nothing in the repository says under which licence these are: {names}{more}."
-        yield Broken("licenses", "license-unknown", "info", file, missing[0].line, text, "all")
-
-
-def _broken(
-    rule: str, _sentence: str, dependency: Dependency, message: str, severity: Severity = "critical"
-) -> Broken:
-    name = f"{dependency.ecosystem}:{dependency.name}"
-    return Broken("licenses", rule, severity, dependency.file, dependency.line, message, name)
 
 
 def _foreign(folder: str) -> bool:

@@ -5,15 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from penstock_agent_compliance_checker.aliases import alias_of, folded
-from penstock_agent_compliance_checker.expressions import (
-    AllOf,
-    AnyOf,
-    Tree,
-    Unclear,
-    Unknown,
-    parse,
-    strict,
-)
+from penstock_agent_compliance_checker.expressions import parse, strict
+from penstock_agent_compliance_checker.trees import AllOf, AnyOf, Tree, Unclear, Unknown
 from penstock_agent_compliance_checker.words import plain_words
 
 MAX_NAME_WORDS = 10

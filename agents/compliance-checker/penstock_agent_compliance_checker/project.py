@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 
 from penstock_agent_compliance_checker.broken import Broken
 from penstock_agent_compliance_checker.declared import Declared
-from penstock_agent_compliance_checker.expressions import (
+from penstock_agent_compliance_checker.expressions import parse
+from penstock_agent_compliance_checker.licence_files import LicenceText
+from penstock_agent_compliance_checker.models import Severity
+from penstock_agent_compliance_checker.trees import (
     AllOf,
     AnyOf,
     One,
@@ -13,10 +16,7 @@ from penstock_agent_compliance_checker.expressions import (
     Unclear,
     Unknown,
     leaves,
-    parse,
 )
-from penstock_agent_compliance_checker.licence_files import LicenceText
-from penstock_agent_compliance_checker.models import Severity
 
 
 @dataclass
