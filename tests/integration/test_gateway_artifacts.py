@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 from aiohttp import ClientPayloadError
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from penstock_cli.app import app, hoist
 from penstock_contracts.artifact.v1 import Artifact

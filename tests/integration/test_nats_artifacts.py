@@ -147,7 +147,7 @@ async def test_content_that_was_exchanged_is_noticed(buses: dict[BusUser, NatsCo
         ARTIFACT_STREAM, f"{ARTIFACT_CHUNKS}*"
     )
     assert forged is not None
-    head = shelf._head(  # pyright: ignore[reportPrivateUsage]
+    head = shelf._head(
         key_of(content), nuid=forged.subject.removeprefix(ARTIFACT_CHUNKS), size=100, chunks=1
     )
     await executor.exchange([head], 5)

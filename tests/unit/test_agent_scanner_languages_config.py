@@ -167,10 +167,10 @@ CLOUDS = [
 
 def twins() -> list[tuple[Rule, str, str, str]]:
     """Rule, file name, weak and safe text."""
-    cases = [
-        (rule, "Dockerfile", *(text if "FROM" in text else IMAGE.format(text) for text in pair))
-        for rule, *pair in DOCKERFILES
-    ]
+    cases: list[tuple[Rule, str, str, str]] = []
+    for rule, *pair in DOCKERFILES:
+        weak, safe = (text if "FROM" in text else IMAGE.format(text) for text in pair)
+        cases.append((rule, "Dockerfile", weak, safe))
     cases += [(rule, "pod.yaml", weak, safe) for rule, weak, safe in MANIFESTS]
     cases += [
         (rule, "compose.yaml", SERVICE.format(weak), SERVICE.format(safe))

@@ -6,13 +6,13 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from penstock_cli.client import ServerEvent, path_of, read_events
+from penstock_cli.client import Content, ServerEvent, path_of, read_events
 from penstock_cli.faults import CliFault, ExitCode
 from penstock_cli.history import changes_between
 from penstock_cli.progressing import look, partial_text
@@ -78,6 +78,9 @@ class FakeApi:
         self, method: str, *path: str, body: object = None, key: str = ""
     ) -> tuple[int, dict[str, Any]]:
         return 200, {}
+
+    def fetch(self, *path: str) -> AbstractAsyncContextManager[Content]:
+        raise AssertionError(f"nothing is fetched here: {path}")
 
     @asynccontextmanager
     async def stream(

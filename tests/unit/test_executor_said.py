@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from pydantic import JsonValue
 from pydantic_core import to_json
 
 from penstock_contracts.codes import Code
@@ -55,7 +56,8 @@ def test_progress_is_a_stream_of_its_own():
 
 
 def test_a_partial_result_in_several_pieces_is_put_together_and_the_last_one_counts():
-    large: JsonObject = {"findings": ["x" * 100] * 120}
+    many: list[JsonValue] = ["x" * 100] * 120
+    large: JsonObject = {"findings": many}
     logs, sent = spoken(partial_line({"findings": []}), partial_line(large), "done")
     assert logs.partial == large
     assert [stream for stream, _ in sent] == ["partial", "partial", "stdout"]

@@ -149,7 +149,7 @@ class BanditScanner:
 def _translated(raw: Any) -> Issue | None:  # noqa: ANN401
     test: str = raw.test_id
     level = str(raw.severity).lower()
-    severity: Severity = _LEVELS.get(test, "low" if level not in ("medium", "high") else level)  # type: ignore[arg-type]
+    severity: Severity = _LEVELS.get(test, "low" if level not in ("medium", "high") else level)
     if test in ("B602", "B605") and level == "low":
         severity = "low"
     rule = SAME.get(test)

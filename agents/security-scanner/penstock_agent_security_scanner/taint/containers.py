@@ -74,7 +74,8 @@ def sliced(owner: Value, lower: Value, upper: Value, step: Value) -> Value:
     bounds = (lower.const, upper.const, step.const)
     if all(bound is None or isinstance(bound, int) for bound in bounds) and step.const != 0:
         if owner.items is not None:
-            return listed(list(owner.items[slice(*bounds)]))
+            start, stop, stride = (b if isinstance(b, int) else None for b in bounds)
+            return listed(list(owner.items[start:stop:stride]))
         folded = folding.sliced(owner.const, *bounds)
         if folded is not UNKNOWN:
             return constant(folded)

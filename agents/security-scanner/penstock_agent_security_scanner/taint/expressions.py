@@ -210,6 +210,7 @@ class Expressions(Calls):
         results: list[Value] = []
         kept = scope.names
         scope.names = dict(kept)
+        value = NUMBER
         for operand in node.values:
             value = self.value(operand, scope)
             narrowed(self, operand, scope, holds=not is_or)

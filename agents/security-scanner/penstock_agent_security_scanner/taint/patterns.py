@@ -1,10 +1,13 @@
 """Regular expressions that can take exponential time."""
 
-import re._constants as codes
-import re._parser as parser
+import importlib
 import warnings
 from functools import lru_cache
 from typing import Any, Final
+
+# The parser of `re` itself, which has no types and no public name.
+codes: Any = importlib.import_module("re._constants")
+parser: Any = importlib.import_module("re._parser")
 
 _MANY: Final = 10
 _REPEATS: Final = (codes.MAX_REPEAT, codes.MIN_REPEAT)

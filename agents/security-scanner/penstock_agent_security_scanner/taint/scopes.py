@@ -164,7 +164,8 @@ class Class:
 
     def lineage(self) -> Iterator["Class"]:
         """Itself and its parents, nearest first; at most 16, as they may be a cycle."""
-        pending, seen = [self], 0
+        pending: list[Class] = [self]
+        seen = 0
         while pending and seen < 16:
             known = pending.pop(0)
             seen += 1

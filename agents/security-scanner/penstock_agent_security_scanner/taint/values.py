@@ -194,8 +194,7 @@ def merged(taints: Iterable[Taint]) -> Taint:
     result: list[frozenset[str] | None] = [None, None, None]
     kept = _UNMARKED
     for taint in several:
-        for index in range(3):
-            against = taint[index]
+        for index, against in enumerate(taint[:3]):
             if against is not None:
                 known = result[index]
                 result[index] = against if known is None else known & against
