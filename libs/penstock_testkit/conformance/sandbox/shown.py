@@ -35,7 +35,9 @@ class Shown(SandboxTasks):
         monkeypatch.setenv("PENSTOCK_TEST_HOST_SECRET", "of the host")
         task = replace(
             # penstock: ignore[secret:hard-coded-credential, hardcoded-secret] -- a sample
-            spec("give(dict(os.environ))"), env={"PLAIN": "a b"}, secrets={"TOKEN": "s3cr3t\n'x"}
+            spec("give(dict(os.environ))"),
+            env={"PLAIN": "a b"},
+            secrets={"TOKEN": "s3cr3t\n'x"},
         )
         result = await self.finished(sandbox, task, Log())
         seen = json.loads(result.output or b"{}")
