@@ -15,7 +15,8 @@ from penstock_contracts.envelope import Envelope
 from penstock_contracts.run import v1 as run
 from penstock_contracts.task.v1 import LOG_TYPE, LogLines
 from penstock_contracts.values import DEFAULT_TENANT
-from penstock_webhook_gateway.http.live import STREAMS, Streams
+from penstock_webhook_gateway.http.live import STREAMS, STREAMS_BUSY
+from penstock_webhook_gateway.http.places import Places
 from tests.integration.gateway_world import (
     NOTHING,
     QUICK,
@@ -233,7 +234,7 @@ async def test_a_bad_place_is_refused(given: str):
 async def test_streams_are_bounded():
     world, headers = world_of()
     run_ = world.start_run()
-    world.app[STREAMS] = Streams(most=1)
+    world.app[STREAMS] = Places(1, STREAMS_BUSY)
     async with serving(world) as client:
         first = await client.get(f"/api/runs/{run_}/events", headers=headers)
         await one(first)

@@ -26,6 +26,7 @@ from penstock_webhook_gateway.http.context import DOORS, Doors
 from penstock_webhook_gateway.http.limits import RateLimit
 from penstock_webhook_gateway.http.live import STREAMS
 from penstock_webhook_gateway.http.middleware import Guard
+from penstock_webhook_gateway.http.places import Places
 from penstock_webhook_gateway.http.tracing import traced
 from penstock_webhook_gateway.projection import Projection
 
@@ -46,8 +47,8 @@ def application(
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES + 1)
     app.on_response_prepare.append(guard.dress)
     app[DOORS] = doors
-    app[STREAMS] = live.Streams()
-    app[artifacts.DOWNLOADS] = artifacts.Downloads()
+    app[STREAMS] = Places(live.STREAMS_MAX, live.STREAMS_BUSY)
+    app[artifacts.DOWNLOADS] = Places(artifacts.DOWNLOADS_MAX, artifacts.DOWNLOADS_BUSY)
 
     def standing() -> JsonObject:
         return {"ready": projection.ready, "seen": dict(projection.seen)}

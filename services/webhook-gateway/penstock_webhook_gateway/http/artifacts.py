@@ -5,9 +5,8 @@ it back. It is shown as nothing but a file to be saved: whoever wrote it may hav
 """
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from urllib.parse import quote
 
 from aiohttp import web
@@ -23,6 +22,7 @@ from penstock_runtime.ports.artifacts import ArtifactGone, ArtifactKey, Artifact
 from penstock_runtime.ports.projection import ViewRow
 from penstock_webhook_gateway.http.access import READ, Principal
 from penstock_webhook_gateway.http.context import caller, doors, reply, send
+from penstock_webhook_gateway.http.places import Places
 from penstock_webhook_gateway.http.problems import Problem
 from penstock_webhook_gateway.http.runs import find_run
 from penstock_webhook_gateway.kinds import View
@@ -48,32 +48,8 @@ class ArtifactList(BaseModel):
     items: tuple[ArtifactItem, ...]
 
 
-class Downloads:
-    """Counts transfers in work."""
-
-    def __init__(self, most: int = DOWNLOADS_MAX) -> None:
-        """Allow at most `most` at the same time."""
-        self._most = most
-        self._open = 0
-
-    @contextlib.contextmanager
-    def one(self) -> Generator[None]:
-        """Hold one.
-
-        Raises:
-            Problem: 503: there are too many.
-        """
-        if self._open >= self._most:
-            detail = "too many artifacts are being fetched; try again"
-            raise Problem(503, "unavailable", detail, headers={"Retry-After": "5"})
-        self._open += 1
-        try:
-            yield
-        finally:
-            self._open -= 1
-
-
-DOWNLOADS = web.AppKey("downloads", Downloads)
+DOWNLOADS = web.AppKey("downloads", Places)
+DOWNLOADS_BUSY = "too many artifacts are being fetched"
 
 
 def routes() -> list[web.RouteDef]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 from pydantic_core import from_json, to_json
@@ -18,6 +18,7 @@ from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.inbox import Received
 from penstock_webhook_gateway.http.access import READ
 from penstock_webhook_gateway.http.context import caller, doors
+from penstock_webhook_gateway.http.places import Places
 from penstock_webhook_gateway.http.problems import Problem
 from penstock_webhook_gateway.http.runs import find_run
 
@@ -29,32 +30,8 @@ SAID = frozenset({"progress", "partial"})  # lines that are JSON, each an event 
 _TERMINAL = frozenset({"run_succeeded", "run_failed", "run_cancelled"})
 
 
-class Streams:
-    """Counts open streams; each costs a consumer on the bus."""
-
-    def __init__(self, most: int = STREAMS_MAX) -> None:
-        """Allow at most `most` at the same time."""
-        self._most = most
-        self._open = 0
-
-    @contextlib.contextmanager
-    def one(self) -> Generator[None]:
-        """Hold one.
-
-        Raises:
-            Problem: 503: there are too many.
-        """
-        if self._open >= self._most:
-            detail = "too many clients follow something; try again"
-            raise Problem(503, "unavailable", detail, headers={"Retry-After": "5"})
-        self._open += 1
-        try:
-            yield
-        finally:
-            self._open -= 1
-
-
-STREAMS = web.AppKey("streams", Streams)
+STREAMS = web.AppKey("streams", Places)
+STREAMS_BUSY = "too many clients follow something"
 
 
 def routes() -> list[web.RouteDef]:
