@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from penstock_agent_compliance_checker.expressions import parse, strict
+from penstock_agent_compliance_checker.lenient import table_of, texts_of
 from penstock_agent_compliance_checker.markup import element_texts
 from penstock_agent_compliance_checker.notices import mentioned
 from penstock_agent_compliance_checker.toml_text import read_toml
@@ -77,21 +78,21 @@ def _name(source: SourceFile, text: str, line: int) -> Declared:
 
 def _pyproject(source: SourceFile) -> Iterator[Declared]:
     document = read_toml(source.text)
-    project = _table(document.get("project"))
+    project = table_of(document.get("project"))
     value = project.get("license")
     line = line_of(source, "license", "=")
     if isinstance(value, str):
         yield _expression(source, value, line)
     elif isinstance(value, dict):
-        table = _table(value)
+        table = table_of(value)
         if isinstance(table.get("text"), str):
             yield _name(source, str(table["text"]), line)
         elif isinstance(table.get("file"), str):
             yield Declared(str(table["file"]), Unknown(""), (), source.name, line, True)
-    poetry = _table(_table(document.get("tool")).get("poetry"))
+    poetry = table_of(table_of(document.get("tool")).get("poetry"))
     if isinstance(poetry.get("license"), str):
         yield _name(source, str(poetry["license"]), line)
-    for classifier in _strings(project.get("classifiers")) + _strings(poetry.get("classifiers")):
+    for classifier in texts_of(project.get("classifiers")) + texts_of(poetry.get("classifiers")):
         yield from _classifier(source, classifier)
 
 
@@ -124,7 +125,7 @@ def _setup_py(source: SourceFile) -> Iterator[Declared]:
 
 
 def _package_json(source: SourceFile) -> Iterator[Declared]:
-    document = _table(json.loads(source.text))
+    document = table_of(json.loads(source.text))
     yield from npm_declared(source, document)
 
 
@@ -133,7 +134,7 @@ def npm_declared(source: SourceFile, document: Mapping[str, object]) -> Iterator
     line = line_of(source, '"licen')
     value = document.get("license", document.get("licence"))
     if isinstance(value, dict):
-        value = _table(value).get("type")
+        value = table_of(value).get("type")
     if isinstance(value, str) and value:
         if _SEE_FILE.match(value):
             yield Declared(value, Unknown(""), (), source.name, line, True)
@@ -144,7 +145,7 @@ def npm_declared(source: SourceFile, document: Mapping[str, object]) -> Iterator
         return
     several = document.get("licenses", value if isinstance(value, list) else None)
     names = [
-        str(_table(item).get("type") or _table(item).get("name") or "")
+        str(table_of(item).get("type") or table_of(item).get("name") or "")
         if isinstance(item, dict)
         else str(item)
         for item in (cast("list[object]", several) if isinstance(several, list) else [])
@@ -157,8 +158,8 @@ def npm_declared(source: SourceFile, document: Mapping[str, object]) -> Iterator
 
 def _cargo(source: SourceFile) -> Iterator[Declared]:
     document = read_toml(source.text)
-    package = _table(document.get("package")) or _table(
-        _table(document.get("workspace")).get("package")
+    package = table_of(document.get("package")) or table_of(
+        table_of(document.get("workspace")).get("package")
     )
     value = package.get("license")
     line = line_of(source, "license", "=")
@@ -170,9 +171,9 @@ def _cargo(source: SourceFile) -> Iterator[Declared]:
 
 
 def _composer(source: SourceFile) -> Iterator[Declared]:
-    value = _table(json.loads(source.text)).get("license")
+    value = table_of(json.loads(source.text)).get("license")
     line = line_of(source, '"license"')
-    names = [value] if isinstance(value, str) else _strings(value)
+    names = [value] if isinstance(value, str) else texts_of(value)
     trees = tuple(
         PROPRIETARY if name.lower() == "proprietary" else parse(name)
         for name in names[:MAX_LICENCES]
@@ -225,13 +226,3 @@ _BY_SUFFIX: dict[str, Callable[[SourceFile], Iterator[Declared]]] = {
     ".nuspec": _nuget,
     ".gemspec": _gemspec,
 }
-
-
-def _table(value: object) -> Mapping[str, object]:
-    return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
-
-
-def _strings(value: object) -> list[str]:
-    if not isinstance(value, list):
-        return []
-    return [item for item in cast("list[object]", value) if isinstance(item, str)]

@@ -6,12 +6,13 @@ Lock files name packages; some of them name licences too. Installed packages bri
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, cast
 
 from penstock_agent_compliance_checker.declared import line_of
 from penstock_agent_compliance_checker.expressions import parse
+from penstock_agent_compliance_checker.lenient import table_of, texts_of
 from penstock_agent_compliance_checker.markup import elements
 from penstock_agent_compliance_checker.toml_text import read_toml
 from penstock_agent_compliance_checker.trees import AnyOf, Tree
@@ -101,26 +102,26 @@ def _requirements(source: SourceFile) -> Iterator[Dependency]:
 
 def _pyproject(source: SourceFile) -> Iterator[Dependency]:
     document = read_toml(source.text)
-    project = _table(document.get("project"))
-    for text in _strings(project.get("dependencies")):
+    project = table_of(document.get("project"))
+    for text in texts_of(project.get("dependencies")):
         yield from _python_one(source, text, development=False)
     groups = {
-        **_table(project.get("optional-dependencies")),
-        **_table(document.get("dependency-groups")),
+        **table_of(project.get("optional-dependencies")),
+        **table_of(document.get("dependency-groups")),
     }
     for group, texts in groups.items():
-        for text in _strings(texts):
+        for text in texts_of(texts):
             development = bool(_FOR_DEVELOPMENT.search(group))
             yield from _python_one(source, text, development=development)
-    poetry = _table(_table(document.get("tool")).get("poetry"))
-    for name in _table(poetry.get("dependencies")):
+    poetry = table_of(table_of(document.get("tool")).get("poetry"))
+    for name in table_of(poetry.get("dependencies")):
         if name.lower() != "python":
             yield from _python_one(source, name, development=False)
-    groups = _table(poetry.get("group"))
-    for name in _table(poetry.get("dev-dependencies")):
+    groups = table_of(poetry.get("group"))
+    for name in table_of(poetry.get("dev-dependencies")):
         yield from _python_one(source, name, development=True)
     for group, table in groups.items():
-        for name in _table(_table(table).get("dependencies")):
+        for name in table_of(table_of(table).get("dependencies")):
             yield from _python_one(source, name, development=bool(_FOR_DEVELOPMENT.search(group)))
 
 
@@ -156,27 +157,27 @@ def _package_lists(ecosystem: Ecosystem) -> Callable[[SourceFile], Iterator[Depe
 
 
 def _package_json(source: SourceFile) -> Iterator[Dependency]:
-    document = _table(json.loads(source.text))
+    document = table_of(json.loads(source.text))
     for key, development in (
         ("dependencies", False),
         ("optionalDependencies", False),
         ("peerDependencies", False),
         ("devDependencies", True),
     ):
-        for name in _table(document.get(key)):
+        for name in table_of(document.get(key)):
             line = line_of(source, f'"{name}"')
             yield Dependency("npm", name, source.name, line, development)
 
 
 def _package_lock(source: SourceFile) -> Iterator[Dependency]:
-    document = _table(json.loads(source.text))
+    document = table_of(json.loads(source.text))
     lines = {
         match[1]: number
         for number, line in enumerate(source.lines, 1)
         if (match := re.match(r'\s{2,8}"([^"]+)": \{', line))
     }
-    for path, value in _table(document.get("packages")).items():
-        entry = _table(value)
+    for path, value in table_of(document.get("packages")).items():
+        entry = table_of(value)
         name = path.rpartition("node_modules/")[2]
         if "node_modules/" not in path or entry.get("link"):
             continue
@@ -185,23 +186,23 @@ def _package_lock(source: SourceFile) -> Iterator[Dependency]:
         development = bool(entry.get("dev"))
         yield Dependency("npm", name, source.name, lines.get(path, 1), development, tree)
     if "packages" not in document:
-        for name, value in _table(document.get("dependencies")).items():
-            development = bool(_table(value).get("dev"))
+        for name, value in table_of(document.get("dependencies")).items():
+            development = bool(table_of(value).get("dev"))
             yield Dependency("npm", name, source.name, lines.get(name, 1), development)
 
 
 def _cargo(source: SourceFile) -> Iterator[Dependency]:
     document = read_toml(source.text)
-    tables = [document, *(_table(one) for one in _table(document.get("target")).values())]
+    tables = [document, *(table_of(one) for one in table_of(document.get("target")).values())]
     for table in tables:
         for key, development in (
             ("dependencies", False),
             ("dev-dependencies", True),
             ("build-dependencies", True),
         ):
-            for name, value in _table(table.get(key)).items():
-                if "path" not in _table(value):
-                    real = str(_table(value).get("package") or name)
+            for name, value in table_of(table.get(key)).items():
+                if "path" not in table_of(value):
+                    real = str(table_of(value).get("package") or name)
                     yield Dependency("rust", real, source.name, line_of(source, name), development)
 
 
@@ -219,12 +220,12 @@ def _go_mod(source: SourceFile) -> Iterator[Dependency]:
 
 
 def _composer_lock(source: SourceFile) -> Iterator[Dependency]:
-    document = _table(json.loads(source.text))
+    document = table_of(json.loads(source.text))
     for key, development in (("packages", False), ("packages-dev", True)):
         for value in cast("list[object]", document.get(key) or []):
-            entry = _table(value)
+            entry = table_of(value)
             name = str(entry.get("name", ""))
-            trees = tuple(parse(text) for text in _strings(entry.get("license")))
+            trees = tuple(parse(text) for text in texts_of(entry.get("license")))
             tree = (trees[0] if len(trees) == 1 else AnyOf(trees)) if trees else None
             line = line_of(source, f'"name": "{name}"')
             yield Dependency("php", name, source.name, line, development, tree)
@@ -269,13 +270,3 @@ _READERS: dict[str, Callable[[SourceFile], Iterator[Dependency]]] = {
     "pom.xml": _pom,
     "Gemfile.lock": _gemfile_lock,
 }
-
-
-def _table(value: object) -> Mapping[str, object]:
-    return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
-
-
-def _strings(value: object) -> list[str]:
-    if not isinstance(value, list):
-        return []
-    return [item for item in cast("list[object]", value) if isinstance(item, str)]
