@@ -2,8 +2,6 @@
 
 import json
 import os
-import socket
-import socketserver
 import subprocess
 import sys
 import threading
@@ -21,6 +19,7 @@ from ruamel.yaml import YAML
 from penstock_agent_sdk import AgentError
 from penstock_agent_sdk.egress import open_egress
 from penstock_contracts.agent.v1 import AgentManifest
+from tests.integration.notifier_world import Egress, egress
 
 AGENTS = Path(__file__).parents[2] / "agents"
 RUN_TIMEOUT_S = 60.0
@@ -101,60 +100,10 @@ def receiver() -> Iterator[Receiver]:
     thread.join(SOCKET_TIMEOUT_S)
 
 
-@dataclass
-class Proxy:
-    """A CONNECT proxy on a Unix socket, which reaches what is on its list."""
-
-    path: str
-    allowed: set[str] = field(default_factory=set)
-    asked: list[str] = field(default_factory=list)
-
-
 @pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[Proxy]:
-    state = Proxy(str(tmp_path / "egress.sock"))
-
-    class Handler(socketserver.StreamRequestHandler):
-        timeout = SOCKET_TIMEOUT_S
-
-        def handle(self) -> None:
-            request = self.rfile.readline().decode()
-            if not request:  # the forwarder's first look
-                return
-            while self.rfile.readline() not in (b"\r\n", b""):
-                pass
-            method, target, _ = request.split()
-            state.asked.append(f"{method} {target}")
-            if method != "CONNECT" or target not in state.allowed:
-                self.wfile.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-                return
-            host, _, port = target.rpartition(":")
-            with socket.create_connection((host, int(port)), SOCKET_TIMEOUT_S) as upstream:
-                self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                out = threading.Thread(target=self._outward, args=(upstream,), daemon=True)
-                out.start()
-                while chunk := upstream.recv(65_536):
-                    self.connection.sendall(chunk)
-                self.connection.shutdown(socket.SHUT_WR)
-                out.join(SOCKET_TIMEOUT_S)
-
-        def _outward(self, upstream: socket.socket) -> None:
-            while chunk := self.rfile.read1(65_536):
-                upstream.sendall(chunk)
-
-    class Server(socketserver.ThreadingUnixStreamServer):
-        daemon_threads = True
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            pass  # a client that goes away mid-way is what some tests are about
-
-    server = Server(state.path, Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield state
-    server.shutdown()
-    server.server_close()
-    thread.join(SOCKET_TIMEOUT_S)
+def proxy(tmp_path: Path) -> Iterator[Egress]:
+    with egress(tmp_path) as proxy:
+        yield proxy
 
 
 @pytest.fixture
@@ -185,9 +134,10 @@ def message(receiver: Receiver, path: str = "/hook", **fields: object) -> dict[s
 
 
 def test_a_plain_receiver_sees_message_severity_and_context(
-    work: Path, receiver: Receiver, proxy: Proxy
+    work: Path, receiver: Receiver, proxy: Egress
 ) -> None:
-    proxy.allowed.add(receiver.url.removeprefix("http://"))
+    address = receiver.url.removeprefix("http://")
+    proxy.routes[address] = int(address.rpartition(":")[2])
     given = message(receiver, path="/a%20b?x=1&x=2")
     result = run("notifier", work, given, PENSTOCK_EGRESS_SOCKET=proxy.path)
     assert result.code == 0, result.log
@@ -204,7 +154,7 @@ def test_a_plain_receiver_sees_message_severity_and_context(
         "severity": "high",
         "context": {"n": 3, "repo": "shop", "list": [1]},
     }
-    assert proxy.asked == [f"CONNECT {receiver.url.removeprefix('http://')}"]
+    assert proxy.asked == [address]
 
 
 def test_without_a_socket_only_the_console_is_reached(work: Path, receiver: Receiver) -> None:
@@ -215,7 +165,7 @@ def test_without_a_socket_only_the_console_is_reached(work: Path, receiver: Rece
     assert receiver.seen == []
 
 
-def test_the_proxy_decides_what_is_reached(work: Path, receiver: Receiver, proxy: Proxy) -> None:
+def test_the_proxy_decides_what_is_reached(work: Path, receiver: Receiver, proxy: Egress) -> None:
     url = receiver.url.replace("http://", "http://user:pa55word@") + "/T0/SECRET?token=abc"
     given = message(receiver, channels=[url])
     result = run("notifier", work, given, PENSTOCK_EGRESS_SOCKET=proxy.path)
@@ -228,11 +178,11 @@ def test_the_proxy_decides_what_is_reached(work: Path, receiver: Receiver, proxy
     assert [word for word in ("pa55word", "SECRET", "token=abc") if word in said] == []
 
 
-def test_https_goes_through_connect_and_fails_closed(work: Path, proxy: Proxy) -> None:
+def test_https_goes_through_connect_and_fails_closed(work: Path, proxy: Egress) -> None:
     given = {"channels": ["https://hooks.example/x"], "message": "m", "retry": {"attempts": 1}}
     result = run("notifier", work, given, PENSTOCK_EGRESS_SOCKET=proxy.path)
     assert result.code == 10
-    assert proxy.asked == ["CONNECT hooks.example:443"]
+    assert proxy.asked == ["hooks.example:443"]
 
 
 def test_retries_until_accepted(work: Path, receiver: Receiver) -> None:
@@ -263,10 +213,10 @@ def test_another_scheme_is_refused_as_input(work: Path) -> None:
         jsonschema.Draft202012Validator(manifest("notifier")["input"]).validate(given)
 
 
-def test_one_forwarder_serves_many_requests_and_hosts(receiver: Receiver, proxy: Proxy) -> None:
+def test_one_forwarder_serves_many_requests_and_hosts(receiver: Receiver, proxy: Egress) -> None:
     """Libraries re-use a proxy connection; a tunnel belongs to one host."""
     port = receiver.url.rpartition(":")[2]
-    proxy.allowed |= {f"127.0.0.1:{port}", f"localhost:{port}"}
+    proxy.routes |= {f"127.0.0.1:{port}": int(port), f"localhost:{port}": int(port)}
     environment = {"PENSTOCK_EGRESS_SOCKET": proxy.path, "NO_PROXY": "*"}
     forwarder = open_egress(environment)
     assert forwarder is not None
