@@ -308,7 +308,7 @@ def test_the_scanner_finds_what_was_planted(work: Path, repository: Path) -> Non
 
 @pytest.mark.parametrize(
     ("scan_type", "rules"),
-    [("secrets", {"secret-github-token"}), (["dependencies"], set())],
+    [("secrets", {"secret:github-token"}), (["dependencies"], set())],
 )
 def test_scan_types_limit_the_work(
     work: Path, repository: Path, scan_type: object, rules: set[str]

@@ -30,9 +30,9 @@ class SecretScanner:
 def _secret(found: Credential) -> Secret:
     match found.how:
         case "form" | "file":
-            rule, message = f"secret-{_slug(found.kind)}", f"{found.kind} in the file"
+            rule, message = _slug(found.kind), f"{found.kind} in the file"
         case "address":
-            rule, message = "secret-in-address", "A password in an address"
+            rule, message = "in-address", "A password in an address"
         case "name":
             rule = "hard-coded-credential"
             message = "A value is assigned to a name that speaks of a credential"
