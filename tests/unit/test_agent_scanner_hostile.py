@@ -131,3 +131,15 @@ def test_nested_repetition_is_told_from_bounded_rounds() -> None:
 
 def output(folder: Path, check: str) -> ScanOutput:
     return scan(ScanInput.model_validate({"repository_path": str(folder), "scan_type": check}))
+
+
+def test_a_file_that_costs_too_much_makes_the_check_partial_and_not_passed(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "A.java").write_text("class A { int a = " + ("a<" * 60 + "\n") * 400 + "; }")
+    (tmp_path / "B.java").write_text("class B { }")
+    (tmp_path / "c.js").write_text("a;" * 20_000)
+    output = scan(ScanInput(repository_path=str(tmp_path), scan_type=("code",)))
+    assert output.summary.files.skipped == {"given_up": 1, "minified": 1}
+    assert output.summary.code.status == "partial"
+    assert not output.passed

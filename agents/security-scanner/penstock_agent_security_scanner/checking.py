@@ -30,6 +30,8 @@ class FileReport:
         lines: Of the file.
         is_code: A language the code check has rules for.
         parsed: False if parts of a Python file are no Python.
+        left_out: It is minified, or too large for its language.
+        given_up: Reading it cost more than a file may.
         dropped: Findings over `MAX_PER_FILE`.
     """
 
@@ -37,6 +39,8 @@ class FileReport:
     lines: int = 0
     is_code: bool = False
     parsed: bool = True
+    left_out: bool = False
+    given_up: bool = False
     dropped: int = 0
 
 
@@ -60,7 +64,10 @@ class FileChecker:
                 self._keep(report, "code", self._weaknesses(source, report))
             elif languages.handles(source):
                 report.is_code = True
+                report.left_out = languages.is_left_out(source)
+                before = languages.not_read()
                 self._keep(report, "code", _other_language(source))
+                report.given_up = languages.not_read() > before
         return report
 
     @staticmethod

@@ -51,6 +51,8 @@ class _State:
     lines: int = 0
     code_files: int = 0
     not_parsed: int = 0
+    left_out: int = 0
+    given_up: int = 0
     not_reached: int = 0
     not_kept: int = 0
     manifests: list[SourceFile] = field(default_factory=list[SourceFile])
@@ -152,6 +154,8 @@ class _Scanner:
         state.lines += report.lines
         state.code_files += report.is_code
         state.not_parsed += not report.parsed
+        state.left_out += report.left_out
+        state.given_up += report.given_up
         state.not_kept += report.dropped
         for check, found in report.found.items():
             room = MAX_KEPT - len(state.found[check])
@@ -171,6 +175,10 @@ class _Scanner:
             skipped["deadline"] = state.not_reached
         if state.not_parsed:
             skipped["not_parsed"] = state.not_parsed
+        if state.left_out:
+            skipped["minified"] = state.left_out
+        if state.given_up:
+            skipped["given_up"] = state.given_up
         summary = Summary(
             code=self._check("code", state.code_files, report),
             secrets=self._check("secrets", state.scanned, report),
@@ -209,5 +217,7 @@ class _Scanner:
             return "failed"
         state = self._state
         if self._walk.truncated or state.not_reached or state.not_kept:
+            return "partial"
+        if check == "code" and state.given_up:
             return "partial"
         return otherwise

@@ -6,6 +6,11 @@ patterns only (`line_patterns`). What is parsed is parsed by a child process (`a
 imports a parser when the first file needs it.
 """
 
-from penstock_agent_security_scanner.languages.dispatch import handles, not_read, scan_file
+from penstock_agent_security_scanner.languages.dispatch import (
+    handles,
+    is_left_out,
+    not_read,
+    scan_file,
+)
 
-__all__ = ["handles", "not_read", "scan_file"]
+__all__ = ["handles", "is_left_out", "not_read", "scan_file"]

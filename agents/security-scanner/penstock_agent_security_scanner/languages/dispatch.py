@@ -55,6 +55,14 @@ def scan_file(source: SourceFile) -> Iterator[tuple[Rule, int]]:
         yield rule, line
 
 
+def is_left_out(source: SourceFile) -> bool:
+    """Whether a file is too large, or made by a program from others, and not looked at for that."""
+    kind = _KINDS.get(source.suffix)
+    if kind is None:
+        return False
+    return len(source.data) > MAX_BYTES or (kind != "yaml" and _is_minified(source))
+
+
 def not_read() -> int:
     """Files that gave nothing because reading them cost too much, since the program began."""
     return _ASIDE.lost
@@ -79,9 +87,9 @@ def _dockerfile(source: SourceFile) -> Found:
 
 
 def _parsed(source: SourceFile) -> Found:
-    kind = _KINDS[source.suffix]
-    if len(source.data) > MAX_BYTES or (kind != "yaml" and _is_minified(source)):
+    if is_left_out(source):
         return ()
+    kind = _KINDS[source.suffix]
     if kind == "yaml" and not WORTH.search(source.text):
         return ()
     return _ASIDE.scan(kind, source.text)
