@@ -138,6 +138,9 @@ def test_code_that_looks_for_keys_has_none() -> None:
         (".npmrc", "//npm.example.org/:_authToken=" + made(30)),
         ("config/master.key", made(32, HEX)),
         ("any.txt", "postgres" + f"ql://shop:{WORTH}@db.example.org/shop"),
+        ("setup.sql", f"CREATE USER 'shop'@'%' IDENTIFIED BY '{WORTH}';"),
+        ("setup.sql", f"ALTER ROLE shop WITH LOGIN PASSWORD '{WORTH}';"),
+        ("setup.py", f"execute(\"CREATE USER shop IDENTIFIED BY '{WORTH}'\")"),
         (".git-credentials", "https://a@example.org:" + WORTH + "@github.com"),
     ],
 )
@@ -189,6 +192,8 @@ def test_credentials_are_read_as_their_file_is_read(name: str, line: str) -> Non
         ("Main.java", 'String TOKEN_HEADER = "X-Auth-Token";'),
         ("tests/test_a.py", 'password = "hunter2"'),
         ("any.txt", "postgres" + "ql://user:password@localhost/db".replace("password", "${PW}")),
+        ("setup.sql", "CREATE USER shop IDENTIFIED BY '${PASSWORD}';"),
+        ("setup.sql", "INSERT INTO roles (user, password) VALUES ('a', 'b');"),
         ("any.txt", "AK" + "IAIOSFODNN7" + "EXAMPLE"),
         ("docs/a.txt", "gh" + "p_" + "x" * 36),
     ],

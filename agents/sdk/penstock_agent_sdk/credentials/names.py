@@ -57,6 +57,6 @@ def is_credential_name(name: str) -> bool:
 
 MAY_SPEAK = re.compile(
     r"(?i)pass|pwd|pw|psk|secret|token|key|cred|dsn|webhook|conn|auth|salt|bearer|seed"
-    r"|mnemonic|pat|-u\s|--user"
+    r"|mnemonic|pat|-u\s|--user|identified"
 )
 """A line without any of these has no credential's name on it."""

@@ -71,6 +71,10 @@ _OPTION = re.compile(
     r"|access-key)[a-z-]*)(?:=|\s+)[\"']?([^\s\"']{4,200})"
 )
 _USER = re.compile(r"(?:^|\s)(?:-u|--user)[ =]?[\"']?[\w.@-]{1,60}:([^\s\"'@:]{4,200})")
+_STATEMENT = re.compile(
+    r"(?i)\b(?:identified\s+(?:with\s+\S{1,40}\s+)?(?:by|as)|(?:role|user|login)\b[^;'\n]{1,80}\bpassword"
+    r"|\bset\s+password\b[^;'\n]{0,80}=)\s*=?\s*(?:password\(\s*)?\\?'([^'\n\\]{4,200})\\?'"
+)
 _HEADER = re.compile(
     r"(?i)(?:^|[\"'\s])((?:x-)?(?:api-key|auth-token|access-token|vault-token"
     r"|private-token|authorization|api-token))[\"']?\s*[:,=]"
@@ -276,7 +280,9 @@ def _connection(text: str, number: int) -> Iterator[Kept]:
 
 
 def _commands(line: str, number: int) -> Iterator[Kept]:
-    """Options of command lines, and headers of requests."""
+    """Options of command lines, headers of requests, and statements that make a login."""
+    for match in _STATEMENT.finditer(line):
+        yield Kept("configuration", "password", match[1], number)
     if "-" not in line and ":" not in line and "=" not in line:
         return
     for pattern in (_OPTION, _USER):
