@@ -75,7 +75,7 @@ def test_the_story_ends_well_and_leaves_nothing(
     assert "+    return hashlib.sha256(" in said
     assert "Approved-By: admin" in said
     assert "11 findings before, 8 after" in said
-    assert '"after": 7' in said
+    assert '"after": 6' in said
     assert '"title": "Penstock demo"' in said
     assert list(folder.iterdir()) == []
     assert processes_of(folder) == []

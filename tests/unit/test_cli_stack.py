@@ -52,5 +52,6 @@ def test_the_throw_away_folder_is_gone_afterwards():
     assert not folder.exists()
 
 
-def test_the_source_tree_is_scanned_where_there_is_one():
-    assert (source_folder() / "pyproject.toml").is_file()
+def test_the_libraries_of_the_source_tree_are_scanned_where_there_is_one():
+    assert (source_folder() / "penstock_cli/demo/verb.py").is_file()
+    assert not (source_folder() / "tests").exists()

@@ -5,7 +5,7 @@ import contextlib
 import re
 import sys
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from penstock_agent_security_scanner.taint import sources
@@ -45,14 +45,14 @@ def analyse(
         loader: Gives the global scope of another module of the repository.
     """
     machine = Machine(module=module, loader=loader, handlers=registered(tree), tree=tree)
-    _raise_limit()
     runner = Statements(machine)
     scope = Scope()
-    try:
-        runner.body(tree.body, scope)
-        _enter_all(runner, worthwhile)
-    except (OutOfSteps, RecursionError):
-        machine.result.whole = False
+    with _deeper():
+        try:
+            runner.body(tree.body, scope)
+            _enter_all(runner, worthwhile)
+        except (OutOfSteps, RecursionError):
+            machine.result.whole = False
     return machine.finish()
 
 
@@ -61,16 +61,21 @@ def global_scope(
 ) -> Scope:
     """What a module binds, for those that import it; nothing is reported."""
     machine = Machine(module=module, loader=loader, silent=1, budget=MAX_IMPORT_STEPS)
-    _raise_limit()
     scope = Scope()
-    with contextlib.suppress(OutOfSteps, RecursionError):
+    with _deeper(), contextlib.suppress(OutOfSteps, RecursionError):
         Statements(machine).body(tree.body, scope)
     return scope
 
 
-def _raise_limit() -> None:
-    if sys.getrecursionlimit() < RECURSION_LIMIT:
-        sys.setrecursionlimit(RECURSION_LIMIT)
+@contextlib.contextmanager
+def _deeper() -> Iterator[None]:
+    """Allow more calls within calls, for as long as a file is read."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, RECURSION_LIMIT))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def _enter_all(runner: Statements, worthwhile: list[int]) -> None:

@@ -34,9 +34,9 @@ class Shown(SandboxTasks):
     ) -> None:
         monkeypatch.setenv("PENSTOCK_TEST_HOST_SECRET", "of the host")
         task = replace(
-            # penstock: ignore[secret:hard-coded-credential, hardcoded-secret] -- a sample
             spec("give(dict(os.environ))"),
             env={"PLAIN": "a b"},
+            # penstock: ignore[secret:hard-coded-credential, hardcoded-secret] -- a sample
             secrets={"TOKEN": "s3cr3t\n'x"},
         )
         result = await self.finished(sandbox, task, Log())
