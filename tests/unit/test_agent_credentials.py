@@ -193,6 +193,8 @@ def test_credentials_are_read_as_their_file_is_read(name: str, line: str) -> Non
         ("tests/test_a.py", 'password = "hunter2"'),
         ("any.txt", "postgres" + "ql://user:password@localhost/db".replace("password", "${PW}")),
         ("setup.sql", "CREATE USER shop IDENTIFIED BY '${PASSWORD}';"),
+        ("setup.py", "f\"ALTER ROLE {role} PASSWORD '{verifiers[name_of(role)]}'\""),
+        ("setup.sql", "ALTER ROLE shop PASSWORD ':password1';"),
         ("setup.sql", "INSERT INTO roles (user, password) VALUES ('a', 'b');"),
         ("any.txt", "AK" + "IAIOSFODNN7" + "EXAMPLE"),
         ("docs/a.txt", "gh" + "p_" + "x" * 36),

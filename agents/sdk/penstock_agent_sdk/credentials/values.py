@@ -43,7 +43,7 @@ _REFERENCE = re.compile(
     r"|data|self|this|inputs|credentials"
     r"|args|options|opts|request|req|ctx|context|props|state|Rails|System|Environment"
     r"|Configuration|config_get)[.\[(]"
-    r"|^arn:|^(?:aws|gcp|azure|keyvault|gsm|secretsmanager)[:/]|^/(?:run|etc|var|mnt|opt"
+    r"|^\{.+\}$|^:\w+$|^arn:|^(?:aws|gcp|azure|keyvault|gsm|secretsmanager)[:/]|^/(?:run|etc|var|mnt|opt"
     r"|home|usr|secrets?|vault|tmp)/"
     r"|^\.{0,2}/[\w.-]+/|^~/|^file:|^https?://[^@]*$|^\w+\(|^projects/|^[A-Za-z_]\w*::\w"
     r"|^[A-Za-z_]\w*->|^base64:$"
