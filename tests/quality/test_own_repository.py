@@ -20,13 +20,12 @@ from penstock_agent_code_reviewer.models import ReviewInput
 from penstock_agent_code_reviewer.review import reviewed
 from penstock_agent_compliance_checker.models import CheckInput
 from penstock_agent_compliance_checker.scan import check
-from penstock_agent_security_scanner.models import ScanInput
-from penstock_agent_security_scanner.scan import scan
+from penstock_agent_security_scanner.models import ScanOutput
 
 ROOT = Path(__file__).parents[2]
 BASELINE = ".ci/own-findings.json"
 CHANGED = "SECURITY.md"
-WHOLE_S = 60.0
+WHOLE_S = 150.0
 # More would mean that the comments have become a way to be let through.
 MOST_SUPPRESSED = 40
 
@@ -73,15 +72,19 @@ def suppressed(sarif: Path) -> list[str]:
     return [one["justification"] for result in run["results"] for one in result["suppressions"]]
 
 
-def test_the_security_scanner_lets_it_pass(copy: Path, artifacts: Path) -> None:
+def test_the_security_scanner_lets_it_pass(copy: Path, artifacts: Path, tmp_path: Path) -> None:
     # No dependencies: what is known against them changes by the day, and no test asks a network.
-    task = ScanInput(
-        repository_path=str(copy),
-        scan_type=("code", "secrets"),
-        severity_threshold="medium",
-        baseline_path=BASELINE,
+    task: dict[str, object] = {
+        "repository_path": str(copy),
+        "scan_type": ["code", "secrets"],
+        "severity_threshold": "medium",
+        "baseline_path": BASELINE,
+    }
+    # A process of its own: it holds its children to CPU time, which measured coverage multiplies.
+    told, _ = _run(
+        "penstock_agent_security_scanner", tmp_path / "run", task, PENSTOCK_ARTIFACTS=str(artifacts)
     )
-    output = scan(task)
+    output = ScanOutput.model_validate(told)
     assert [
         (one.file, one.line, one.rule) for one in output.findings if one.severity != "low"
     ] == []
@@ -89,10 +92,12 @@ def test_the_security_scanner_lets_it_pass(copy: Path, artifacts: Path) -> None:
     _is_accounted_for(output.summary, artifacts / "security-scanner.sarif")
 
 
+@pytest.mark.timeout(600)
 def test_the_code_reviewer_finds_no_blocker_and_nothing_critical(
     copy: Path, artifacts: Path
 ) -> None:
-    output = reviewed(ReviewInput(repository_path=str(copy), baseline_path=BASELINE))
+    task = ReviewInput(repository_path=str(copy), baseline_path=BASELINE)
+    output = reviewed(task, clock=lambda: 0.0)  # it stops in time elsewhere; here it is to finish
     worst = [one for one in output.issues if one.severity in ("blocker", "critical")]
     assert [(one.file, one.line, one.rule) for one in worst] == []
     assert output.summary.status == "done"
