@@ -1,162 +1,24 @@
-"""How runs are drawn and followed."""
+"""How runs are drawn."""
 
 from __future__ import annotations
 
-import asyncio
-import io
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from rich.console import Console
 
-from penstock_cli.client import Content, ServerEvent, path_of, read_events
-from penstock_cli.faults import CliFault, ExitCode
+from penstock_cli.client import ServerEvent, path_of, read_events
 from penstock_cli.history import changes_between
-from penstock_cli.progressing import look, partial_text
 from penstock_cli.run_picture import blank_picture_of, event_line, picture_of
 from penstock_cli.runs import output_lines
 from penstock_cli.terminal import duration, moment, span
-from penstock_cli.watching import watch
-
-RUN = "6413a103-0000-8000-8000-000000000000"
-NODE_FAILURE = {"code": "agent_crashed", "message": "exit 3"}
-
-
-def document() -> dict[str, Any]:
-    return {
-        "run": {
-            "run_id": RUN,
-            "workflow": "demo",
-            "status": "running",
-            "started_us": 1_767_225_601_000_000,
-        },
-        "nodes": {name: {"status": "waiting"} for name in ("left", "right", "gate", "tell")},
-        "order": ["left", "right", "gate", "tell"],
-        "edges": {"left": [], "right": [], "gate": ["left", "right"], "tell": ["gate"]},
-        "agents": {"left": "scanner", "right": "scanner", "gate": None, "tell": "notifier"},
-    }
-
-
-def event(version: int, kind: str, **data: object) -> ServerEvent:
-    time = f"2026-01-01T00:00:{version:02d}.000000Z"
-    return ServerEvent(kind, {"version": version, "time": time, "data": data}, str(version))
-
-
-WHOLE = (
-    event(1, "run_started", started_us=1_767_225_601_000_000),
-    event(2, "task_scheduled", node="left", attempt=1),
-    event(3, "task_scheduled", node="right", attempt=1),
-    event(4, "task_started", node="left", attempt=1, executor="executor-1"),
-    event(5, "node_succeeded", node="left", attempt=1),
-    event(6, "attempt_failed", node="right", attempt=1, error=NODE_FAILURE),
-    event(7, "task_scheduled", node="right", attempt=2),
-    event(8, "node_failed", node="right", attempt=2, error=NODE_FAILURE),
-    event(
-        9,
-        "run_failed",
-        cause={"node": "right", "error": NODE_FAILURE},
-        ended_us=1_767_225_609_000_000,
-    ),
+from tests.unit.shown_runs import (
+    WHOLE,
+    document,
+    drawn,
+    event,
 )
-
-
-class FakeApi:
-    """Serves one run's events, cut into connections that end where a test says."""
-
-    def __init__(self, *connections: tuple[ServerEvent, ...] | CliFault) -> None:
-        self.connections = list(connections)
-        self.resumed_after: list[str] = []
-        self.said: tuple[ServerEvent, ...] = ()
-
-    async def get(self, *path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
-        return document()
-
-    async def send(
-        self, method: str, *path: str, body: object = None, key: str = ""
-    ) -> tuple[int, dict[str, Any]]:
-        return 200, {}
-
-    def fetch(self, *path: str) -> AbstractAsyncContextManager[Content]:
-        raise AssertionError(f"nothing is fetched here: {path}")
-
-    @asynccontextmanager
-    async def stream(
-        self, *path: str, query: Mapping[str, str] | None = None, last_id: str = ""
-    ) -> AsyncIterator[AsyncIterator[ServerEvent]]:
-        if path[-1] == "logs":
-            yield _each(self.said)
-            return
-        self.resumed_after.append(last_id)
-        connection = self.connections.pop(0)
-        if isinstance(connection, CliFault):
-            raise connection
-        yield _each(connection)
-
-
-async def _each(events: tuple[ServerEvent, ...]) -> AsyncIterator[ServerEvent]:
-    for item in events:
-        yield item
-
-
-END = ServerEvent("end", {})
-LOST = CliFault("lost", "", ExitCode.UNREACHABLE)
-
-
-async def at_once(_seconds: float) -> None:
-    pass
-
-
-def on_paper() -> Console:
-    return Console(file=io.StringIO(), width=120)
-
-
-def drawn(picture: Any, now_us: int = 0) -> str:
-    console = on_paper()
-    console.print(picture.tree(now_us))
-    return console.file.getvalue()  # type: ignore[attr-defined]
-
-
-async def test_watching_prints_a_line_for_each_event_and_gives_the_end():
-    console = on_paper()
-    picture = await watch(FakeApi((*WHOLE, END)), document(), console=console)
-    assert picture.status == "failed"
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert len(text.splitlines()) == len(WHOLE)
-    assert "node_failed  right  attempt 2  agent_crashed: exit 3" in text
-
-
-async def test_watching_goes_on_after_a_lost_connection_where_it_was():
-    api = FakeApi(WHOLE[:4], LOST, (*WHOLE[3:], END))
-    picture = await watch(api, document(), console=on_paper(), pause=at_once)
-    assert picture.status == "failed"
-    assert api.resumed_after == ["", "4", "4"]
-
-
-async def test_watching_gives_up_when_nothing_answers_for_long():
-    with pytest.raises(CliFault, match="lost"):
-        await watch(FakeApi(*([LOST] * 30)), document(), console=on_paper(), pause=at_once)
-
-
-async def test_an_unknown_run_is_not_asked_for_again():
-    api = FakeApi(CliFault("no such run", "", ExitCode.NOT_FOUND))
-    with pytest.raises(CliFault, match="no such run"):
-        await watch(api, document(), console=on_paper())
-
-
-async def test_a_gate_is_told_to_whoever_decides():
-    told: list[str] = []
-
-    async def on_event(_picture: object, item: ServerEvent) -> None:
-        told.append(item.kind)
-
-    opened = event(2, "gate_opened", node="gate", attempt=1, approval_id="a" * 36)
-    api = FakeApi((WHOLE[0], opened, END))
-    console = Console(file=io.StringIO(), width=120, force_terminal=True)
-    await watch(api, document(), console=console, on_event=on_event)
-    assert told == ["run_started", "gate_opened"]
 
 
 def test_the_tree_joins_and_names_what_failed():
@@ -345,77 +207,3 @@ def test_changes_name_what_an_event_did():
     assert [(c.path, c.before, c.after) for c in changes_between(before, after)] == [
         ("status", "running", "failed")
     ]
-
-
-# --- what agents say while they run -------------------------------------------------------------
-
-
-def said(kind: str, node: str = "left", attempt: int = 1, **data: object) -> ServerEvent:
-    return ServerEvent(kind, {"node": node, "attempt": attempt, "said": data})
-
-
-async def test_progress_is_printed_where_it_is_news():
-    console = on_paper()
-    held = asyncio.Event()
-
-    class Slow(FakeApi):
-        @asynccontextmanager
-        async def stream(
-            self, *path: str, query: Mapping[str, str] | None = None, last_id: str = ""
-        ) -> AsyncIterator[AsyncIterator[ServerEvent]]:
-            async with super().stream(*path, query=query, last_id=last_id) as events:
-                yield events if path[-1] == "events" else self._then_end(events)
-
-        async def _then_end(self, events: AsyncIterator[ServerEvent]) -> AsyncIterator[ServerEvent]:
-            async for each in events:
-                yield each
-            held.set()
-
-    async def until_said(_picture: Any, _event: ServerEvent) -> None:
-        await held.wait()
-
-    api = Slow((event(1, "run_started", started_us=1), *WHOLE[1:], END))
-    api.said = (
-        said("progress", fraction=0.1, text="reading"),
-        said("progress", fraction=0.15, text="reading"),
-        said("progress", fraction=0.3, text="reading"),
-        said("partial", n=1),
-        said("progress", node="nowhere", fraction=1, text="x"),
-        said("log", fraction=1, text="x"),
-    )
-    async with asyncio.timeout(10):
-        await watch(api, document(), console=console, on_event=until_said)
-    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    told = [" ".join(line.split()) for line in lines if "progress" in line]
-    assert told == ["running progress left 10% reading", "running progress left 30% reading"]
-
-
-async def test_the_tree_says_how_far_a_node_is_and_what_it_had():
-    picture = blank_picture_of(document())
-    for one in WHOLE[:4]:
-        picture.apply(one.kind, one.data)
-    api = FakeApi()
-    api.said = (
-        said("progress", fraction=0.5, text="half\x1b[31m"),
-        said("partial", n=1),
-        said("progress", node="right", attempt=0, text="of before"),
-    )
-    await look(api, picture)
-    assert "50% half␛[31m" in drawn(picture)
-    assert "of before" not in drawn(picture)
-    assert picture.nodes["left"].partial == {"n": 1}
-    error = {**NODE_FAILURE, "partial": {"n": 2}}
-    failed = event(5, "node_failed", node="left", attempt=1, error=error)
-    picture.apply(failed.kind, failed.data)
-    await look(api, picture)
-    assert "50%" not in drawn(picture)
-    assert picture.nodes["left"].partial == {"n": 2}
-    assert '(unchecked): {"n": 2}' in partial_text({"n": 2}).plain
-
-
-def test_a_partial_result_is_read_beside_the_failure():
-    found = document()
-    found["nodes"]["left"] = {"status": "failed", "error": {**NODE_FAILURE, "partial": {"n": 2}}}
-    assert picture_of(found).nodes["left"].partial == {"n": 2}
-    assert picture_of(document()).nodes["left"].partial is None
-    assert "characters: --json" in partial_text({"n": "x" * 400}).plain

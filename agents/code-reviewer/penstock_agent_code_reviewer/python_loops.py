@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from penstock_agent_code_reviewer.python_tree import (
     COMPREHENSIONS,
-    LOOPS,
     PythonFile,
     bound_names,
     called,
@@ -246,11 +245,6 @@ def pairs_of_plain(file: PythonFile) -> Iterator[Found]:
                 yield Found(rule("iterates-number"), node.lineno)
             case _:
                 pass
-
-
-def loops_around(file: PythonFile, node: ast.AST) -> int:
-    """How many loops a node is in, within its function."""
-    return sum(1 for parent in file.above(node) if isinstance(parent, LOOPS))
 
 
 CHECKS = (changed_while_iterated, beyond_the_end, half_index, pairs_of_plain)

@@ -11,7 +11,6 @@ from penstock_agent_compliance_checker.words import plain_words
 
 MAX_NAME_WORDS = 10
 MAX_TAGS = 200
-MAX_TAG_CHARS = 400
 
 _TAG = re.compile(r"SPDX-License-Identifier[ \t]*:[ \t]*([^\r\n]{1,400})")
 # What may follow the expression on the line: the end of a comment, or of a string.

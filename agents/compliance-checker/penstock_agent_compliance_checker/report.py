@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 from penstock_agent_compliance_checker.broken import Broken
@@ -104,7 +104,6 @@ def omitted(all_of: dict[Severity, int], listed: Sequence[Violation]) -> dict[Se
     return {severity: count - shown[severity] for severity, count in all_of.items()}
 
 
-LinesOf = Callable[[str], Sequence[str]]
 TEXTS: tuple[RuleText, ...] = (
     RuleText("license-missing", "There is no licence file."),
     RuleText("license-unrecognized", "A licence file has a text that is no known licence."),

@@ -66,7 +66,6 @@ class Unknown:
 Tree = One | AllOf | AnyOf | Unclear | Unknown
 
 PROPRIETARY = One("LicenseRef-proprietary")
-PUBLIC_DOMAIN = One("LicenseRef-public-domain")
 
 
 def _inside(part: Tree, bracketed: type) -> str:

@@ -9,10 +9,6 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
-TIME_IS_OVER_S = 2.0
-CANCELLED_S = 1.0
-"""Seconds between the notice and the kill, at least one of these."""
-
 
 class _Notice:
     def __init__(self) -> None:

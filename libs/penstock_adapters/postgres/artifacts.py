@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any
 
 from penstock_adapters.postgres.datastore import StoreLimits
 from penstock_adapters.postgres.migrate import Schema, require_schema
+from penstock_adapters.postgres.opening import Opening
 from penstock_adapters.postgres.rows import Row, fetch
 from penstock_adapters.postgres.statements import load_statements
 from penstock_adapters.postgres.threads import DatabaseThreads
@@ -18,7 +19,7 @@ UNFINISHED_S = 6 * 3_600  # nobody is at work on one copy for so long
 _SQL = load_statements("artifacts.sql")
 
 
-class PostgresVault:
+class PostgresVault(Opening):
     """`ArtifactVault` over the service role of the scheduler's database.
 
     Args:
@@ -37,31 +38,12 @@ class PostgresVault:
         self._unfinished = timedelta(seconds=unfinished_s)
 
     async def open(self) -> None:
-        """Check server and tables.
-
-        Raises:
-            UnsupportedServer: the server is older than PostgreSQL 17.
-            SchemaOutdated: the database is not migrated.
-            TransientFault: the server does not answer.
-        """
+        """Check server and tables (see `Opening`)."""
         await self._calls.write(require_schema, Schema.ARTIFACTS)
 
     async def close(self) -> None:
         """End threads and connections."""
         await self._calls.close()
-
-    async def __aenter__(self) -> Self:
-        """Open."""
-        try:
-            await self.open()
-        except BaseException:
-            await self.close()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Close."""
-        await self.close()
 
     async def put(self, key: ArtifactKey, chunks: AsyncIterable[bytes]) -> int:
         """See the port."""

@@ -1,13 +1,13 @@
 """The event store of one service: `Ledger`, `EventReader` and `DueIndex` in one database."""
 
 from collections.abc import Mapping, Sequence
-from typing import Self
 
 from eventsourcing.persistence import StoredEvent
 
 from penstock_adapters.postgres import rows
 from penstock_adapters.postgres.datastore import PgConnection, StoreLimits
 from penstock_adapters.postgres.migrate import Schema, require_schema
+from penstock_adapters.postgres.opening import Opening
 from penstock_adapters.postgres.recorder import PenstockRecorder
 from penstock_adapters.postgres.rows import Row, fetch
 from penstock_adapters.postgres.statements import load_statements
@@ -20,7 +20,7 @@ _NO_ID = "00000000-0000-0000-0000-000000000000"  # in front of every derived id
 _SQL = load_statements("events.sql")
 
 
-class PostgresLedger:
+class PostgresLedger(Opening):
     """The event store over the service role.
 
     One thread with one connection writes, in the order of the calls; `READERS` others read. A
@@ -38,32 +38,13 @@ class PostgresLedger:
         self._recorder = PenstockRecorder(self._writer.datastore)
 
     async def open(self) -> None:
-        """Check server and tables.
-
-        Raises:
-            UnsupportedServer: the server is older than PostgreSQL 17.
-            SchemaOutdated: the database is not migrated.
-            TransientFault: the server does not answer.
-        """
+        """Check server and tables (see `Opening`)."""
         await self._writer.write(require_schema, Schema.LEDGER)
 
     async def close(self) -> None:
         """End threads and connections."""
         await self._writer.close()
         await self._readers.close()
-
-    async def __aenter__(self) -> Self:
-        """Open."""
-        try:
-            await self.open()
-        except BaseException:
-            await self.close()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Close."""
-        await self.close()
 
     async def acquire(self, partition: str, owner: str, lease_s: float) -> PartitionRow | None:
         """Take the partition over (see `Ledger.acquire`)."""

@@ -1,13 +1,13 @@
 """The gateway's read model: `ProjectionStore` and `ViewReader` in one database."""
 
 from collections.abc import Mapping, Sequence
-from typing import Self
 
 from pydantic_core import from_json, to_json
 
 from penstock_adapters.postgres import rows
 from penstock_adapters.postgres.datastore import PgConnection, StoreLimits
 from penstock_adapters.postgres.migrate import Schema, require_schema
+from penstock_adapters.postgres.opening import Opening
 from penstock_adapters.postgres.rows import fetch, positions_text, to_partition_row
 from penstock_adapters.postgres.statements import load_statements
 from penstock_adapters.postgres.threads import DatabaseThreads
@@ -21,7 +21,7 @@ _PREFIX_END = "\U0010ffff"
 _SQL = load_statements("views.sql")
 
 
-class PostgresProjection:
+class PostgresProjection(Opening):
     """The read model over the service role; one thread writes, `READERS` others read.
 
     Args:
@@ -35,32 +35,13 @@ class PostgresProjection:
         self._readers = DatabaseThreads(url, threads=READERS, limits=bounds, label="penstock-read")
 
     async def open(self) -> None:
-        """Check server and tables.
-
-        Raises:
-            UnsupportedServer: the server is older than PostgreSQL 17.
-            SchemaOutdated: the database is not migrated.
-            TransientFault: the server does not answer.
-        """
+        """Check server and tables (see `Opening`)."""
         await self._writer.write(require_schema, Schema.PROJECTION)
 
     async def close(self) -> None:
         """End threads and connections."""
         await self._writer.close()
         await self._readers.close()
-
-    async def __aenter__(self) -> Self:
-        """Open."""
-        try:
-            await self.open()
-        except BaseException:
-            await self.close()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Close."""
-        await self.close()
 
     async def acquire(self, partition: str, owner: str, lease_s: float) -> PartitionRow | None:
         """Take the projection over (see `ProjectionStore.acquire`)."""

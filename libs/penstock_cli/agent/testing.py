@@ -210,8 +210,3 @@ def _make_repository(folder: Path) -> None:
             raise CliFault(f"git: {error}") from None
         if ended.returncode:
             raise CliFault(f"git {words[0]}: {ended.stderr.strip()}")
-
-
-def succeeded(verdicts: Sequence[Verdict]) -> bool:
-    """Whether every case passed."""
-    return all(verdict.passed for verdict in verdicts)

@@ -1,6 +1,7 @@
 """What a call gives: through the scanned code where it is in sight, by a model, or by default."""
 
 import ast
+from abc import abstractmethod
 from dataclasses import replace
 from typing import Final
 
@@ -30,25 +31,25 @@ class Calls(Outside):
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
 
+    @abstractmethod
     def value(self, node: ast.expr | None, scope: Scope) -> Value:
         """Evaluate an expression."""
-        raise NotImplementedError
 
+    @abstractmethod
     def attribute(self, owner: Value, name: str) -> Value:
         """`owner.name`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def assign(self, target: ast.expr, value: Value, scope: Scope) -> None:
         """`target = value`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def body(self, statements: list[ast.stmt], scope: Scope) -> bool:
         """Run statements; whether the end is reached."""
-        raise NotImplementedError
 
+    @abstractmethod
     def returned(self, value: Value, node: ast.AST, scope: Scope) -> None:
         """A function gives this."""
-        raise NotImplementedError
 
     def call(self, node: ast.Call, scope: Scope) -> Value:
         """Evaluate a call: arguments, what may go wrong there, and its result."""

@@ -1,6 +1,7 @@
 """What calls of things outside of the scanned code give."""
 
 import ast
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Final
 
@@ -39,12 +40,12 @@ _BARE_RENDER: Final = frozenset(
 )  # fmt: skip
 
 
-class Outside:
+class Outside(ABC):
     """Models of the standard library's texts, and the default for everything else."""
 
+    @abstractmethod
     def text_of(self, parts: list[Value], node: ast.AST) -> Value:
         """One text made of several."""
-        raise NotImplementedError
 
     @staticmethod
     def folded_result(site: Site) -> Value | None:

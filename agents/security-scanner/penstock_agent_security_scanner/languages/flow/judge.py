@@ -16,7 +16,6 @@ from penstock_agent_security_scanner.languages.flow.evidence import (
 from penstock_agent_security_scanner.languages.flow.frames import Frame, Watch
 from penstock_agent_security_scanner.languages.flow.program import (
     Call,
-    Expr,
     Function,
     Index,
     Leave,
@@ -257,6 +256,3 @@ class Judge(Watch):
             self.report(BY_NAME["tls-not-verified"], function.line)
         if function.name == "verify" and len(function.parameters) == 2 and accepts(function.body):
             self.report(BY_NAME["tls-not-verified"], function.line)
-
-    def visited(self, expr: Expr) -> None:
-        """A literal that is wrong by itself."""
