@@ -12,6 +12,7 @@ import pytest
 
 from penstock_adapters.telemetry import Telemetry, open_telemetry
 from penstock_adapters.telemetry.exporting import QUEUE_MAX
+from penstock_adapters.telemetry.senders import Patience
 from penstock_runtime.settings import ServiceSettings, SettingsFault, load_settings
 from penstock_runtime.telemetry.fields import bound
 from penstock_runtime.telemetry.spans import NoSpans, Span, SpanKind
@@ -23,6 +24,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(60)]
 PARENT = derive_trace("a test")
 PROTOCOLS = ["grpc", "http/protobuf"]
 LEAVES_WITHIN_S = 5.0
+PATIENT = Patience(export_s=20, leave_s=20)  # where what arrives is asked, not how soon
 log = logging.getLogger("penstock_adapters.a_test")
 
 
@@ -31,11 +33,13 @@ def span(name: str = "work", place: TraceContext = PARENT) -> Span:
 
 
 @contextmanager
-def exporting(url: str, protocol: str = "grpc", **more: str) -> Iterator[Telemetry]:
+def exporting(
+    url: str, protocol: str = "grpc", patience: Patience = PATIENT, **more: str
+) -> Iterator[Telemetry]:
     environ = {"PENSTOCK_NAME": "s-1", "PENSTOCK_OTLP_ENDPOINT": url, **more}
     environ["OTEL_EXPORTER_OTLP_PROTOCOL"] = protocol
     settings = load_settings(ServiceSettings, environ)
-    with open_telemetry("scheduler", settings, environ) as telemetry:
+    with open_telemetry("scheduler", settings, environ, patience) as telemetry:
         yield telemetry
 
 
@@ -89,7 +93,7 @@ def test_log_lines_arrive_with_their_trace(protocol: str) -> None:
     with Collector.listening() as collector:
         asks = {"OTEL_LOGS_EXPORTER": "otlp", "PENSTOCK_SECRET_A": "open/sesame"}
         with (
-            exporting(address(collector, protocol), protocol, **asks),
+            exporting(address(collector, protocol), protocol, PATIENT, **asks),
             bound(run="r-1", trace=PARENT.trace_id, span=PARENT.span_id),
         ):
             log.warning("said %s", "open%2Fsesame", extra={"exit_code": 3, "about": {"a": [1]}})
@@ -180,7 +184,9 @@ class Counted:
 async def test_a_dead_collector_holds_nobody_up(door, protocol: str) -> None:  # noqa: ANN001
     metrics = Counted()
     with door() as url, ExitStack() as stack:
-        telemetry = stack.enter_context(exporting(url, protocol, PENSTOCK_OTLP_LOGS="true"))
+        telemetry = stack.enter_context(
+            exporting(url, protocol, Patience(), PENSTOCK_OTLP_LOGS="true")
+        )
         sample = telemetry.sample(metrics)
         await sample()
         began = time.monotonic()
@@ -210,7 +216,7 @@ def test_the_standard_variables_name_collectors_too(name: str) -> None:
             "OTEL_LOGS_EXPORTER": "otlp",
         }
         settings = load_settings(ServiceSettings, environ)
-        with open_telemetry("scheduler", settings, environ) as telemetry:
+        with open_telemetry("scheduler", settings, environ, PATIENT) as telemetry:
             telemetry.spans.report(span())
             log.warning("line")
 

@@ -11,7 +11,6 @@ from penstock_adapters.telemetry.senders import Sender, Signal
 QUEUE_MAX: Final = 8_192  # spans or records; the newest are dropped beyond
 BATCH_MAX: Final = 512  # of one export
 PAUSE_S: Final = 0.5  # between two exports
-LEAVE_S: Final = 1.0  # for what is left at the end
 
 _log = logging.getLogger(__name__)
 ItemT = TypeVar("ItemT")
@@ -25,9 +24,14 @@ class Exporting(Generic[ItemT]):
     """
 
     def __init__(
-        self, signal: Signal, sender: Sender, encode: Callable[[Sequence[ItemT]], bytes]
+        self,
+        signal: Signal,
+        sender: Sender,
+        encode: Callable[[Sequence[ItemT]], bytes],
+        leave_s: float,
     ) -> None:
-        """Send through `sender` what `encode` makes of a batch."""
+        """Send through `sender` what `encode` makes of a batch, what is left within `leave_s`."""
+        self._leave_s = leave_s
         self._signal = signal
         self._sender = sender
         self._encode = encode
@@ -50,10 +54,10 @@ class Exporting(Generic[ItemT]):
         """Begin to end: what is queued is sent without a pause."""
         self._stop.set()
 
-    def close(self, wait_s: float = LEAVE_S) -> None:
-        """Send what is left, within `wait_s`."""
+    def close(self) -> None:
+        """Send what is left, within `leave_s`."""
         self._stop.set()
-        self._thread.join(wait_s)
+        self._thread.join(self._leave_s)
         if self._thread.is_alive():
             self._left = True
             self._sender.close()

@@ -31,10 +31,10 @@ _TRACE: Final = 1
 class OtlpLogs(logging.Handler):
     """A handler whose records go to a collector; one that does not answer costs records alone."""
 
-    def __init__(self, sender: Sender, encoder: Encoder) -> None:
-        """Send through `sender`."""
+    def __init__(self, sender: Sender, encoder: Encoder, leave_s: float) -> None:
+        """Send through `sender`, what is left within `leave_s`."""
         super().__init__()
-        self._exporting = Exporting(Signal.LOGS, sender, encoder.records)
+        self._exporting = Exporting(Signal.LOGS, sender, encoder.records, leave_s)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record; never waits."""
@@ -55,7 +55,7 @@ class OtlpLogs(logging.Handler):
         self._exporting.leave()
 
     def close(self) -> None:
-        """Send what is left, within a second."""
+        """Send what is left, within `leave_s`."""
         self._exporting.close()
         super().close()
 

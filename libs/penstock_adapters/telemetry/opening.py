@@ -12,7 +12,7 @@ from penstock_adapters.telemetry.encoding import Encoder
 from penstock_adapters.telemetry.logs import OtlpLogs
 from penstock_adapters.telemetry.otlp import OtlpSpans
 from penstock_adapters.telemetry.redaction import Redaction
-from penstock_adapters.telemetry.senders import Signal, open_sender
+from penstock_adapters.telemetry.senders import Patience, Signal, open_sender
 from penstock_runtime.settings import ServiceSettings, secrets_of
 from penstock_runtime.telemetry.metrics import TELEMETRY_DROPPED, Metrics
 from penstock_runtime.telemetry.spans import NoSpans, Spans
@@ -49,12 +49,16 @@ class Telemetry:
 
 @contextmanager
 def open_telemetry(
-    service: str, settings: ServiceSettings, environ: Mapping[str, str] | None = None
+    service: str,
+    settings: ServiceSettings,
+    environ: Mapping[str, str] | None = None,
+    patience: Patience = Patience(),  # noqa: B008 - it cannot change
 ) -> Generator[Telemetry]:
     """Give where spans go, and hand the process' log lines over too where that is asked for.
 
-    Neither opening nor leaving waits for the collector; what it has not taken within a second of
-    leaving is lost. OpenTelemetry is only imported where there is a collector.
+    Neither opening nor leaving waits for the collector; what it has not taken within
+    `patience.leave_s` of leaving is lost. OpenTelemetry is only imported where there is a
+    collector.
 
     Raises:
         SettingsFault: a variable asks for what cannot be done here.
@@ -72,11 +76,13 @@ def open_telemetry(
     exporters: dict[Signal, OtlpSpans | OtlpLogs] = {}
     spans: Spans = NoSpans()
     if spans_to is not None:
-        sender = open_sender(Signal.SPANS, spans_to.protocol, spans_to.endpoint)
-        spans = exporters[Signal.SPANS] = OtlpSpans(sender, encoder, settings.trace_ratio)
+        sender = open_sender(Signal.SPANS, spans_to.protocol, spans_to.endpoint, patience.export_s)
+        spans = exporters[Signal.SPANS] = OtlpSpans(
+            sender, encoder, settings.trace_ratio, patience.leave_s
+        )
     if logs_to is not None:
-        sender = open_sender(Signal.LOGS, logs_to.protocol, logs_to.endpoint)
-        handler = exporters[Signal.LOGS] = OtlpLogs(sender, encoder)
+        sender = open_sender(Signal.LOGS, logs_to.protocol, logs_to.endpoint, patience.export_s)
+        handler = exporters[Signal.LOGS] = OtlpLogs(sender, encoder, patience.leave_s)
         logging.getLogger().addHandler(handler)
     try:
         yield Telemetry(spans, exporters, redaction)

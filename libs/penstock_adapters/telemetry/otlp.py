@@ -17,12 +17,12 @@ _BEYOND_ALL: Final = "g"  # after every hexadecimal digit
 class OtlpSpans:
     """Fulfils the port `Spans`; a collector that does not answer costs spans and nothing else."""
 
-    def __init__(self, sender: Sender, encoder: Encoder, ratio: float) -> None:
-        """Send what comes of `ratio` (0 to 1) of all traces."""
+    def __init__(self, sender: Sender, encoder: Encoder, ratio: float, leave_s: float) -> None:
+        """Send what comes of `ratio` (0 to 1) of all traces, what is left within `leave_s`."""
         bound = int(ratio * (1 << RATIO_BITS))
         # Compared as text: ninety-nine of a hundred messages are of no kept trace at 1 %.
         self._bound = f"{bound:0{RATIO_DIGITS}x}" if ratio < 1 else _BEYOND_ALL
-        self._exporting = Exporting(Signal.SPANS, sender, encoder.spans)
+        self._exporting = Exporting(Signal.SPANS, sender, encoder.spans, leave_s)
 
     def wants(self, place: TraceContext) -> bool:
         """See the port: by the flag of who began the trace, and by its id."""
@@ -49,5 +49,5 @@ class OtlpSpans:
         self._exporting.leave()
 
     def close(self) -> None:
-        """Send what is left, within a second."""
+        """Send what is left, within `leave_s`."""
         self._exporting.close()

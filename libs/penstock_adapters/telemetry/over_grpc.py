@@ -8,20 +8,20 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk._logs.export import LogRecordExportResult
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from penstock_adapters.telemetry.senders import EXPORT_S, Sender, Signal
+from penstock_adapters.telemetry.senders import Sender, Signal
 
 _ROOT: Final = "/opentelemetry.proto.collector"
 SPANS_PATH: Final = f"{_ROOT}.trace.v1.TraceService/Export"
 LOGS_PATH: Final = f"{_ROOT}.logs.v1.LogsService/Export"
 
 
-def open_grpc(signal: Signal, endpoint: str) -> Sender:
+def open_grpc(signal: Signal, endpoint: str, export_s: float) -> Sender:
     """Open the way for one signal."""
     match signal:
         case Signal.SPANS:
-            return _Spans(endpoint)
+            return _Spans(endpoint, export_s)
         case Signal.LOGS:
-            return _Logs(endpoint)
+            return _Logs(endpoint, export_s)
 
 
 class _Channel(Protocol):
@@ -39,8 +39,8 @@ class _Stub:
 
 
 class _Spans(OTLPSpanExporter):
-    def __init__(self, endpoint: str) -> None:
-        super().__init__(endpoint=endpoint, timeout=EXPORT_S)
+    def __init__(self, endpoint: str, export_s: float) -> None:
+        super().__init__(endpoint=endpoint, timeout=export_s)
 
     def _initialize_channel_and_stub(self) -> None:
         super()._initialize_channel_and_stub()
@@ -63,8 +63,8 @@ class _Spans(OTLPSpanExporter):
 
 
 class _Logs(OTLPLogExporter):
-    def __init__(self, endpoint: str) -> None:
-        super().__init__(endpoint=endpoint, timeout=EXPORT_S)
+    def __init__(self, endpoint: str, export_s: float) -> None:
+        super().__init__(endpoint=endpoint, timeout=export_s)
 
     def _initialize_channel_and_stub(self) -> None:
         super()._initialize_channel_and_stub()

@@ -5,7 +5,7 @@ from typing import Protocol, cast
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-from penstock_adapters.telemetry.senders import EXPORT_S, Signal
+from penstock_adapters.telemetry.senders import Signal
 
 
 class _Answer(Protocol):
@@ -21,10 +21,10 @@ class _Client(Protocol):
 class HttpSender:
     """Fulfils `Sender` by the client inside OpenTelemetry's exporter."""
 
-    def __init__(self, signal: Signal, endpoint: str) -> None:
-        """Post to `endpoint`, the whole address of the signal."""
+    def __init__(self, signal: Signal, endpoint: str, export_s: float) -> None:
+        """Post to `endpoint`, the whole address of the signal, within `export_s`."""
         kind = OTLPSpanExporter if signal is Signal.SPANS else OTLPLogExporter
-        self._exporter = kind(endpoint=endpoint, timeout=EXPORT_S)
+        self._exporter = kind(endpoint=endpoint, timeout=export_s)
         # Their own `export` takes the SDK's objects alone.
         self._client = cast(
             "_Client",

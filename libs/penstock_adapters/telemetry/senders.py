@@ -7,10 +7,22 @@ opened for each signal; the libraries of a protocol are only imported where it i
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol, cast
 
-EXPORT_S: Final = 2.0  # one export, its retries included
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a collector may take, in seconds.
+
+    Attributes:
+        export_s: for one export, its retries included.
+        leave_s: for what is left when a service ends.
+    """
+
+    export_s: float = 2.0
+    leave_s: float = 1.0
 
 
 class Signal(StrEnum):
@@ -31,7 +43,7 @@ PATHS: Final[Mapping[Signal, str]] = {Signal.SPANS: "/v1/traces", Signal.LOGS: "
 
 
 class Sender(Protocol):
-    """Sends encoded requests, each within `EXPORT_S`."""
+    """Sends encoded requests, each within `Patience.export_s`."""
 
     def send(self, request: bytes) -> bool:
         """Send, and tell whether the collector took it."""
@@ -42,13 +54,14 @@ class Sender(Protocol):
         ...
 
 
-def open_sender(signal: Signal, protocol: Protocols, endpoint: str) -> Sender:
+def open_sender(signal: Signal, protocol: Protocols, endpoint: str, export_s: float) -> Sender:
     """Open the way for one signal. It connects when it first sends.
 
     Args:
         signal: what is sent.
         protocol: how.
         endpoint: `http://host:4317`; of HTTP the whole address of this signal.
+        export_s: how long one export may take, in seconds.
     """
     # Their logs would repeat each failed export; ours tell of the change.
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
@@ -56,10 +69,10 @@ def open_sender(signal: Signal, protocol: Protocols, endpoint: str) -> Sender:
         # Their exporter's own session would read proxies and `.netrc` for each request.
         from penstock_adapters.telemetry.over_http import HttpSender  # noqa: PLC0415 - see above
 
-        return cast("Sender", HttpSender(signal, endpoint))
+        return cast("Sender", HttpSender(signal, endpoint, export_s))
     # gRPC's own handlers for fork would hold up each start of a sandbox.
     _ = os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     _ = os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # standard error is for our log lines
     from penstock_adapters.telemetry.over_grpc import open_grpc  # noqa: PLC0415 - see above
 
-    return open_grpc(signal, endpoint)
+    return open_grpc(signal, endpoint, export_s)
