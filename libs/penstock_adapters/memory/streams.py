@@ -128,7 +128,7 @@ class MemoryServer:
         self.delivered: dict[str, int] = {}  # pool -> last sequence delivered for the first time
         self._streams: dict[str, MemoryStream] = {}
         self._last_time_us = 0
-        self._wakers: set[Callable[[], None]] = set()
+        self._wakers: dict[Callable[[], None], None] = {}  # in order, or no run could be repeated
         self._core: dict[int, tuple[str, CoreListener]] = {}
         self._core_number = 0
 
@@ -156,6 +156,11 @@ class MemoryServer:
         if found is None:
             raise TransientFault(f"there is no stream {name}")
         return found
+
+    @property
+    def streams(self) -> Mapping[str, MemoryStream]:
+        """All streams by name, whether the server is up or not."""
+        return self._streams
 
     def exists(self, name: str) -> bool:
         """Tell whether there is such a stream."""
@@ -286,8 +291,12 @@ class MemoryServer:
 
     def on_wake(self, waker: Callable[[], None]) -> Callable[[], None]:
         """Call `waker` whenever something may have arrived; the result ends it."""
-        self._wakers.add(waker)
-        return lambda: self._wakers.discard(waker)
+        self._wakers[waker] = None
+
+        def end() -> None:
+            self._wakers.pop(waker, None)
+
+        return end
 
     def wake(self) -> None:
         """Let everyone who waits look again."""

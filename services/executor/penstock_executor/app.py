@@ -9,7 +9,7 @@ from typing import Any
 from penstock_contracts import subjects
 from penstock_contracts.images import ImagePolicy
 from penstock_executor.artifacts import Artifacts, Ways
-from penstock_executor.attempts import Attempts, Tools
+from penstock_executor.attempts import Attempts, Tools, draw_nonce
 from penstock_executor.breakers import BreakerChanges, BreakerReports
 from penstock_executor.claims import Claims
 from penstock_executor.grants import Grants
@@ -55,6 +55,7 @@ class Ports:
         temporaries: where repositories are cloned to.
         artifacts: the object store.
         breaker: told by the sandbox, where it stands behind a circuit breaker.
+        draw: gives a fresh nonce for each delivery that is claimed.
     """
 
     queue: WorkQueue
@@ -71,6 +72,7 @@ class Ports:
     clock: Clock
     metrics: Metrics
     breaker: BreakerChanges = field(default_factory=BreakerChanges)
+    draw: Callable[[], str] = draw_nonce
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ class Executor:
             messages=messages,
             clock=ports.clock,
             metrics=ports.metrics,
+            draw=ports.draw,
         )
         self._attempts = Attempts(options.pool, tools)
 

@@ -54,7 +54,8 @@ _SENT = (Published.DONE, Published.ALREADY_THERE)
 _log = logging.getLogger(__name__)
 
 
-def _draw() -> str:
+def draw_nonce() -> str:
+    """Draw a nonce that nobody can guess."""
     return random.token_hex(NONCE_BYTES)
 
 
@@ -73,7 +74,7 @@ class Tools:
     messages: Messages
     clock: Clock
     metrics: m.Metrics
-    draw: Callable[[], str] = _draw
+    draw: Callable[[], str] = draw_nonce
 
 
 class Attempts:

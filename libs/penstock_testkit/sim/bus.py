@@ -1,0 +1,74 @@
+"""The bus of a simulated world: what was sent once may come again, at any age."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from penstock_adapters.memory.streams import MemoryServer, Refusal
+from penstock_contracts.subjects import Stream
+from penstock_runtime.faults import TransientFault
+from penstock_runtime.ports.bus import Outgoing
+from penstock_testkit.sim.dice import Dice
+from penstock_testkit.virtual_time import VirtualClock
+
+AGAIN_S = (0.01, 900.0)  # how much later a copy comes
+REMEMBERED_MAX = 4_000  # messages that may come again
+_COMMANDS = frozenset({Stream.TRIGGERS, Stream.CATALOG, Stream.RUNS, Stream.APPROVALS})
+
+
+class SimBus(MemoryServer):
+    """A `MemoryServer` that repeats messages.
+
+    Attributes:
+        repeats: share of commands that come a second time.
+        said: commands that were ever stored, oldest first, for those that come again by chance.
+        on_stored: called with the stream, subject and payload of all that is stored.
+    """
+
+    def __init__(self, clock: VirtualClock, dice: Dice) -> None:
+        """Begin empty."""
+        super().__init__(clock)
+        self.repeats = 0.0
+        self.said: list[tuple[str, bytes, Mapping[str, str]]] = []
+        self.on_stored: Callable[[str, str, bytes], None] = lambda _stream, _subject, _payload: None
+        self._dice = dice
+
+    def store(
+        self,
+        subject: str,
+        payload: bytes,
+        headers: Mapping[str, str] | None = None,
+        expected: tuple[str, int] | None = None,
+    ) -> int | Refusal:
+        """Store a message, and perhaps once more later."""
+        stored = super().store(subject, payload, headers, expected)
+        if not isinstance(stored, int):
+            return stored
+        stream = self._stream_of(subject)
+        assert stream is not None
+        self.on_stored(stream.name, subject, payload)
+        if stream.name in _COMMANDS:
+            if len(self.said) < REMEMBERED_MAX:
+                self.said.append((subject, payload, headers or {}))
+            if self._dice.chance(self.repeats):
+                self.bring(self._dice.seconds(*AGAIN_S), subject, payload, headers)
+        return stored
+
+    def bring(
+        self, after_s: float, subject: str, payload: bytes, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Let a message arrive later, if there is then who takes it."""
+
+        def arrive() -> None:
+            try:
+                super(SimBus, self).store(subject, payload, headers)
+            except TransientFault:
+                return
+
+        asyncio.get_running_loop().call_later(after_s, arrive)
+
+    def bring_later(self, after_s: float, message: Outgoing) -> None:
+        """Let what its sender gave up arrive all the same."""
+        headers = {"Nats-Msg-Id": message.message_id} if message.message_id else {}
+        self.bring(after_s, message.subject, message.payload, headers)

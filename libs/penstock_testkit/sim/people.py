@@ -1,0 +1,204 @@
+"""Everybody outside: who asks for work, who votes, who settles what is unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from penstock_contracts import subjects
+from penstock_contracts.approval.v1 import Choice
+from penstock_contracts.ids import trigger_aggregate_id
+from penstock_contracts.partition.v1 import RedriveMessages
+from penstock_contracts.run.v1 import CancelRun, SettleOutcome
+from penstock_contracts.subjects import APPROVAL_PARTITION, CATALOG_PARTITION
+from penstock_contracts.values import JsonObject
+from penstock_runtime.faults import TransientFault
+from penstock_runtime.ports.projection import ViewReader, ViewRow
+from penstock_testkit.builders.workflows import AGENTS
+from penstock_testkit.checking.history import Accepted, Observed
+from penstock_testkit.sim.agents import Deeds
+from penstock_testkit.sim.bus import SimBus
+from penstock_testkit.sim.dice import Dice
+from penstock_testkit.sim.plan import Asked
+from penstock_testkit.virtual_time import VirtualClock
+from penstock_testkit.world.users import TENANT, Users
+from penstock_webhook_gateway.kinds import View
+
+PAGE = 100
+ASK_AGAIN_S = (1.0, 30.0)
+ROUND_S = (2.0, 40.0)
+VOTERS = ("user:bob", "user:eve", "user:kim")
+
+
+class People(Users):
+    """They see what the gateway shows, and repeat what nobody seems to have heard.
+
+    Attributes:
+        accepted: triggers that somebody was told of as accepted.
+        observed: what they have read of runs.
+        patient: they do what ends things: the storm is over.
+    """
+
+    def __init__(
+        self, bus: SimBus, views: ViewReader, clock: VirtualClock, deeds: Deeds, dice: Dice
+    ) -> None:
+        """Look at `views`, and publish on `bus`."""
+        super().__init__(bus)
+        self.accepted: dict[str, Accepted] = {}
+        self.observed: list[Observed] = []
+        self.patient = False
+        self._views = views
+        self._clock = clock
+        self._deeds = deeds
+        self._dice = dice
+
+    async def _pause(self, bounds: tuple[float, float] = ASK_AGAIN_S) -> None:
+        await self._clock.sleep(self._dice.seconds(*bounds))
+
+    # --- definitions --------------------------------------------------------------------------
+
+    async def define(self, documents: Sequence[Mapping[str, Any]]) -> None:
+        """Register the agents and apply the workflows, until the gateway shows them."""
+        for kind, name, send in (
+            *((View.AGENT, agent.name, agent) for agent in AGENTS.values()),
+            *((View.WORKFLOW, str(one["name"]), one) for one in documents),
+        ):
+            while await self._views.get(kind, TENANT, name) is None:
+                self._try_to_define(send)
+                await self._pause((0.5, 5.0))
+
+    def _try_to_define(self, what: Any) -> None:  # noqa: ANN401 - a manifest or a document
+        try:
+            if isinstance(what, Mapping):
+                self.apply(dict(what))
+            else:
+                self.register(what)
+        except TransientFault:
+            return
+
+    # --- triggers -----------------------------------------------------------------------------
+
+    async def ask(self, asked: Asked) -> None:
+        """Send a trigger until it is accepted; cancel its run where that is wanted."""
+        await self._clock.sleep(asked.at_s)
+        trigger = f"msg:{asked.trigger_id}"
+        aggregate = trigger_aggregate_id(TENANT, trigger)
+        while (row := await self._views.get(View.TRIGGER, TENANT, aggregate)) is None:
+            try:
+                self.trigger(asked.workflow, asked.trigger_id)
+            except TransientFault:
+                pass
+            await self._pause()
+        runs = tuple(str(run["run_id"]) for run in _objects(row.body.get("runs")))
+        self.accepted[trigger] = Accepted(trigger, runs, self._clock.now_us())
+        if asked.cancel_at_s is not None:
+            await self._clock.sleep(asked.cancel_at_s - asked.at_s)
+            for run in runs:
+                await self._cancel(run, f"cancel-{asked.trigger_id}")
+
+    async def _cancel(self, run: str, command_id: str) -> None:
+        while True:
+            row = await self._views.get(View.RUN, TENANT, run)
+            if row is not None:
+                if row.state not in ("running", "pending"):
+                    return
+                path = subjects.run(TENANT, str(row.body["partition"]), run, "cancel_run")
+                self._try_to_send(path, CancelRun(run_id=run, reason="enough"), command_id)
+            await self._pause()
+
+    def _try_to_send(self, path: str, body: Any, command_id: str = "") -> None:  # noqa: ANN401
+        try:
+            self.send(path, body, command_id)
+        except TransientFault:
+            return
+
+    # --- rounds -------------------------------------------------------------------------------
+
+    async def watch(self) -> None:
+        """Read what the gateway shows of every run, again and again."""
+        while True:
+            await self._pause((1.0, 20.0))
+            for row in await self._views.page(View.RUN, TENANT, limit=PAGE):
+                self.observed.append(Observed(row.id, row.state, self._clock.now_us()))
+
+    async def decide(self) -> None:
+        """Vote on whatever waits for a decision."""
+        while True:
+            await self._pause(ROUND_S)
+            waiting = await self._views.page(View.APPROVAL, TENANT, state="pending", limit=PAGE)
+            for row in waiting:
+                if self.patient or self._dice.chance(0.7):
+                    self._vote_on(row)
+
+    def _vote_on(self, row: ViewRow) -> None:
+        kinds = (Choice.APPROVE,) * 6 + (Choice.REJECT, Choice.PUSH_BACK)
+        choice = Choice.APPROVE if self.patient else self._dice.choice(kinds)
+        body, to = row.body, None
+        if choice is Choice.PUSH_BACK:
+            policy = body.get("policy")
+            allowed = policy.get("push_back") if isinstance(policy, dict) else None
+            to = str(allowed[0]) if isinstance(allowed, list) and allowed else None
+        for voter in VOTERS[: 3 if self.patient else self._dice.randint(1, 3)]:
+            try:
+                self.vote(
+                    str(body["run_id"]), str(body["node"]), choice, "seen", voter,
+                    attempt=_number(body["attempt"]), to=to,
+                )  # fmt: skip
+            except TransientFault:
+                return
+
+    async def settle_unknown(self) -> None:
+        """Say of unknown outcomes what really happened."""
+        while True:
+            await self._pause(ROUND_S)
+            for row in await self._views.page(View.NODE, TENANT, state="unknown", limit=PAGE):
+                run = await self._views.get(View.RUN, TENANT, row.parent)
+                if run is None or run.state not in ("running", "pending"):
+                    continue
+                attempt = _number(row.body["attempt"])
+                node = row.id.removeprefix(f"{row.parent}/")
+                body = SettleOutcome(
+                    run_id=row.parent, node=node, attempt=attempt, reason="looked it up",
+                    happened=self._deeds.of_attempt(row.parent, node, attempt), output={},
+                )  # fmt: skip
+                partition = str(run.body["partition"])
+                path = subjects.run(TENANT, partition, row.parent, "settle_outcome")
+                self._try_to_send(path, body)
+
+    async def redrive(self) -> None:
+        """Once the storm is over, put parked messages back."""
+        while True:
+            await self._pause(ROUND_S)
+            if not self.patient:
+                continue
+            holders = {
+                (str(row.body["holder"]), str(row.body["partition"]))
+                for row in await self._views.page(View.DEAD, TENANT, limit=PAGE)
+                if row.body.get("status") == "parked"
+            }
+            for holder, partition in sorted(holders):
+                self._try_to_send(_door(partition, holder), RedriveMessages(aggregate=holder))
+
+    def rounds(self) -> Sequence[Any]:
+        """Give what goes on for ever."""
+        return self.watch(), self.decide(), self.settle_unknown(), self.redrive()
+
+
+def _door(partition: str, holder: str) -> str:
+    verb = "redrive_messages"
+    if partition == CATALOG_PARTITION:
+        return subjects.catalog(TENANT, "parked", holder, verb)
+    if partition == APPROVAL_PARTITION:
+        return subjects.approval(TENANT, holder, verb)
+    return subjects.run(TENANT, partition, holder, verb)
+
+
+def _objects(value: object) -> Sequence[JsonObject]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _number(value: object) -> int:
+    assert isinstance(value, int)
+    return value
+
+

@@ -1,0 +1,193 @@
+"""One seed from its first event to the judgement."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from penstock_contracts.records import StoredRecord
+from penstock_contracts.registry import name_of
+from penstock_contracts.subjects import (
+    APPROVAL_PARTITION,
+    CATALOG_PARTITION,
+    Stream,
+    run_partition,
+)
+from penstock_testkit.checking import check
+from penstock_testkit.checking.history import History, Published, Violation
+from penstock_testkit.sim.dice import Dice
+from penstock_testkit.sim.loop import ShuffledLoop, run_shuffled
+from penstock_testkit.sim.nemesis import Nemesis
+from penstock_testkit.sim.people import People
+from penstock_testkit.sim.plan import Plan, plan_of
+from penstock_testkit.sim.world import SimWorld
+from penstock_testkit.virtual_time import until
+
+CALM_S = 6 * 3_600.0  # of virtual time in which everything must end once the storm is over
+SETTLE_S = 1_800.0  # and in which what was told must have been told to everybody
+ENDINGS = frozenset({"run_succeeded", "run_failed", "run_cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a seed.
+
+    Attributes:
+        violations: promises that were not kept.
+        line: the command that does it all again.
+        digest: of the stored events: the same seed gives the same.
+        done: what befell the world.
+    """
+
+    seed: int
+    violations: Sequence[Violation]
+    digest: str = ""
+    runs: int = 0
+    events: int = 0
+    effects: int = 0
+    done: Sequence[str] = field(default_factory=tuple[str, ...])
+    alerts: Sequence[str] = field(default_factory=tuple[str, ...])
+
+    @property
+    def line(self) -> str:
+        """Give the command that does it again."""
+        return f"make sim SEED={self.seed}"
+
+
+def run_seed(seed: int) -> Report:
+    """Run what a seed stands for, and judge it."""
+    plan = plan_of(seed)
+    try:
+        return run_shuffled(seed, lambda loop: _Story(plan, loop).tell())
+    except Exception as error:  # noqa: BLE001 - the boundary of a seed: a defect is its finding
+        where = traceback.format_exc(limit=-8)
+        return Report(seed, [Violation("crash", type(error).__name__, f"{error}\n{where}")])
+
+
+class _Story:
+    def __init__(self, plan: Plan, loop: ShuffledLoop) -> None:
+        self.plan = plan
+        self.world = SimWorld(plan, loop)
+        self.people = People(
+            self.world.bus, self.world.views, self.world.clock, self.world.deeds,
+            Dice(plan.seed, "people"),
+        )  # fmt: skip
+        self.nemesis = Nemesis(self.world, Dice(plan.seed, "nemesis"))
+        self._ended: set[str] = set()
+        self._read: dict[str, int] = {}
+
+    async def tell(self) -> Report:
+        world, people, plan = self.world, self.people, self.plan
+        world.start()
+        rounds = [asyncio.ensure_future(one) for one in people.rounds()]
+        asking: list[asyncio.Future[None]] = []
+        stuck: list[Violation] = []
+        try:
+            await people.define(plan.documents)
+            asking = [asyncio.ensure_future(people.ask(one)) for one in plan.asked]
+            await self.nemesis.rage(plan.storm_s, plan.faults)
+            world.heal()
+            people.patient = True
+            stuck = await self._come_to_rest(asking)
+        finally:
+            for task in (*rounds, *asking):
+                task.cancel()
+            await asyncio.wait((*rounds, *asking))
+            await world.end()
+        for task in asking:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+        for task in rounds:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+        return self._judged(stuck)
+
+    async def _come_to_rest(self, asking: Sequence[asyncio.Future[None]]) -> list[Violation]:
+        """Wait for every end; give what did not come."""
+        clock = self.world.clock
+        try:
+            await until(clock, lambda: all(one.done() for one in asking), CALM_S)
+        except TimeoutError:
+            return [Violation("liveness", "triggers", "a trigger is never accepted")]
+        try:
+            await until(clock, lambda: not self._open_runs(), CALM_S)
+        except TimeoutError:
+            return [
+                Violation("liveness", run, "never ends") for run in sorted(self._open_runs())
+            ]
+        try:
+            await until(clock, lambda: not self._untold(), SETTLE_S)
+        except TimeoutError:
+            return [
+                Violation("liveness", partition, "is not told to everybody")
+                for partition in self._untold()
+            ]
+        return []
+
+    def _records(self) -> Mapping[str, Sequence[StoredRecord]]:
+        found = {
+            CATALOG_PARTITION: (), APPROVAL_PARTITION: (),
+            **{run_partition(n): () for n in range(self.plan.topology.partitions)},
+            **self.world.ledger.records(), **self.world.approvals.records(),
+        }  # fmt: skip
+        return found
+
+    def _open_runs(self) -> set[str]:
+        """Give the runs that have not ended, reading only what is new."""
+        ledger = self.world.ledger
+        for partition in ledger.known():
+            seen = self._read.get(partition, 0)
+            for record in ledger.since(partition, seen):
+                if name_of(record.topic) in ENDINGS:
+                    self._ended.add(record.aggregate_id)
+            self._read[partition] = ledger.count(partition)
+        wanted = {run for one in self.people.accepted.values() for run in one.run_ids}
+        return wanted - self._ended
+
+    def _untold(self) -> Sequence[str]:
+        seen = self.world.views.seen_now()
+        return [
+            partition
+            for store in (self.world.ledger, self.world.approvals)
+            for partition in store.known()
+            if seen.get(partition, 0) != store.count(partition)
+        ]
+
+    def _judged(self, stuck: list[Violation]) -> Report:
+        world, records = self.world, self._records()
+        events = world.bus.streams[Stream.EVENTS]
+        history = History(
+            store=records,
+            published=[
+                Published(message.sequence, message.subject, message.payload)
+                for message in events.messages.values()
+            ],
+            first_sequence=events.first_sequence,
+            views=world.views.bodies(),
+            seen=world.views.seen_now(),
+            effects=world.deeds.done,
+            accepted=list(self.people.accepted.values()),
+            observed=self.people.observed,
+            open_index={**world.ledger.open_index(), **world.approvals.open_index()},
+            old_times=frozenset(self.nemesis.old_times),
+            caught_up=not stuck,
+            ended=not stuck,
+        )
+        found = [*stuck, *check(history)]
+        digest = hashlib.sha256()
+        for partition in sorted(records):
+            for record in records[partition]:
+                digest.update(record.state)
+        return Report(
+            seed=self.plan.seed,
+            violations=found,
+            digest=digest.hexdigest(),
+            runs=len(self._ended),
+            events=sum(map(len, records.values())),
+            effects=len(world.deeds.done),
+            done=self.nemesis.done,
+            alerts=world.alerts,
+        )

@@ -1,0 +1,289 @@
+"""A simulated world: the services' own code around one bus and its stores, all in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json
+
+from penstock_adapters.memory.artifacts import MemoryShelf, MemoryVault
+from penstock_adapters.memory.inbox import MemoryInbox
+from penstock_adapters.memory.publisher import MemoryPublisher
+from penstock_adapters.memory.signing import MemorySigner, MemoryVerifier
+from penstock_adapters.memory.work import MemoryControl, MemoryWorkQueue
+from penstock_approval.app import host as approval_host
+from penstock_contracts.records import ReadEvent
+from penstock_contracts.subjects import Stream
+from penstock_contracts.task.v1 import TaskMessage
+from penstock_contracts.values import Wire
+from penstock_executor.app import Executor, Options, Ports
+from penstock_executor.workspaces import Workspaces
+from penstock_runtime.codes import TaskCodeBook
+from penstock_runtime.dispatch import Renderer
+from penstock_runtime.faults import StoreRolledBack, TransientFault
+from penstock_runtime.keeping import ArtifactKeeper
+from penstock_runtime.owner import Parts
+from penstock_runtime.owning import own_until
+from penstock_runtime.ports.inbox import Source
+from penstock_runtime.ports.keeping import Keeper, NoKeeper
+from penstock_scheduler.app import SERVICE_ACTOR
+from penstock_scheduler.app import hosts as scheduler_hosts
+from penstock_testkit.builders.workflows import AGENTS
+from penstock_testkit.fakes.bus import KeptHeartbeats
+from penstock_testkit.fakes.executor import FixedSecrets
+from penstock_testkit.fakes.measured import KeptMetrics
+from penstock_testkit.fakes.repositories import FolderTemporaries, KeptRepositories
+from penstock_testkit.sim.agents import Deeds, SimBundles, SimSandbox
+from penstock_testkit.sim.bus import SimBus
+from penstock_testkit.sim.dice import Dice
+from penstock_testkit.sim.links import (
+    Link,
+    LinkedControl,
+    LinkedInbox,
+    LinkedPublisher,
+    LinkedQueue,
+    LinkedRelayLog,
+    Weather,
+    linked,
+)
+from penstock_testkit.sim.loop import ShuffledLoop
+from penstock_testkit.sim.plan import Plan
+from penstock_testkit.sim.processes import Life, Process, ProcessClock, follow
+from penstock_testkit.sim.stores import SimLedger, SimProjection
+from penstock_testkit.virtual_time import VirtualClock
+from penstock_webhook_gateway.projection import SOURCES, Projection
+
+log = logging.getLogger(__name__)
+TASK_SECRET = b"the schedulers' secret of a simulated world"
+GRANT_SECRET = b"the approval service's secret of a simulated world"
+POOL = "default"
+RETENTION_DAYS = 30.0
+RESTART_S = (0.2, 20.0)
+CAPACITY = 4
+Begin = Callable[[Life], None]
+
+
+class SimWorld:
+    """Servers, processes and weather of one seed.
+
+    Attributes:
+        processes: all of them, the schedulers first.
+        alerts: what an operator would be woken for.
+    """
+
+    def __init__(self, plan: Plan, loop: ShuffledLoop) -> None:
+        """Make everything; nothing lives yet."""
+        self.plan = plan
+        self.loop = loop
+        follow(loop)
+        self.clock = VirtualClock()
+        self.bus = SimBus(self.clock, Dice(plan.seed, "bus"))
+        self.bus.repeats = plan.repeats
+        self.ledger = SimLedger(self.clock)
+        self.approvals = SimLedger(self.clock)
+        self.views = SimProjection(self.clock)
+        self.stores = (self.ledger, self.approvals, self.views)
+        self.shelf = MemoryShelf()
+        self.vault = MemoryVault(self.clock)
+        self.heartbeats = KeptHeartbeats()
+        self.metrics = KeptMetrics()
+        self.deeds = Deeds(self.clock)
+        self.alerts: list[str] = []
+        self._codes = TaskCodeBook(TASK_SECRET)
+        self._weather: dict[tuple[str, str], Weather] = {}
+        self._dice = Dice(plan.seed, "world")
+        self._restarts = True
+        self.bus.on_stored = self._note_task
+        self.processes = self._populate()
+        for process in self.processes:
+            process.on_death = self._restart_later
+
+    def _populate(self) -> Sequence[Process]:
+        topology, made = self.plan.topology, list[Process]()
+        kinds: tuple[tuple[str, int, Begin], ...] = (
+            ("scheduler", topology.schedulers, self._begin_scheduler),
+            ("approval", topology.approvals, self._begin_approval),
+            ("executor", topology.executors, self._begin_executor),
+            ("gateway", topology.gateways, self._begin_gateway),
+        )
+        for kind, how_many, begin in kinds:
+            for number in range(1, how_many + 1):
+                name = f"{kind}-{number}"
+                made.append(Process(name, begin, Dice(self.plan.seed, name)))
+        return made
+
+    def start(self) -> None:
+        """Let every process live."""
+        for process in self.processes:
+            process.start()
+
+    def _restart_later(self, process: Process) -> None:
+        if self._restarts:
+            self.loop.call_later(self._dice.seconds(*RESTART_S), process.start)
+
+    def heal(self) -> None:
+        """End the storm: everything is up, and everybody lives."""
+        self.bus.repeats = 0.0
+        self.bus.start()
+        for name in self.bus.streams:
+            self.bus.limit(name, None)
+        for store in self.stores:
+            store.up = True
+        for weather in self._weather.values():
+            weather.clear()
+        for process in self.processes:
+            process.skew_us = 0
+            process.resume()
+            process.start()
+            if process.life is not None:
+                process.life.dies_at = 0
+
+    async def end(self) -> None:
+        """Kill everything for good."""
+        self._restarts = False
+        lives = [process.life for process in self.processes if process.life is not None]
+        for life in lives:
+            life.die()
+        for life in lives:
+            await life.ended()
+
+    def lose_buckets(self) -> None:
+        """Lose what JetStream holds beside its streams."""
+        self.heartbeats.entries.clear()
+        self.shelf.content.clear()
+
+    def weather_of(self, process: str, server: str) -> Weather:
+        """Give how things are between a process and `bus` or `store`."""
+        found = self._weather.get((process, server))
+        if found is None:
+            of = self.plan.weather
+            found = Weather(of.slow, of.slow_s, of.lost, of.unanswered)
+            self._weather[process, server] = found
+        return found
+
+    def _note_task(self, stream: str, subject: str, payload: bytes) -> None:
+        del subject
+        if stream == Stream.TASKS:
+            task = TaskMessage.model_validate(from_json(payload)["data"])
+            self.deeds.tasks[task.task_id] = task
+
+    # --- processes ----------------------------------------------------------------------------
+
+    def _link(self, life: Life, server: str) -> Link:
+        name = life.process.name
+        dice = Dice(self.plan.seed, f"{name}/{server}/{life.process.deaths}")
+        return Link(life, self.weather_of(name, server), self.clock, dice)
+
+    async def _prepare(self, life: Life) -> None:
+        await self._link(life, "bus").there()
+        self.bus.expect_up()
+        self.bus.ensure_streams(Stream)
+        self.bus.ensure_pool(POOL)
+
+    def _parts(
+        self,
+        life: Life,
+        ledger: SimLedger,
+        of: Sequence[Source],
+        renderer: Renderer,
+        run_partitions: int = 1,
+        keeper: Keeper | None = None,
+    ) -> Parts:
+        bus, store = self._link(life, "bus"), self._link(life, "store")
+        return Parts(
+            ledger=linked(ledger, store),
+            reader=linked(ledger, store),
+            index=linked(ledger, store),
+            inbox=LinkedInbox(MemoryInbox(self.bus, of), bus),  # type: ignore[arg-type]
+            sources=of,
+            publisher=self._publisher(bus),
+            relay_log=LinkedRelayLog(self.bus, bus),
+            renderer=renderer,
+            clock=ProcessClock(life, self.clock),
+            metrics=self.metrics,
+            run_partitions=run_partitions,
+            keeper=keeper or NoKeeper(),
+        )
+
+    def _publisher(self, bus: Link) -> LinkedPublisher:
+        return LinkedPublisher(MemoryPublisher(self.bus), bus, self.bus.bring_later)
+
+    def _begin_scheduler(self, life: Life) -> None:
+        name, partitions = life.process.name, self.plan.topology.partitions
+        keeper = ArtifactKeeper(
+            self.shelf, self.vault, self._publisher(self._link(life, "bus")),
+            Renderer("penstock/artifacts", SERVICE_ACTOR).render, ProcessClock(life, self.clock),
+            self.metrics, RETENTION_DAYS, partial(self._prepare, life),
+        )  # fmt: skip
+        parts = partial(
+            self._parts, life, self.ledger, run_partitions=partitions, keeper=keeper
+        )
+        reader = linked(self.ledger, self._link(life, "store"))
+        prepare = partial(self._prepare, life)
+        owned = scheduler_hosts(name, partitions, self._codes, reader, parts, prepare)
+        life.spawn(self._watched(life, own_until(asyncio.Event(), owned, _never)))
+        life.spawn(self._watched(life, keeper.run()))
+
+    def _begin_approval(self, life: Life) -> None:
+        parts = partial(self._parts, life, self.approvals)
+        prepare = partial(self._prepare, life)
+        host = approval_host(life.process.name, parts, prepare, MemorySigner(GRANT_SECRET))
+        life.spawn(self._watched(life, own_until(asyncio.Event(), (host,), _never)))
+
+    def _begin_executor(self, life: Life) -> None:
+        name, bus = life.process.name, self._link(life, "bus")
+        ports = Ports(
+            queue=LinkedQueue(MemoryWorkQueue(self.bus, POOL), bus),
+            publisher=self._publisher(bus),
+            control=LinkedControl(MemoryControl(self.bus), bus),
+            sandbox=SimSandbox(self.plan.seed, name, AGENTS, self.deeds, self.clock),
+            bundles=SimBundles(tuple(AGENTS.values())),
+            secrets=FixedSecrets({}),
+            verifier=MemoryVerifier(GRANT_SECRET),
+            repositories=KeptRepositories(),
+            temporaries=FolderTemporaries(Path("/nowhere")),
+            heartbeats=linked(self.heartbeats, bus),
+            artifacts=self.shelf,
+            clock=ProcessClock(life, self.clock),
+            metrics=self.metrics,
+            draw=self.deeds.draw,
+        )
+        options = Options(name, POOL, CAPACITY, 5.0, Workspaces(()))
+        executor = Executor(ports, options)
+        life.spawn(self._watched(life, executor.run(asyncio.Event())))
+
+    def _begin_gateway(self, life: Life) -> None:
+        bus, store = self._link(life, "bus"), self._link(life, "store")
+        views = linked(self.views, store)
+        projection = Projection(
+            life.process.name, views, views,
+            lambda: LinkedInbox(MemoryInbox(self.bus, SOURCES), bus),  # type: ignore[arg-type,return-value]
+            ProcessClock(life, self.clock), self.metrics, _forget,
+        )  # fmt: skip
+        life.spawn(self._watched(life, projection.run()))
+
+    async def _watched(self, life: Life, main: Any) -> None:  # noqa: ANN401 - a coroutine
+        """Serve; what ends the service ends its process, as the exit of `main` would."""
+        try:
+            await main
+        except* StoreRolledBack as found:
+            self.alerts.append(str(found.exceptions[0]))
+        except* TransientFault:
+            log.info("%s ends by itself", life.process.name)
+        life.die()
+
+
+async def _never() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+def _forget(events: Sequence[tuple[ReadEvent, Wire]]) -> None:
+    """Have nobody who waits."""
+    del events
+
+
