@@ -97,6 +97,20 @@ class NatsSettings(Settings):
     )
 
 
+class StreamOwnerSettings(NatsSettings):
+    """What a service needs to know that creates streams."""
+
+    nats_replicas: int | None = Field(
+        default=None,
+        ge=1,
+        le=5,
+        description="servers of a NATS cluster that keep each stream of this service: 3 to go on "
+        "without one of them; the same for schedulers and approval services. It may be changed at "
+        "any time, and streams keep what they hold. Without it new streams are kept by one server, "
+        "and those that exist by as many as they are",
+    )
+
+
 class PostgresSettings(Settings):
     """How to reach the service's own database."""
 

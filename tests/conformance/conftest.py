@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock_adapters.nats.connection import NatsConnection, NatsSettings, connect
+from penstock_testkit.cluster import RealCluster
 from penstock_testkit.conformance.bus import MemoryBus, RealBus
 from penstock_testkit.servers import RealNats, RealServers
 
@@ -22,7 +23,13 @@ def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNats]:
     server.kill()
 
 
-async def connected(nats: RealNats) -> NatsConnection:
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
+    with RealCluster.started(tmp_path_factory.mktemp("cluster") / "state") as started:
+        yield started
+
+
+async def connected(nats: RealNats | RealCluster) -> NatsConnection:
     login = nats.login()
     return await connect(
         NatsSettings(
@@ -53,6 +60,14 @@ async def real_bus(nats: RealNats, tmp_path: Path) -> AsyncIterator[RealBus]:
 @pytest.fixture
 async def atomic_bus(nats: RealNats, tmp_path: Path) -> AsyncIterator[RealBus]:
     bus = RealBus(nats, await connected(nats), tmp_path / "copy", mode="atomic")
+    await bus.reset()
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+async def cluster_bus(cluster: RealCluster, tmp_path: Path) -> AsyncIterator[RealBus]:
+    bus = RealBus(cluster, await connected(cluster), tmp_path / "copy", replicas=3)
     await bus.reset()
     yield bus
     await bus.close()

@@ -76,7 +76,9 @@ def write_account(folder: StateFolder, secrets: SecretBook, tenant: str) -> None
     write_private(folder.nats_account, _ACCOUNT_HEAD + render_account(_passwords(secrets), table))
 
 
-async def prepare_bus(logins: Mapping[BusUser, BusLogin], account: Path | None) -> None:
+async def prepare_bus(
+    logins: Mapping[BusUser, BusLogin], account: Path | None, replicas: int | None = None
+) -> None:
     """Log in as every user, and have every stream's owner bring it about.
 
     The owners do so themselves at their start. Here a server without room for the streams, or
@@ -85,13 +87,14 @@ async def prepare_bus(logins: Mapping[BusUser, BusLogin], account: Path | None) 
     Args:
         logins: how each user connects.
         account: place of the account's file where the users are ours, else None.
+        replicas: servers that keep each stream, as the services will be told.
 
     Raises:
         OutsideServerError: one of them cannot, or the server will not do; says which and the mend.
     """
     for user in USERS:
         try:
-            connection = await connect(_settings(logins[user]))
+            connection = await connect(_settings(logins[user], replicas))
         except TransientFault as fault:
             mend = f" {_mend(account)}" if account is not None else ""
             raise OutsideServerError(f"{NATS_URL_VARIABLE}: {fault}{mend}") from fault
@@ -141,13 +144,14 @@ def _passwords(secrets: SecretBook) -> dict[BusUser, str]:
     return {user: secrets[nats_secret(user.value)] for user in USERS}
 
 
-def _settings(login: BusLogin) -> NatsSettings:
+def _settings(login: BusLogin, replicas: int | None) -> NatsSettings:
     return NatsSettings(
         url=login.url,
         user=login.user,
         password=login.password,
         inbox_prefix=login.inbox_prefix,
         name="penstock-up",
+        replicas=replicas,
     )
 
 

@@ -14,6 +14,7 @@ from penstock_contracts.permissions import BusUser
 from penstock_runtime.settings import SECRET_PREFIX
 
 NATS_URL_VARIABLE: Final = "PENSTOCK_NATS_URL"
+NATS_REPLICAS_VARIABLE: Final = "PENSTOCK_NATS_REPLICAS"
 POSTGRES_URL_VARIABLE: Final = "PENSTOCK_POSTGRES_URL"
 PROBE_TIMEOUT_S: Final = 1.0
 READY_PATH: Final = "/health/ready"

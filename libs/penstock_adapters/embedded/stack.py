@@ -41,6 +41,7 @@ from penstock_adapters.embedded.postgres_server import NAME as POSTGRES
 from penstock_adapters.embedded.postgres_server import PostgresServer
 from penstock_adapters.embedded.processes import ChildSpec
 from penstock_adapters.embedded.service_environment import (
+    NATS_REPLICAS_VARIABLE,
     NATS_URL_VARIABLE,
     POSTGRES_URL_VARIABLE,
     READY_WITHIN_S,
@@ -230,7 +231,12 @@ class EmbeddedStack:
         own_users = not outside_nats.has_login(url)
         if own_users:
             outside_nats.write_account(self.folder, secrets, self._tenant)
-        await outside_nats.prepare_bus(logins, self.folder.nats_account if own_users else None)
+        account = self.folder.nats_account if own_users else None
+        replicas = self._environ.get(NATS_REPLICAS_VARIABLE, "")
+        # What is no number the services refuse, with all their other faults.
+        await outside_nats.prepare_bus(
+            logins, account, int(replicas) if replicas.isdecimal() else None
+        )
         return logins
 
     def _service_spec(

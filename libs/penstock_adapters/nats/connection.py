@@ -35,12 +35,15 @@ class NatsSettings:
         name: shown in the server's list of connections.
         ca_file: certificates to trust; with it, or with `tls://`, the connection is encrypted.
         cert_file: client certificate, with `key_file`.
-        connect_timeout_s: bound of the first connection.
+        connect_timeout_s: bound of connecting to one server.
         request_timeout_s: bound of every request and acknowledgement.
         drain_timeout_s: bound of writing what is queued, and again of closing.
-        ping_interval_s: a server that misses two pings in a row is left.
+        ping_interval_s: a server that misses two pings in a row is left, for another one if there
+            are several.
         reconnect_wait_s: pause between two tries at the same server.
         domain: JetStream domain of a leaf node's hub; None for the server's own.
+        replicas: servers of a cluster that keep each stream ensured over this connection; None:
+            one for a new stream, and as many as it has for one that is there.
     """
 
     url: str
@@ -55,9 +58,10 @@ class NatsSettings:
     connect_timeout_s: float = 5.0
     request_timeout_s: float = 5.0
     drain_timeout_s: float = 5.0
-    ping_interval_s: int = 5
+    ping_interval_s: int = 2
     reconnect_wait_s: float = 0.25
     domain: str | None = None
+    replicas: int | None = None
 
     def servers(self) -> list[str]:
         """Give the addresses one by one."""
@@ -287,7 +291,8 @@ class NatsConnection:
 
     async def open(self) -> None:
         """Connect; called once, by `connect`."""
-        refusals = _Refusals(FIRST_TRIES * len(self.settings.servers()))
+        servers = len(self.settings.servers())
+        refusals = _Refusals(FIRST_TRIES * servers)
 
         async def on_error(error: Exception) -> None:
             if self._connected.is_set():
@@ -299,7 +304,7 @@ class NatsConnection:
         try:
             await asyncio.wait(
                 (connecting, refusals.enough),
-                timeout=self.settings.connect_timeout_s,
+                timeout=self.settings.connect_timeout_s * servers,  # all but one may hang
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if not connecting.done():

@@ -15,7 +15,8 @@ NO_MESSAGE: Final = 10037
 STREAM_NOT_FOUND: Final = 10059
 STREAM_NAME_IN_USE: Final = 10058
 CONSUMER_NOT_FOUND: Final = 10014
-WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})  # the second one in clusters only
+WRONG_LAST_SEQUENCE: Final = 10071
+CONDITION_IN_FLIGHT: Final = 10164  # in clusters: one before it has not been decided yet
 
 
 class RefusedError(TransientFault):
@@ -39,6 +40,7 @@ class StreamInfo:
         first_sequence: of the first message kept; last_sequence + 1 when none is.
         config: its settings as the server gives them.
         stored_bytes: what its messages take on disk.
+        replicated: several servers keep it, and agree on each message first.
     """
 
     created_us: int
@@ -47,6 +49,7 @@ class StreamInfo:
     messages: int
     config: Mapping[str, Any]
     stored_bytes: int = 0
+    replicated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,16 @@ def stream_info_of(answer: Mapping[str, Any]) -> StreamInfo:
     last = int(state["last_seq"])
     messages = int(state["messages"])
     first = int(state["first_seq"]) if messages else last + 1
+    config: Mapping[str, Any] = answer["config"]
+    # While replicas are taken away they still have to agree, though the setting is lower already.
+    cluster: Mapping[str, Any] | None = answer.get("cluster")
     return StreamInfo(
-        time_us_of(answer["created"]), first, last, messages, answer["config"], int(state["bytes"])
+        created_us=time_us_of(answer["created"]),
+        first_sequence=first,
+        last_sequence=last,
+        messages=messages,
+        config=config,
+        stored_bytes=int(state["bytes"]),
+        replicated=bool(cluster and cluster.get("replicas"))
+        or int(config.get("num_replicas", 1)) > 1,
     )

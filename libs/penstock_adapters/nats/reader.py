@@ -22,8 +22,9 @@ BATCH_MESSAGES: Final = 500
 LOW_CREDIT_MESSAGES: Final = 250  # ask again when no more than this may still arrive
 BATCH_BYTES: Final = 32 * 1024 * 1024  # must exceed the largest message
 EXPIRES_S: Final = 30
-HEARTBEAT_S: Final = 5
-SILENCE_S: Final = 12.0  # two heartbeats and a margin
+# A consumer is on one server of a cluster, and dies with it without a word.
+HEARTBEAT_S: Final = 2
+SILENCE_S: Final = 5.0  # two heartbeats and a margin
 CONSUMER_IDLE_S: Final = 60
 RETRY_S: Final = 0.5
 HEARTBEAT_STATUS: Final = 100

@@ -8,7 +8,12 @@ import orjson
 
 from penstock_adapters.markers import Entry, encode_marker, last_valid_marker
 from penstock_adapters.nats.connection import NatsConnection
-from penstock_adapters.nats.jetstream import WRONG_LAST_SEQUENCE, JetStreamApi, StoredMessage
+from penstock_adapters.nats.jetstream import (
+    CONDITION_IN_FLIGHT,
+    WRONG_LAST_SEQUENCE,
+    JetStreamApi,
+    StoredMessage,
+)
 from penstock_adapters.nats.replies import NOBODY, Frame
 from penstock_adapters.nats.wire import header_block
 from penstock_contracts.partition.v1 import Marker
@@ -23,22 +28,32 @@ RelayMode = Literal["pipelined", "atomic"]
 class NatsRelayLog:
     """EVENTS as the relay sees it; implements the port `RelayLog`.
 
-    `pipelined` is for a single server: every message carries the fence. `atomic` is for clusters,
-    where a second conditional publish in flight is refused: the events are one atomic batch whose
-    last message carries the fence. In both modes the marker follows alone, once the events are
-    acknowledged, because it names the sequence of the last of them.
+    `pipelined` is for a stream that one server keeps: every message carries the fence. `atomic` is
+    for one with replicas, where a second conditional publish in flight is refused: the events are
+    one atomic batch whose last message carries the fence. In both modes the marker follows alone,
+    once the events are acknowledged, because it names the sequence of the last of them.
+
+    Which one is right is asked of the stream, in each session of the connection anew, and after a
+    refusal that only a stream with replicas gives: replicas may be added while all runs.
     """
 
     def __init__(
         self,
         connection: NatsConnection,
-        mode: RelayMode = "pipelined",
-        ack_timeout_s: float = 10.0,
+        mode: RelayMode | None = None,
+        ack_timeout_s: float = 5.0,
     ) -> None:
-        """Relay over `connection`, waiting `ack_timeout_s` seconds for a unit's acks."""
+        """Relay over `connection`.
+
+        Args:
+            connection: the owner's connection.
+            mode: how units are published; None: as the stream asks for.
+            ack_timeout_s: seconds to wait for the acknowledgements of a unit.
+        """
         self._connection = connection
         self._api = JetStreamApi(connection)
-        self._mode = mode
+        self._given = mode
+        self._found: tuple[int, RelayMode] | None = None  # with the session it was found in
         self._ack_timeout_s = ack_timeout_s
 
     async def last_marker(self, partition: str) -> PlacedMarker | None:
@@ -74,12 +89,23 @@ class NatsRelayLog:
         }
         last = 0
         if messages:
-            build = self._batch if self._mode == "atomic" and len(messages) > 1 else self._row
+            # A single one is a batch of its own, in either mode.
+            atomic = len(messages) > 1 and await self._mode(session) == "atomic"
+            build = self._batch if atomic else self._row
             last = await self._send(partition, build(messages, fence))
         if self._connection.session != session:
             raise TransientFault("the connection was lost within a unit")
         end = Frame(relay_marker(partition), encode_marker(marker(last)), header_block(fence))
         return await self._send(partition, [end])
+
+    async def _mode(self, session: int) -> RelayMode:
+        if self._given is not None:
+            return self._given
+        if self._found is None or self._found[0] != session:
+            info = await self._api.stream_info(Stream.EVENTS)
+            mode: RelayMode = "atomic" if info.replicated else "pipelined"
+            self._found = (session, mode)
+        return self._found[1]
 
     @staticmethod
     def _row(messages: Sequence[tuple[str, bytes]], fence: dict[str, str]) -> list[Frame]:
@@ -105,20 +131,21 @@ class NatsRelayLog:
             if reply is None or reply is NOBODY:
                 raise TransientFault("EVENTS did not acknowledge a unit")
             if reply:  # within an atomic batch only the commit has a body
-                sequence = _sequence_in(reply, partition)
+                sequence = self._sequence_in(reply, partition)
         if sequence == 0:
             raise TransientFault("EVENTS acknowledged a unit without a sequence")
         return sequence
 
-
-def _sequence_in(reply: bytes, partition: str) -> int:
-    answer = orjson.loads(reply)
-    error = answer.get("error")
-    if error is None:
-        return int(answer["seq"])
-    if error.get("err_code") in WRONG_LAST_SEQUENCE:
-        raise Fenced(f"{partition}: another marker stands where ours was to follow")
-    raise TransientFault(f"EVENTS refused an event: {error.get('description')}")
+    def _sequence_in(self, reply: bytes, partition: str) -> int:
+        answer = orjson.loads(reply)
+        error = answer.get("error")
+        if error is None:
+            return int(answer["seq"])
+        if error.get("err_code") == WRONG_LAST_SEQUENCE:
+            raise Fenced(f"{partition}: another marker stands where ours was to follow")
+        if error.get("err_code") == CONDITION_IN_FLIGHT:
+            self._found = None
+        raise TransientFault(f"EVENTS refused an event: {error.get('description')}")
 
 
 class _Lookup:

@@ -139,24 +139,36 @@ def artifact_settings(max_bytes: int, replicas: int = 1) -> dict[str, Any]:
 
 
 async def ensure_artifacts(
-    connection: NatsConnection, max_bytes: int, *, replicas: int = 1, timeout_s: float = 30.0
+    connection: NatsConnection,
+    max_bytes: int,
+    *,
+    replicas: int | None = None,
+    timeout_s: float = 30.0,
 ) -> None:
     """Create the bucket for artifacts; called by the scheduler.
 
     Raises:
         TransientFault: not possible within `timeout_s`.
     """
-    await _patiently(connection, artifact_settings(max_bytes, replicas), timeout_s)
+    replicas = replicas or connection.settings.replicas
+    await _patiently(connection, artifact_settings(max_bytes, replicas or 1), replicas, timeout_s)
 
 
 async def ensure_streams(
     connection: NatsConnection,
     which: Collection[Stream],
     *,
-    replicas: int = 1,
+    replicas: int | None = None,
     timeout_s: float = 30.0,
 ) -> frozenset[Stream]:
     """Create the streams, or bring them to their settings; called by their owner, at any time.
+
+    Args:
+        connection: the owner's.
+        which: streams of one owner.
+        replicas: how many servers of a cluster keep each stream; what a stream holds stays while
+            they are added or taken away. None: as the connection's settings say.
+        timeout_s: for each stream.
 
     Returns:
         The streams that did not exist: what they held before, if anything, is gone.
@@ -164,26 +176,32 @@ async def ensure_streams(
     Raises:
         TransientFault: not possible within `timeout_s`; says which stream and why.
     """
+    replicas = replicas or connection.settings.replicas
     created: set[Stream] = set()
     for stream in which:
-        if await _patiently(connection, stream_settings(stream, replicas), timeout_s):
+        settings = stream_settings(stream, replicas or 1)
+        if await _patiently(connection, settings, replicas, timeout_s):
             created.add(stream)
     return frozenset(created)
 
 
 async def ensure_heartbeats(
-    connection: NatsConnection, *, replicas: int = 1, timeout_s: float = 30.0
+    connection: NatsConnection, *, replicas: int | None = None, timeout_s: float = 30.0
 ) -> None:
     """Create the bucket of executor heartbeats; called by the scheduler.
 
     Raises:
         TransientFault: not possible within `timeout_s`.
     """
-    await _patiently(connection, heartbeat_settings(replicas), timeout_s)
+    replicas = replicas or connection.settings.replicas
+    await _patiently(connection, heartbeat_settings(replicas or 1), replicas, timeout_s)
 
 
 async def _patiently(
-    connection: NatsConnection, settings: Mapping[str, Any], timeout_s: float
+    connection: NatsConnection,
+    settings: Mapping[str, Any],
+    replicas: int | None,
+    timeout_s: float,
 ) -> bool:
     """Try until it works; a server that has just started does not know its streams yet."""
     loop = asyncio.get_running_loop()
@@ -191,15 +209,20 @@ async def _patiently(
     api = JetStreamApi(connection)
     while True:
         try:
-            return await _create_or_update(api, settings)
+            return await _create_or_update(api, settings, as_found=replicas is None)
         except TransientFault as fault:
             if loop.time() + RETRY_S >= deadline:
                 raise TransientFault(f"stream {settings['name']} is not ready: {fault}") from fault
         await asyncio.sleep(RETRY_S)
 
 
-async def _create_or_update(api: JetStreamApi, settings: Mapping[str, Any]) -> bool:
-    """Give True if the stream was created."""
+async def _create_or_update(
+    api: JetStreamApi, settings: Mapping[str, Any], *, as_found: bool
+) -> bool:
+    """Give True if the stream was created.
+
+    `as_found` leaves the replicas as they are: nobody takes some away who was not told of them.
+    """
     name = settings["name"]
     try:
         info = await api.stream_info(name)
@@ -211,9 +234,10 @@ async def _create_or_update(api: JetStreamApi, settings: Mapping[str, Any]) -> b
         except RefusedError as lost_race:
             if lost_race.err_code != STREAM_NAME_IN_USE:
                 raise
-            await api.call(f"STREAM.UPDATE.{name}", settings)
-            return False
+            return await _create_or_update(api, settings, as_found=as_found)
         return True
+    if as_found:
+        settings = {**settings, "num_replicas": info.config.get("num_replicas", 1)}
     if differing(settings, info.config):
         await api.call(f"STREAM.UPDATE.{name}", settings)
     return False

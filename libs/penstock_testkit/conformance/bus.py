@@ -31,6 +31,7 @@ from penstock_runtime.ports.bus import Outgoing, Publisher, RelayLog
 from penstock_runtime.ports.inbox import Inbox, Received, Source
 from penstock_runtime.ports.tail import StreamTail
 from penstock_runtime.ports.work import ControlChannel, WorkQueue
+from penstock_testkit.cluster import RealCluster
 from penstock_testkit.servers import RealNats
 
 WAIT_S = 10.0  # bound of everything that is expected to happen
@@ -148,34 +149,39 @@ class MemoryBus:
 
 
 class RealBus:
-    """A real server and one connection of a user who may do everything."""
+    """A real server, or a cluster, and one connection of a user who may do everything."""
 
     def __init__(
         self,
-        nats: RealNats,
+        nats: RealNats | RealCluster,
         connection: NatsConnection,
         copy: Path,
-        mode: RelayMode = "pipelined",
+        mode: RelayMode | None = None,
+        replicas: int = 1,
     ) -> None:
         """Use a running server.
 
         Args:
-            nats: the server.
+            nats: the server, or the cluster.
             connection: to it; closed by `close`.
             copy: folder that does not exist yet, for a copy of the store.
-            mode: how the relay publishes.
+            mode: how the relay publishes; None: as it finds out itself.
+            replicas: of each stream.
         """
         self.nats = nats
         self.connection = connection
         self._copy = copy
-        self._mode: RelayMode = mode
+        self._mode: RelayMode | None = mode
+        self._replicas = replicas
         self._inboxes: list[Inbox] = []
 
     async def reset(self) -> None:
         """Delete every stream and create it again."""
-        for stream in Stream:
-            await self._delete(stream)
-        await ensure_streams(self.connection, tuple(Stream), timeout_s=WAIT_S)
+        await asyncio.gather(*(self._delete(stream) for stream in Stream))
+        await asyncio.gather(*(self._create(stream) for stream in Stream))
+
+    async def _create(self, stream: Stream) -> None:
+        await ensure_streams(self.connection, (stream,), replicas=self._replicas, timeout_s=WAIT_S)
 
     async def _delete(self, stream: Stream) -> None:
         with suppress(RefusedError):
@@ -206,10 +212,10 @@ class RealBus:
 
     async def recreate(self, stream: Stream) -> None:
         await self._delete(stream)
-        await ensure_streams(self.connection, (stream,), timeout_s=WAIT_S)
+        await self._create(stream)
 
     async def limit(self, stream: Stream, max_messages: int) -> None:
-        settings = stream_settings(stream) | {"max_msgs": max_messages}
+        settings = stream_settings(stream, self._replicas) | {"max_msgs": max_messages}
         await JetStreamApi(self.connection).call(f"STREAM.UPDATE.{stream}", settings)
 
     async def keep_copy(self) -> None:

@@ -3,10 +3,10 @@
 from pydantic import Field, SecretStr, field_validator
 
 from penstock_runtime.grants import read_seed
-from penstock_runtime.settings import NatsSettings, PostgresSettings, ServiceSettings
+from penstock_runtime.settings import PostgresSettings, ServiceSettings, StreamOwnerSettings
 
 
-class ApprovalSettings(ServiceSettings, NatsSettings, PostgresSettings):
+class ApprovalSettings(ServiceSettings, StreamOwnerSettings, PostgresSettings):
     """What an approval service needs to know."""
 
     grant_key: SecretStr = Field(

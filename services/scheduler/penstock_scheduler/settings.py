@@ -2,10 +2,10 @@
 
 from pydantic import Field, SecretStr
 
-from penstock_runtime.settings import NatsSettings, PostgresSettings, ServiceSettings
+from penstock_runtime.settings import PostgresSettings, ServiceSettings, StreamOwnerSettings
 
 
-class SchedulerSettings(ServiceSettings, NatsSettings, PostgresSettings):
+class SchedulerSettings(ServiceSettings, StreamOwnerSettings, PostgresSettings):
     """What a scheduler needs to know."""
 
     task_secret: SecretStr = Field(
