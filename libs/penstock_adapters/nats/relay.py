@@ -101,11 +101,12 @@ class NatsRelayLog:
     async def _mode(self, session: int) -> RelayMode:
         if self._given is not None:
             return self._given
-        if self._found is None or self._found[0] != session:
-            info = await self._api.stream_info(Stream.EVENTS)
-            mode: RelayMode = "atomic" if info.replicated else "pipelined"
-            self._found = (session, mode)
-        return self._found[1]
+        if self._found is not None and self._found[0] == session:
+            return self._found[1]
+        info = await self._api.stream_info(Stream.EVENTS)
+        mode: RelayMode = "atomic" if info.replicated else "pipelined"
+        self._found = (session, mode)
+        return mode
 
     @staticmethod
     def _row(messages: Sequence[tuple[str, bytes]], fence: dict[str, str]) -> list[Frame]:
