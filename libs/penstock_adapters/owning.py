@@ -1,6 +1,6 @@
 """Opening the real adapters of a service that owns partitions."""
 
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -19,11 +19,11 @@ from penstock_adapters.system.vitals import Sample
 from penstock_adapters.wrappers.tracing.owner import traced
 from penstock_contracts.subjects import Stream
 from penstock_runtime.dispatch import Renderer
-from penstock_runtime.owner import Parts
+from penstock_runtime.owner import Parts, one_partition
 from penstock_runtime.ports.inbox import Source
 from penstock_runtime.ports.keeping import Keeper, NoKeeper
 from penstock_runtime.settings import NatsSettings as BusSettings
-from penstock_runtime.settings import PostgresSettings
+from penstock_runtime.settings import PostgresSettings, StreamOwnerSettings
 from penstock_runtime.telemetry.metrics import NATS_ERRORS
 from penstock_runtime.telemetry.spans import NoSpans, Spans
 
@@ -39,6 +39,7 @@ def bus_settings(settings: BusSettings, name: str) -> NatsSettings:
         password=password.get_secret_value() if password is not None else None,
         inbox_prefix=settings.nats_inbox_prefix,
         name=name,
+        replicas=settings.nats_replicas if isinstance(settings, StreamOwnerSettings) else None,
     )
 
 
@@ -60,10 +61,14 @@ class OwnerAdapters:
     metrics: PrometheusMetrics
     spans: Spans
 
+    def is_connected(self) -> bool:
+        """Tell whether the bus can be reached."""
+        return self.connection.is_connected
+
     def samples(self) -> Sequence[Sample]:
         """Give the gauges of what is owned here."""
         return (
-            connection_sample(self.metrics, lambda: self.connection.is_connected),
+            connection_sample(self.metrics, self.is_connected),
             stream_sample(self.metrics, self.connection, self.streams),
             store_sample(self.metrics, self.ledger),
             open_sample(self.metrics, self.ledger),
@@ -81,7 +86,7 @@ class OwnerAdapters:
         self,
         sources: Sequence[Source],
         renderer: Renderer,
-        run_partitions: int,
+        run_partitions: Callable[[], int] = one_partition,
         keeper: Keeper | None = None,
     ) -> Parts:
         """Give the wiring of one epoch; its inbox is its own."""

@@ -5,9 +5,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
+from penstock_contracts.values import MICROSECONDS
 from penstock_runtime.domain import Domain
 from penstock_runtime.faults import Fenced, StoreRolledBack, TransientFault
 from penstock_runtime.owner import NewIncarnation, Owner, Parts
+from penstock_runtime.ports.ledger import PartitionRow
 from penstock_runtime.takeover import Takeover
 from penstock_runtime.telemetry.metrics import (
     EPOCH,
@@ -21,16 +23,31 @@ from penstock_runtime.telemetry.metrics import (
 
 log = logging.getLogger(__name__)
 
-LEASE_S = 10.0
-RENEW_S = LEASE_S / 3
-OTHERS_LEASE_S = 1.0  # pause between two tries to take over a partition that another holds
+# A dead owner's lease ends so long after its last breath, and is seen to have ended by two looks
+# `LOOK_S` apart (`sharing`): at most 4 s until another begins. A living one may miss three renewals
+# in a row, be it for its own load or for the database's, before anybody so much as looks.
+LEASE_S = 2.5
+RENEW_S = 0.5
+RENEWAL_PATIENCE_S = 10.0  # of an owner whom the store does not answer, with none to succeed it
+OTHERS_LEASE_S = 0.5  # pause between two tries to take over a partition that another holds
+LEAVE_S = 2.0  # to give the lease back; else it runs out by itself
 RETRY_FIRST_S = 0.1
 RETRY_CAP_S = 5.0
 Prepare = Callable[[], Awaitable[None]]
 
 
 class PartitionHost:
-    """Owns one partition for as long as the process lives and nobody else holds it."""
+    """Owns one partition whenever it may and nobody else holds it, for as long as it runs.
+
+    By itself it always may; whoever shares partitions out (`sharing`) says when.
+
+    Attributes:
+        owner: the present epoch's, once it is open.
+        epoch: number of the epoch that the store has granted and that has not ended here; 0: none.
+        fault: why the partition is not owned here.
+        elsewhere: who holds it instead, if somebody does.
+        failures: epochs in a row that a fault has ended before they were open.
+    """
 
     def __init__(
         self,
@@ -49,8 +66,14 @@ class PartitionHost:
         self._domain = domain
         self._parts = parts
         self._prepare = prepare
+        self._admitted = asyncio.Event()
+        self._admitted.set()
+        self._dismissed = asyncio.Event()
         self.owner: Owner | None = None
+        self.epoch = 0
         self.fault = "not started"
+        self.elsewhere = ""
+        self.failures = 0
 
     @property
     def partition(self) -> str:
@@ -62,6 +85,21 @@ class PartitionHost:
         """Whether the partition is owned here and its inbox was consumed to the end once."""
         return self.owner is not None and self.owner.caught_up.is_set()
 
+    @property
+    def admitted(self) -> bool:
+        """Whether it may own the partition."""
+        return self._admitted.is_set()
+
+    def admit(self) -> None:
+        """Let it own the partition."""
+        self._dismissed.clear()
+        self._admitted.set()
+
+    def dismiss(self) -> None:
+        """Have it let the partition go, and leave it to others until it is admitted."""
+        self._admitted.clear()
+        self._dismissed.set()
+
     async def run(self) -> None:
         """Own, lose, own again, until cancelled.
 
@@ -70,6 +108,7 @@ class PartitionHost:
         """
         wait_s = RETRY_FIRST_S
         while True:
+            await self._admitted.wait()
             parts = self._parts()
             try:
                 wait_s = RETRY_FIRST_S if await self._epoch(parts) else OTHERS_LEASE_S
@@ -85,55 +124,86 @@ class PartitionHost:
                 self.fault = str(_first(faults))
                 log.critical(self.fault, extra={"partition": self._partition})
                 raise
-            self.owner = None
-            await parts.clock.sleep(wait_s)
-            wait_s = min(wait_s * 2, RETRY_CAP_S)
+            if self.admitted:
+                await parts.clock.sleep(wait_s)
+                wait_s = min(wait_s * 2, RETRY_CAP_S)
 
     async def _epoch(self, parts: Parts) -> bool:
         """Serve one epoch to its end; False: another instance holds the partition."""
+        self.failures += 1  # until it is open
         await self._prepare()
         row = await parts.ledger.acquire(self._partition, self._instance, LEASE_S)
         if row is None:
-            self.fault = "another instance owns the partition"
+            self.failures = 0
+            self.fault, self.elsewhere = "another instance owns the partition", "another instance"
             return False
-        metrics = parts.metrics
-        metrics.set(EPOCH, row.epoch, self._partition)
-        owner = Owner(row, self._domain, parts)
+        self.epoch, self.elsewhere = row.epoch, ""
+        parts.metrics.set(EPOCH, row.epoch, self._partition)
         try:
-            relayed = await owner.relay.open(row)
-            renewed = await owner.open()
-            self.owner = owner
-            self.fault = ""
-            metrics.set(OWNED, 1, self._partition)
-            log.info("partition owned", extra={"partition": row.partition, "epoch": row.epoch})
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._keep_lease(owner))
-                tasks.create_task(owner.dispatch.run())
-                tasks.create_task(owner.relay.run())
-                tasks.create_task(_make_good(owner, relayed, row.n, renewed=renewed))
-                tasks.create_task(owner.work())
+                serving = (
+                    tasks.create_task(self._keep_lease(parts, row.epoch)),
+                    tasks.create_task(self._serve(parts, row)),
+                )
+                tasks.create_task(self._until_dismissed(*serving))
         finally:
-            metrics.set(OWNED, 0, self._partition)
-            for wait in (INBOX_LAG, INBOX_OLDEST, RELAY_OLDEST):  # now the next owner's to tell
-                metrics.set(wait, 0, self._partition)
             self.owner = None
+            self.epoch = 0
+            parts.metrics.set(OWNED, 0, self._partition)
+            for wait in (INBOX_LAG, INBOX_OLDEST, RELAY_OLDEST):  # now the next owner's to tell
+                parts.metrics.set(wait, 0, self._partition)
             await self._leave(parts, row.epoch)
         return True
 
-    async def _keep_lease(self, owner: Owner) -> None:
+    async def _serve(self, parts: Parts, row: PartitionRow) -> None:
+        owner = Owner(row, self._domain, parts)
+        relayed = await owner.relay.open(row)
+        renewed = await owner.open()
+        self.owner = owner
+        self.fault, self.failures = "", 0
+        parts.metrics.set(OWNED, 1, self._partition)
+        log.info("partition owned", extra={"partition": row.partition, "epoch": row.epoch})
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(owner.dispatch.run())
+            tasks.create_task(owner.relay.run())
+            tasks.create_task(_make_good(owner, relayed, row.n, renewed=renewed))
+            tasks.create_task(owner.work())
+
+    async def _until_dismissed(self, *serving: asyncio.Task[None]) -> None:
+        await self._dismissed.wait()
+        self.fault = "left to others"
+        log.info("partition left to others", extra={"partition": self._partition})
+        for task in serving:
+            task.cancel()
+
+    async def _keep_lease(self, parts: Parts, epoch: int) -> None:
+        """Prolong the lease; a store that does not answer costs it only after a while.
+
+        An epoch goes on beyond its lease as long as nobody takes the partition over: whether
+        somebody has, each commit asks of the store itself.
+        """
+        clock, renewed_us = parts.clock, parts.clock.now_us()
         while True:
-            await owner.parts.clock.sleep(RENEW_S)
-            if not await owner.parts.ledger.renew(self._partition, owner.row.epoch, LEASE_S):
-                owner.parts.metrics.add(FENCED, self._partition)
+            await clock.sleep(RENEW_S)
+            try:
+                held = await parts.ledger.renew(self._partition, epoch, LEASE_S)
+            except TransientFault:
+                if clock.now_us() - renewed_us > RENEWAL_PATIENCE_S * MICROSECONDS:
+                    raise
+                continue
+            if not held:
+                parts.metrics.add(FENCED, self._partition)
                 raise Fenced(f"{self._partition}: the lease is another's")
+            renewed_us = clock.now_us()
 
     async def _leave(self, parts: Parts, epoch: int) -> None:
-        try:
-            async with asyncio.timeout(RENEW_S):
-                await parts.inbox.close()
-                await parts.ledger.release(self._partition, epoch)
-        except (TransientFault, TimeoutError):
-            log.info("the lease runs out by itself", extra={"partition": self._partition})
+        # The lease first: others wait for it, and nobody for the inbox.
+        for end in (lambda: parts.ledger.release(self._partition, epoch), parts.inbox.close):
+            try:
+                async with asyncio.timeout(LEAVE_S):
+                    await end()
+            except (TransientFault, TimeoutError):
+                log.info("the lease runs out by itself", extra={"partition": self._partition})
 
 
 async def _make_good(owner: Owner, relayed_n: int, last_n: int, *, renewed: bool) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,9 +55,18 @@ LOOK_S = 10.0  # how often positions are checked when nothing arrives
 DAY_US = 86_400 * MICROSECONDS
 
 
+def one_partition() -> int:
+    """Say that there is one partition of runs."""
+    return 1
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What an owner is wired to."""
+    """What an owner is wired to.
+
+    Attributes:
+        run_partitions: how many partitions new runs are spread over, asked for each batch anew.
+    """
 
     ledger: Ledger
     reader: EventReader
@@ -69,7 +78,7 @@ class Parts:
     renderer: Renderer
     clock: Clock
     metrics: Metrics
-    run_partitions: int = 1
+    run_partitions: Callable[[], int] = one_partition
     keeper: Keeper = field(default_factory=NoKeeper)
 
 
@@ -357,7 +366,7 @@ class Owner:
             self.row,
             cells,
             self._library,
-            self.parts.run_partitions,
+            self.parts.run_partitions(),
             self.parts.metrics,
         )
 

@@ -50,6 +50,7 @@ from penstock_runtime.ports.bus import Outgoing, Published
 from penstock_testkit.builders.workflows import WORK, linear, workflow
 from penstock_testkit.servers import RealServers
 from tests.integration.owner_services import (
+    OWNED,
     SECRET,
     WAIT_S,
     bus_as,
@@ -281,19 +282,21 @@ async def test_a_stop_gives_everything_up_at_once(servers: RealServers, user: Bu
 
 
 @pytest.mark.parametrize("user", OWNERS)
-async def test_a_second_instance_stands_by_until_the_first_has_stopped(
+async def test_a_second_instance_takes_its_share_and_all_of_it_once_the_first_has_stopped(
     servers: RealServers, user: BusUser
 ):
     first = composed(servers, user)
     second = composed(servers, user, first.urls, name="second")
-    waits = dict.fromkeys(PARTITIONS[user], "another instance owns the partition")
+    kept, *given = PARTITIONS[user]
+    ours = f"owned by {user.value}-1"
+    shares = {"nats": "connected", kept: ours, **dict.fromkeys(given, OWNED)}
     async with schedulers_streams(servers), serving(first) as service:
         await service.until_owned(*PARTITIONS[user])
-        async with serving(second) as standby:
-            await standby.until(lambda checks: checks == {"nats": "connected", **waits})
-            assert (await standby.get("/health/ready"))[0] == 503
+        async with serving(second) as another:
+            await another.until(lambda checks: checks == shares)
+            assert (await another.get("/health/ready"))[0] == 200
             await service.stop()
-            await standby.until_owned(*PARTITIONS[user])
+            await another.until_owned(*PARTITIONS[user])
 
 
 @pytest.mark.parametrize("user", OWNERS)

@@ -88,9 +88,9 @@ async def test_a_paused_owners_relay_is_refused_and_leaves_nothing_in_events():
 @in_virtual_time
 async def test_nobody_takes_over_while_the_lease_is_kept():
     async with World() as world:
-        other = world.start_scheduler("scheduler-2")
+        other = world.start_approval("approval-2")
         await world.pass_time(120)
-        assert world.scheduler.ready
+        assert world.approval.ready
         assert not other.ready
 
 

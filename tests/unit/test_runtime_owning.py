@@ -84,19 +84,21 @@ async def test_a_store_put_back_ends_the_service_at_once():
 async def test_health_says_of_each_partition_where_it_stands():
     async with World() as world:
         connected = True
-        standby = world.start_scheduler("standby")
+        second = world.start_scheduler("scheduler-2")
         probe = ready_probe(world.scheduler.hosts, lambda: connected)
-        other = ready_probe(standby.hosts, lambda: connected)
+        other = ready_probe(second.hosts, lambda: connected)
+        await world.until(lambda: second.owned == [RUN_PARTITION])
         await world.pass_time(1)
         bus = Check("nats", ok=True, detail="connected")
-        elsewhere = "another instance owns the partition"
         assert list(await probe()) == [
             bus,
-            *(Check(p, ok=True, detail="owned") for p in PARTITIONS),
+            Check(CATALOG_PARTITION, ok=True, detail="owned"),
+            Check(RUN_PARTITION, ok=True, detail="owned by scheduler-2"),
         ]
         assert list(await other()) == [
             bus,
-            *(Check(p, ok=False, detail=elsewhere) for p in PARTITIONS),
+            Check(CATALOG_PARTITION, ok=True, detail="owned by scheduler-1"),
+            Check(RUN_PARTITION, ok=True, detail="owned"),
         ]
         connected = False
         assert (await probe())[0] == Check("nats", ok=False, detail="not connected")

@@ -9,10 +9,11 @@ from penstock_contracts.records import NewRecord, StoredRecord
 from penstock_runtime.faults import VersionConflict
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.ledger import Commit, OpenEntry, PartitionRow
+from penstock_runtime.ports.roster import Roster
 
 
 class MemoryLedger:
-    """`Ledger`, `EventReader` and `DueIndex` over dictionaries.
+    """`Ledger`, `EventReader`, `DueIndex` and `RosterBook` over dictionaries.
 
     No method awaits anything, so each is atomic. Instances of a service that compete for a
     partition share one object, as they would share a database.
@@ -43,6 +44,14 @@ class MemoryLedger:
     async def partitions(self) -> Sequence[str]:
         """Name every partition (see `Ledger.partitions`)."""
         return self._partitions.names()
+
+    async def declare(self, partitions: Sequence[str]) -> None:
+        """Make sure that these partitions exist (see `RosterBook.declare`)."""
+        self._partitions.declare(partitions)
+
+    async def attend(self, instance: str, lease_s: float) -> Roster:
+        """Say that an instance lives, and look at everything (see `RosterBook.attend`)."""
+        return self._partitions.attend(instance, lease_s)
 
     async def row(self, partition: str) -> PartitionRow:
         """Read the partition's row."""

@@ -8,6 +8,9 @@ from penstock_contracts.values import MICROSECONDS
 from penstock_runtime.faults import Fenced
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.ledger import PartitionRow
+from penstock_runtime.ports.roster import Holding, Lease, Roster
+
+_LET_GO_US = 0  # the end of a lease that was let go, as against one that has run out
 
 
 class MemoryPartitions:
@@ -21,6 +24,7 @@ class MemoryPartitions:
         self._clock = clock
         self._rows: dict[str, PartitionRow] = {}
         self._lease_ends_us: dict[str, int] = {}
+        self._lives_until_us: dict[str, int] = {}
 
     def acquire(self, partition: str, owner: str, lease_s: float) -> PartitionRow | None:
         """Give the row with the next epoch, or None while another's lease runs."""
@@ -44,7 +48,28 @@ class MemoryPartitions:
     def release(self, partition: str, epoch: int) -> None:
         """End the lease of `epoch`."""
         if self._is(partition, epoch):
-            self._lease_ends_us[partition] = self._clock.now_us()
+            self._lease_ends_us[partition] = _LET_GO_US
+
+    def declare(self, partitions: Sequence[str]) -> None:
+        """Add the rows that are absent."""
+        for name in partitions:
+            if name not in self._rows:
+                self._rows[name] = PartitionRow(name, "", 0, 0, 0, genesis_hash(name), {})
+                self._lease_ends_us[name] = _LET_GO_US
+
+    def attend(self, instance: str, lease_s: float) -> Roster:
+        """Say that an instance lives, and look at everything."""
+        self._lives_until_us[instance] = self._lease_end(lease_s)
+        now_us = self._clock.now_us()
+        living = [name for name, until_us in self._lives_until_us.items() if until_us > now_us]
+        return Roster(sorted(living), [self._holding(row) for _, row in sorted(self._rows.items())])
+
+    def _holding(self, row: PartitionRow) -> Holding:
+        ends_us = self._lease_ends_us[row.partition]
+        lease = Lease.RUNS if ends_us > self._clock.now_us() else Lease.ENDED
+        if ends_us == _LET_GO_US:
+            lease = Lease.FREE
+        return Holding(row.partition, row.owner, row.epoch, lease)
 
     def names(self) -> Sequence[str]:
         """Name every partition, in order."""

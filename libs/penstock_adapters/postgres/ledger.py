@@ -1,11 +1,11 @@
-"""The event store of one service: `Ledger`, `EventReader` and `DueIndex` in one database."""
+"""The event store of one service: `Ledger`, its readers and its roster in one database."""
 
 from collections.abc import Mapping, Sequence
 
 from eventsourcing.persistence import StoredEvent
 
 from penstock_adapters.postgres import rows
-from penstock_adapters.postgres.datastore import PgConnection, StoreLimits
+from penstock_adapters.postgres.datastore import PgConnection, ServerInUse, StoreLimits
 from penstock_adapters.postgres.migrate import Schema, require_schema
 from penstock_adapters.postgres.opening import Opening
 from penstock_adapters.postgres.recorder import PenstockRecorder
@@ -14,6 +14,7 @@ from penstock_adapters.postgres.statements import load_statements
 from penstock_adapters.postgres.threads import DatabaseThreads
 from penstock_contracts.records import NewRecord, StoredRecord
 from penstock_runtime.ports.ledger import Commit, OpenEntry, PartitionRow
+from penstock_runtime.ports.roster import Roster
 
 READERS = 2  # threads, and connections, that read
 _NO_ID = "00000000-0000-0000-0000-000000000000"  # in front of every derived id
@@ -23,8 +24,9 @@ _SQL = load_statements("events.sql")
 class PostgresLedger(Opening):
     """The event store over the service role.
 
-    One thread with one connection writes, in the order of the calls; `READERS` others read. A
-    broken connection is made again by the next call.
+    One thread with one connection writes, in the order of the calls; `READERS` others read; one
+    more keeps leases, so that a lease waits neither for a commit nor for a long read. A broken
+    connection is made again by the next call.
 
     Args:
         url: connection URL of the service role.
@@ -33,8 +35,14 @@ class PostgresLedger(Opening):
 
     def __init__(self, url: str, *, limits: StoreLimits | None = None) -> None:
         bounds = limits or StoreLimits()
-        self._writer = DatabaseThreads(url, threads=1, limits=bounds, label="penstock-write")
-        self._readers = DatabaseThreads(url, threads=READERS, limits=bounds, label="penstock-read")
+        server = ServerInUse()
+        self._writer = DatabaseThreads(
+            url, threads=1, limits=bounds, label="penstock-write", server=server
+        )
+        self._readers = DatabaseThreads(
+            url, threads=READERS, limits=bounds, label="penstock-read", server=server
+        )
+        self._leases = DatabaseThreads(url, threads=1, limits=bounds, label="penstock-lease")
         self._recorder = PenstockRecorder(self._writer.datastore)
 
     async def open(self) -> None:
@@ -43,8 +51,8 @@ class PostgresLedger(Opening):
 
     async def close(self) -> None:
         """End threads and connections."""
-        await self._writer.close()
-        await self._readers.close()
+        for threads in self.pools.values():
+            await threads.close()
 
     async def acquire(self, partition: str, owner: str, lease_s: float) -> PartitionRow | None:
         """Take the partition over (see `Ledger.acquire`)."""
@@ -52,7 +60,7 @@ class PostgresLedger(Opening):
 
     async def renew(self, partition: str, epoch: int, lease_s: float) -> bool:
         """Prolong the lease; False: the epoch is no longer ours."""
-        return await self._writer.write(rows.renew, partition, epoch, lease_s)
+        return await self._leases.write(rows.renew, partition, epoch, lease_s)
 
     async def release(self, partition: str, epoch: int) -> None:
         """End the lease, if it is ours."""
@@ -61,6 +69,14 @@ class PostgresLedger(Opening):
     async def partitions(self) -> Sequence[str]:
         """Name every partition (see `Ledger.partitions`)."""
         return [row.partition for row in await self._readers.read(rows.all_rows)]
+
+    async def declare(self, partitions: Sequence[str]) -> None:
+        """Make sure that these partitions exist (see `RosterBook.declare`)."""
+        await self._leases.write(rows.declare, partitions)
+
+    async def attend(self, instance: str, lease_s: float) -> Roster:
+        """Say that an instance lives, and look at everything (see `RosterBook.attend`)."""
+        return await self._leases.write(rows.attend, instance, lease_s)
 
     async def row(self, partition: str) -> PartitionRow:
         """Read the row, once a commit that holds it has ended (see `Ledger.row`)."""
@@ -119,7 +135,7 @@ class PostgresLedger(Opening):
     @property
     def pools(self) -> Mapping[str, DatabaseThreads]:
         """Its pools of connections, by name."""
-        return {"write": self._writer, "read": self._readers}
+        return {"write": self._writer, "read": self._readers, "lease": self._leases}
 
     async def _rows(self, statement: str, params: Mapping[str, object]) -> list[Row]:
         return await self._readers.read(fetch, _SQL[statement], params)

@@ -12,6 +12,7 @@ from penstock_adapters.postgres.statements import load_statements
 from penstock_contracts.records import genesis_hash
 from penstock_runtime.faults import Fenced
 from penstock_runtime.ports.ledger import PartitionRow, Witness
+from penstock_runtime.ports.roster import Holding, Lease, Roster
 
 _SQL = load_statements("partitions.sql")
 _POSITIONS = TypeAdapter(dict[str, Witness])
@@ -54,6 +55,29 @@ def renew(connection: PgConnection, partition: str, epoch: int, lease_s: float) 
 def release(connection: PgConnection, partition: str, epoch: int) -> None:
     """End the lease of `epoch`."""
     fetch(connection, _SQL["release"], {"partition": partition, "epoch": epoch})
+
+
+def declare(connection: PgConnection, partitions: Sequence[str]) -> None:
+    """Insert the rows that are absent, and forget instances that are long gone."""
+    geneses = [genesis_hash(partition) for partition in partitions]
+    params = {"partitions": list(partitions), "geneses": geneses}
+    connection.execute(_SQL["declare"], params, binary=True)
+    connection.execute(_SQL["forget_instances"])
+
+
+def attend(connection: PgConnection, instance: str, lease_s: float) -> Roster:
+    """Say that an instance lives, and look at everything."""
+    params = {"name": instance, "lease_s": float(lease_s)}
+    connection.execute(_SQL["attend"], params, prepare=True, binary=True)
+    found = fetch(connection, _SQL["roster"], {})
+    return Roster(
+        living=[name for lives, name, *_ in found if lives],
+        holdings=[
+            Holding(name, owner, epoch, Lease(lease))
+            for lives, name, owner, epoch, lease in found
+            if not lives
+        ],
+    )
 
 
 def settled_row(connection: PgConnection, partition: str) -> PartitionRow:

@@ -1,4 +1,4 @@
-"""What every event store must do: `Ledger`, `EventReader` and `DueIndex` over one store."""
+"""What every event store must do: `Ledger`, its readers and its roster."""
 # ruff: noqa: D102 - a test's name is its documentation
 
 import asyncio
@@ -27,14 +27,15 @@ from penstock_runtime.ports.ledger import (
     PartitionRow,
     Witness,
 )
+from penstock_runtime.ports.roster import Holding, Lease, RosterBook
 
 LEASE_S = 60.0
 TOPIC = "run.run_started.v1"
 OTHER_TOPIC = "run.run_succeeded.v1"
 
 
-class LedgerStore(Ledger, EventReader, DueIndex, Protocol):
-    """The three ports over one store."""
+class LedgerStore(Ledger, EventReader, DueIndex, RosterBook, Protocol):
+    """The four ports over one store."""
 
 
 def aggregate(name: str) -> str:
@@ -145,6 +146,44 @@ class LedgerSuite:
         await owned(store, "run-0", "b")
         await store.release("run-0", 1)
         assert await store.acquire("run-0", "c", LEASE_S) is None
+
+    # --- who lives, and who holds what ----------------------------------------------------------
+
+    async def test_whoever_attends_lives_until_it_leaves(self, store: LedgerStore) -> None:
+        assert (await store.attend("b", LEASE_S)).living == ["b"]
+        assert (await store.attend("a", LEASE_S)).living == ["a", "b"]
+        assert (await store.attend("b", 0.0)).living == ["a"]
+        assert (await store.attend("a", LEASE_S)).living == ["a"]
+
+    async def test_a_roster_says_how_each_lease_stands(self, store: LedgerStore) -> None:
+        await store.declare(["catalog", "run-0"])
+        await store.declare(["run-0", "run-1", "run-2"])
+        free = [Holding(n, "", 0, Lease.FREE) for n in ("catalog", "run-0", "run-1", "run-2")]
+        assert (await store.attend("a", LEASE_S)).holdings == free
+        await owned(store, "catalog", "a")
+        row = await owned(store, "run-0", "b")
+        await store.release("run-0", row.epoch)
+        await store.acquire("run-1", "c", 0.0)
+        assert (await store.attend("a", LEASE_S)).holdings == [
+            Holding("catalog", "a", 1, Lease.RUNS),
+            Holding("run-0", "b", 1, Lease.FREE),
+            Holding("run-1", "c", 1, Lease.ENDED),
+            free[3],
+        ]
+
+    async def test_a_declared_partition_is_owned_like_a_new_one(self, store: LedgerStore) -> None:
+        await store.declare(["run-0"])
+        assert await store.partitions() == ["run-0"]
+        row = await store.acquire("run-0", "a", LEASE_S)
+        assert row == PartitionRow("run-0", "a", 1, 0, 0, genesis_hash("run-0"), {})
+
+    async def test_declaring_changes_nothing_that_exists(self, store: LedgerStore) -> None:
+        row = await extended(store, await owned(store, "run-0"), (aggregate("x"), 1))
+        await store.declare(["run-0"])
+        assert await store.row("run-0") == row
+        assert await store.acquire("run-0", "b", LEASE_S) is None
+
+    # --- commits --------------------------------------------------------------------------------
 
     async def test_takeover_keeps_events_and_positions(self, store: LedgerStore) -> None:
         row = await owned(store, "run-0", "a")

@@ -18,6 +18,7 @@ from penstock_adapters.memory.relay import MemoryRelayLog
 from penstock_adapters.memory.signing import MemorySigner, MemoryVerifier
 from penstock_adapters.memory.streams import MemoryServer
 from penstock_approval.app import host as approval_host
+from penstock_approval.app import shared as shared_approvals
 from penstock_contracts import subjects
 from penstock_contracts.ids import trigger_aggregate_id
 from penstock_contracts.partition.v1 import MessageParked
@@ -37,8 +38,9 @@ from penstock_runtime.keeping import ArtifactKeeper
 from penstock_runtime.owner import Parts
 from penstock_runtime.ports.inbox import Inbox, Source
 from penstock_runtime.ports.keeping import Keeper, NoKeeper
-from penstock_scheduler.app import SERVICE_ACTOR
-from penstock_scheduler.app import hosts as scheduler_hosts
+from penstock_runtime.sharing import Sharing
+from penstock_scheduler.app import SERVICE_ACTOR, Wiring
+from penstock_scheduler.app import shared as shared_runs
 from penstock_scheduler.runs import RunDomain
 from penstock_testkit.builders.workflows import AGENTS
 from penstock_testkit.fakes.measured import KeptMetrics
@@ -49,6 +51,8 @@ from penstock_testkit.world.store import WorldLedger
 from penstock_testkit.world.users import RUN_PARTITION, TENANT, Users
 from penstock_webhook_gateway.kinds import View
 from penstock_webhook_gateway.projection import SOURCES, Projection
+
+__all__ = ["RUN_PARTITION", "TENANT", "Instance", "World", "raw_of"]
 
 SECRET = b"a secret of the schedulers of the world"
 GRANT_SECRET = b"a secret of the approval service"
@@ -63,16 +67,26 @@ class Instance:
         self,
         name: str,
         gate: Gate,
-        hosts: Sequence[PartitionHost],
+        sharing: Sharing,
         keeper: ArtifactKeeper | None = None,
     ) -> None:
-        """Begin to run all hosts, and the keeper of artifacts where there is one."""
+        """Begin to share, and to run the keeper of artifacts where there is one."""
         self.name = name
         self.gate = gate
-        self.hosts = hosts
-        self.tasks = [asyncio.create_task(host.run(), name=f"{name}/{host}") for host in hosts]
+        self.sharing = sharing
+        self.tasks = [asyncio.create_task(sharing.run(), name=name)]
         if keeper is not None:
             self.tasks.append(asyncio.create_task(keeper.run(), name=f"{name}/artifacts"))
+
+    @property
+    def hosts(self) -> Sequence[PartitionHost]:
+        """The hosts of all partitions that it knows by now."""
+        return tuple(self.sharing.hosts)
+
+    @property
+    def owned(self) -> list[str]:
+        """Names of the partitions that are owned here, in order."""
+        return sorted(host.partition for host in self.hosts if host.ready)
 
     @property
     def ready(self) -> bool:
@@ -120,6 +134,7 @@ class World(Users):
         self.scheduler: Instance
         self.approval: Instance
         self._others: list[asyncio.Task[None]] = []
+        self._gateway: asyncio.Task[None]
         self._instances: list[Instance] = []
 
     async def __aenter__(self) -> Self:
@@ -127,10 +142,8 @@ class World(Users):
         await self.prepare()
         self.scheduler = self.start_scheduler()
         self.approval = self.start_approval()
-        self._others = [
-            asyncio.create_task(self.script.run()),
-            asyncio.create_task(self.projection.run()),
-        ]
+        self._others = [asyncio.create_task(self.script.run())]
+        self.start_gateway()
         await self.until(lambda: self.scheduler.ready and self.approval.ready)
         return self
 
@@ -178,8 +191,8 @@ class World(Users):
             keeper=keeper or NoKeeper(),
         )
 
-    def start_scheduler(self, name: str = "scheduler-1") -> Instance:
-        """Start a scheduler."""
+    def start_scheduler(self, name: str = "scheduler-1", run_partitions: int = 1) -> Instance:
+        """Start a scheduler that wants so many partitions of runs."""
         gate = Gate()
         keeper = ArtifactKeeper(
             self.cache, self.vault, through(MemoryPublisher(self.bus), gate),
@@ -187,15 +200,20 @@ class World(Users):
             RETENTION_DAYS, self.prepare,
         )  # fmt: skip
         parts = partial(self._parts, self.ledger, gate, keeper=keeper)
-        owned = scheduler_hosts(name, 1, self.codes, self.ledger, parts, self.prepare)
-        return self._started(Instance(name, gate, owned, keeper))
+        wiring = Wiring(name, self.codes, self.ledger, parts, self.prepare)
+        book = through(self.ledger, gate)
+        sharing = shared_runs(name, run_partitions, wiring, book, self.clock)
+        return self._started(Instance(name, gate, sharing, keeper))
 
     def start_approval(self, name: str = "approval-1") -> Instance:
         """Start an approval service."""
         gate = Gate()
         parts = partial(self._parts, self.approvals, gate)
-        owned = approval_host(name, parts, self.prepare, MemorySigner(GRANT_SECRET))
-        return self._started(Instance(name, gate, (owned,)))
+        signer = MemorySigner(GRANT_SECRET)
+        host = partial(approval_host, name, parts, self.prepare, signer)
+        book = through(self.approvals, gate)
+        sharing = shared_approvals(name, host, book, self.clock)
+        return self._started(Instance(name, gate, sharing))
 
     def _started(self, instance: Instance) -> Instance:
         self._instances.append(instance)
@@ -206,6 +224,24 @@ class World(Users):
             "gateway-1", views, views, lambda: MemoryInbox(self.bus, SOURCES),
             self.clock, self.metrics, self.applied.extend,
         )  # fmt: skip
+
+    def start_gateway(self) -> None:
+        """Keep the read model, by a process that has just started."""
+        self.projection = self._projection(self.views)
+        self._gateway = asyncio.create_task(self.projection.run())
+        self._others.append(self._gateway)
+
+    async def stop_all(self) -> None:
+        """End the three services; executors and everything that is stored stay."""
+        await self.scheduler.kill()
+        await self.approval.kill()
+        self._gateway.cancel()
+        await asyncio.wait((self._gateway,))
+
+    async def start_all(self) -> None:
+        """Start the three services again."""
+        self.scheduler, self.approval = self.start_scheduler(), self.start_approval()
+        self.start_gateway()
 
     async def rebuilt_views(self) -> MemoryProjection:
         """Build another read model from the first event on."""
@@ -248,7 +284,16 @@ class World(Users):
 
     def story(self, run: str) -> list[str]:
         """Give the names of a run's events."""
-        return [name_of(r.topic) for r in self.records(RUN_PARTITION) if r.aggregate_id == run]
+        return [name_of(record.topic) for record in self.history(run)]
+
+    def history(self, run: str) -> list[StoredRecord]:
+        """Give a run's events, in whichever partition it is."""
+        every = (record for name in self.run_partitions() for record in self.records(name))
+        return [record for record in every if record.aggregate_id == run]
+
+    def run_partitions(self) -> list[str]:
+        """Name the partitions of runs that have an event."""
+        return [name for name in self.ledger.with_events() if name != CATALOG_PARTITION]
 
     def count(self, run: str, name: str) -> int:
         """Count a run's events of one name."""
@@ -261,7 +306,7 @@ class World(Users):
     async def state(self, run: str) -> RunState:
         """Fold a run from the store."""
         domain = RunDomain(Definitions(self.ledger), self.codes)
-        history = [r for r in self.records(RUN_PARTITION) if r.aggregate_id == run]
+        history = self.history(run)
         state = await domain.blank(run, event_of(history[0]))
         for record in history:
             state = RunDecider().evolve(state, event_of(record))
@@ -293,7 +338,7 @@ class World(Users):
 
     def shown(self) -> bool:
         """Tell whether the gateway has applied everything that is stored."""
-        partitions = (CATALOG_PARTITION, RUN_PARTITION, APPROVAL_PARTITION)
+        partitions = (CATALOG_PARTITION, *self.run_partitions(), APPROVAL_PARTITION)
         return all(
             self.projection.seen.get(partition, 0) == len(self.records(partition))
             for partition in partitions

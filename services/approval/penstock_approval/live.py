@@ -8,10 +8,11 @@ from functools import partial
 from penstock_adapters.owning import bus_settings, migrate_store, open_owner
 from penstock_adapters.postgres.migrate import Schema
 from penstock_adapters.signing import open_signer
+from penstock_adapters.system.clock import SystemClock
 from penstock_adapters.system.ops import OpsServer
 from penstock_adapters.system.process import serve
 from penstock_adapters.telemetry import open_telemetry
-from penstock_approval.app import host
+from penstock_approval.app import host, shared
 from penstock_approval.settings import ApprovalSettings
 from penstock_contracts.permissions import OWNED_STREAMS, BusUser
 from penstock_runtime.grants import written
@@ -28,7 +29,7 @@ def main() -> int:
 
 
 async def run(settings: ApprovalSettings, stop: asyncio.Event) -> None:
-    """Own all approvals until `stop` is set.
+    """Own all approvals until `stop` is set, or stand by while another instance does.
 
     Raises:
         KeyFault: the key that grants are to be signed with is none.
@@ -43,10 +44,15 @@ async def run(settings: ApprovalSettings, stop: asyncio.Event) -> None:
         adapters = await stack.enter_async_context(
             open_owner(bus, settings, streams, telemetry.spans)
         )
-        parts = partial(adapters.parts, run_partitions=1)
-        owned = (host(settings.name, parts, adapters.prepare, signer),)
-        probe = ready_probe(owned, lambda: adapters.connection.is_connected)
+        sharing = shared(
+            settings.name,
+            partial(host, settings.name, adapters.parts, adapters.prepare, signer),
+            adapters.ledger,
+            SystemClock(),
+            adapters.is_connected,
+        )
+        probe = ready_probe(sharing.hosts, adapters.is_connected)
         samples = (*adapters.samples(), telemetry.sample(adapters.metrics))
         ops = OpsServer(settings.ops_host, settings.ops_port, probe, adapters.metrics, samples)
         async with ops:
-            await own_until(stop, owned, adapters.connection.wait_closed)
+            await own_until(stop, [sharing], adapters.connection.wait_closed)

@@ -17,12 +17,11 @@ from penstock_adapters.system.ops import OpsServer
 from penstock_adapters.system.process import serve
 from penstock_adapters.telemetry import open_telemetry
 from penstock_contracts.permissions import OWNED_STREAMS, BusUser
-from penstock_contracts.subjects import run_partition_count
 from penstock_runtime.codes import TaskCodeBook
 from penstock_runtime.dispatch import Renderer
 from penstock_runtime.keeping import ArtifactKeeper
 from penstock_runtime.owning import own_until, ready_probe
-from penstock_scheduler.app import SERVICE_ACTOR, hosts
+from penstock_scheduler.app import SERVICE_ACTOR, Wiring, shared
 from penstock_scheduler.settings import SchedulerSettings
 
 SERVICE = "scheduler"
@@ -36,7 +35,7 @@ def main() -> int:
 
 
 async def run(settings: SchedulerSettings, stop: asyncio.Event) -> None:
-    """Own the catalog and all run partitions until `stop` is set."""
+    """Own a share of the catalog and all run partitions until `stop` is set."""
     for schema in (Schema.LEDGER, Schema.ARTIFACTS):
         await asyncio.to_thread(migrate_store, settings, schema)
     streams = OWNED_STREAMS[BusUser.SCHEDULER]
@@ -50,17 +49,22 @@ async def run(settings: SchedulerSettings, stop: asyncio.Event) -> None:
             PostgresVault(settings.postgres_url.get_secret_value())
         )
         keeper = _keeper(adapters, vault, settings)
-        stored = run_partition_count(await adapters.ledger.partitions())
-        run_partitions = max(settings.run_partitions, stored)  # it may grow, never shrink
-        owned = hosts(
+        wiring = Wiring(
             settings.name,
-            run_partitions,
             TaskCodeBook(settings.task_secret.get_secret_value().encode()),
             adapters.ledger,
-            partial(adapters.parts, run_partitions=run_partitions, keeper=keeper),
+            partial(adapters.parts, keeper=keeper),
             partial(_prepare, adapters, settings),
         )
-        probe = ready_probe(owned, lambda: adapters.connection.is_connected)
+        sharing = shared(
+            settings.name,
+            settings.run_partitions,
+            wiring,
+            adapters.ledger,
+            SystemClock(),
+            adapters.is_connected,
+        )
+        probe = ready_probe(sharing.hosts, adapters.is_connected)
         samples = (
             *adapters.samples(),
             telemetry.sample(adapters.metrics),
@@ -69,7 +73,7 @@ async def run(settings: SchedulerSettings, stop: asyncio.Event) -> None:
         ops = OpsServer(settings.ops_host, settings.ops_port, probe, adapters.metrics, samples)
         async with ops, asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(keeper.run(), name="artifacts")
-            await own_until(stop, owned, adapters.connection.wait_closed)
+            await own_until(stop, [sharing], adapters.connection.wait_closed)
             _ = keeping.cancel()
 
 

@@ -5,8 +5,10 @@ GRANT SELECT, INSERT, MAINTAIN ON stored_events TO {service};
 GRANT USAGE ON SEQUENCE stored_events_notification_id_seq TO {service};
 GRANT SELECT, INSERT, UPDATE, DELETE ON open_aggregates TO {service};
 GRANT SELECT, INSERT, UPDATE ON partitions TO {service};
+GRANT SELECT, INSERT, UPDATE, DELETE ON instances TO {service};
 GRANT SELECT ON schema_version TO {service};
-GRANT SELECT ON stored_events, open_aggregates, partitions, schema_version TO {auditor};
+GRANT SELECT ON stored_events, open_aggregates, partitions, instances, schema_version
+TO {auditor};
 
 -- name: projection
 GRANT SELECT, INSERT, UPDATE ON partitions TO {service};
