@@ -26,6 +26,7 @@ EVENTS: dict[str, type[Wire]] = {
     model.TYPE: model
     for model in (
         run.RunStarted,
+        run.RunRecovered,
         run.TaskScheduled,
         run.TaskStarted,
         run.TaskResultReceived,
@@ -71,6 +72,7 @@ EVENTS: dict[str, type[Wire]] = {
         partition.MessageParked,
         partition.MessageRedriven,
         partition.CommandRejected,
+        partition.StoreRecovered,
     )
 }
 COMMANDS: dict[str, type[Wire]] = {

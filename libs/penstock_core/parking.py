@@ -1,7 +1,8 @@
 """Messages that could not be processed: how aggregates hold them and give them back.
 
 A message that no aggregate can be named for becomes an aggregate of its own (`ParkedState`), and
-so does the refusal of a command whose target does not exist; neither ever grows.
+so do the refusal of a command whose target does not exist and the record of a recovery; none of
+them ever grows.
 """
 
 import base64
@@ -15,6 +16,7 @@ from penstock_contracts.partition.v1 import (
     CommandRejected,
     MessageParked,
     MessageRedriven,
+    StoreRecovered,
 )
 from penstock_contracts.registry import name_of
 from penstock_contracts.run.v1 import ApplyDecision
@@ -119,7 +121,7 @@ class ParkedDecider:
                 frozen = (*state.frozen, event)
             case MessageRedriven():
                 frozen = without(state.frozen, event)
-            case CommandRejected():
+            case CommandRejected() | StoreRecovered():
                 frozen = state.frozen
             case _:
                 raise BrokenInvariant(f"{type(event).__name__} is no event of a parked message")

@@ -152,6 +152,26 @@ class Batch:
             )
             self._append(apart, self.cells[apart], (told,), context)
 
+    def order(self, aggregate_id: str, command: Wire, context: Context) -> Sequence[Wire]:
+        """Decide on a command that came by no stream: an operator's, while no service runs.
+
+        Returns:
+            The events that came of it; what is refused, or cannot be folded, gives none.
+        """
+        cell = self.cells[aggregate_id]
+        if cell.broken:
+            return ()
+        outcome = cell.decider.decide(cell.state, command, context)
+        if not isinstance(outcome, Decision):
+            return ()
+        self._append(aggregate_id, cell, outcome.events, context)
+        return outcome.events
+
+    def note(self, aggregate_id: str, event: Wire, context: Context) -> None:
+        """Record what has befallen the partition, as an aggregate of its own."""
+        self.cells[aggregate_id] = Cells.parked(aggregate_id)
+        self._append(aggregate_id, self.cells[aggregate_id], (event,), context)
+
     # --- parking ----------------------------------------------------------------------------
 
     def _parked(

@@ -32,6 +32,10 @@ IDLE_MARKER_S = 3_600.0
 OPEN_TRIES = 5
 RETRY_FIRST_S = 0.05
 RETRY_CAP_S = 5.0
+MEND = (
+    "The store was put back to an earlier state: find the newer one, or, if there is none, "
+    "stop all services and run `penstock recover`"
+)
 _TENANT = b'"tenant":'
 _TENANT_WITHIN = 64  # bytes: the tenant, if written at all, follows the time
 
@@ -97,27 +101,19 @@ class Relay:
         # The store's own history first: a store put back to an earlier state has an earlier epoch
         # as well, and would take itself for fenced.
         last = placed.marker.last
-        head = await self._head_at(last)
+        head = await head_at(self._reader, self._partition, last)
         if not head:
             raise StoreRolledBack(
-                f"{self._partition}: EVENTS holds event {last}, which the store does not"
+                f"{self._partition}: EVENTS holds event {last}, which the store does not. {MEND}"
             )
         if head.hex() != placed.marker.chain_head:
-            raise StoreRolledBack(f"{self._partition}: event {last} in EVENTS is not the store's")
+            raise StoreRolledBack(
+                f"{self._partition}: event {last} in EVENTS is not the store's. {MEND}"
+            )
         if placed.marker.epoch > self._epoch:
             raise Fenced(f"{self._partition}: epoch {placed.marker.epoch} has relayed")
         self._done, self._head = last, head
         return placed
-
-    async def _head_at(self, n: int) -> bytes:
-        if n == 0:
-            return genesis_hash(self._partition)
-        records = await self._reader.after(self._partition, n - 1, 1)
-        if not records:
-            return b""
-        record = records[0]
-        previous = bytes.fromhex(decode_state(record.state)[1])
-        return chain_hash(previous, record.aggregate_id, record.version, record.topic, record.state)
 
     def offer(self, records: Sequence[StoredRecord]) -> None:
         """Give events just committed, so that they need not be read again."""
@@ -173,6 +169,16 @@ class Relay:
                 last_marker_us = self._clock.now_us()
             elif not woken:
                 await self._look()
+
+    async def relay_to(self, last_n: int) -> None:
+        """Relay up to `last_n` and no further, without an owner at work; after `open`.
+
+        Raises:
+            Fenced: another owner has relayed.
+            StoreRolledBack: EVENTS and the store contradict each other.
+        """
+        self.allow(last_n)
+        await self._catch_up()
 
     async def _wait_for_work(self) -> bool:
         try:
@@ -271,6 +277,18 @@ class Relay:
         self._metrics.observe(
             RELAY_SECONDS, (self._clock.now_us() - started) / 1e6, self._partition
         )
+
+
+async def head_at(reader: EventReader, partition: str, n: int) -> bytes:
+    """Give the chain head after event `n`; nothing if the store holds no such event."""
+    if n == 0:
+        return genesis_hash(partition)
+    records = await reader.after(partition, n - 1, 1)
+    if not records:
+        return b""
+    record = records[0]
+    previous = bytes.fromhex(decode_state(record.state)[1])
+    return chain_hash(previous, record.aggregate_id, record.version, record.topic, record.state)
 
 
 def _subject(record: StoredRecord) -> str:

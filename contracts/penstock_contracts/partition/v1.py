@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from penstock_contracts.values import Id, Wire
+from penstock_contracts.values import Id, TimeUs, Wire
 from penstock_contracts.workflow.v1 import Problem
 
 
@@ -55,6 +55,36 @@ class CommandRejected(Wire):
     code: str
     detail: str = Field(default="", max_length=4096)
     problems: tuple[Problem, ...] = ()
+
+
+class StoreRecovered(Wire):
+    """The store was put back to an earlier state, and an operator has let it go on from there.
+
+    Attributes:
+        recovery: names the recovery; every partition of the store has an event of it.
+        by: who.
+        reason: why, as they have said.
+        recovered_us: when; what came before may have been at work in what was lost.
+        store_n: n of the last event that the store holds from before.
+        events_n: n of the last event that EVENTS held; 0: EVENTS held nothing.
+        lost_events: how many events EVENTS held that the store does not.
+        lost_runs: runs that the lost events have started.
+        settled: attempts whose outcome is unknown from here on.
+        epoch: of the partition afterwards; higher than any that has been seen.
+    """
+
+    TYPE: ClassVar[str] = "partition.store_recovered.v1"
+    recovery: Id
+    partition: str
+    by: str
+    reason: str = Field(default="", max_length=4096)
+    recovered_us: TimeUs
+    store_n: int
+    events_n: int = 0
+    lost_events: int = 0
+    lost_runs: tuple[Id, ...] = ()
+    settled: int = 0
+    epoch: int
 
 
 class Marker(Wire):

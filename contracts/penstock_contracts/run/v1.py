@@ -14,7 +14,12 @@ from penstock_contracts.values import Digest, Failure, Id, JsonObject, Phase, Ti
 
 
 class StartRun(Wire):
-    """Start the run that a trigger was matched to; a copy is answered again, not repeated."""
+    """Start the run that a trigger was matched to; a copy is answered again, not repeated.
+
+    Attributes:
+        matched_us: when the trigger came; a run of a trigger that came before the store was put
+            back may have begun before, in what was lost.
+    """
 
     TYPE: ClassVar[str] = "run.start_run.v1"
     run_id: Id
@@ -28,6 +33,7 @@ class StartRun(Wire):
     inputs: JsonObject
     requested_by: str = ""
     traceparent: str | None = None
+    matched_us: TimeUs = 0
 
 
 class ClaimTask(Wire):
@@ -167,11 +173,22 @@ class FireTimers(Wire):
     TYPE: ClassVar[str] = "run.fire_timers.v1"
 
 
+class RecoverRun(Wire):
+    """Internal: the store was put back to an earlier state; never accepted from the bus."""
+
+    TYPE: ClassVar[str] = "run.recover_run.v1"
+
+
 # --- events -------------------------------------------------------------------------------------
 
 
 class RunStarted(Wire):
-    """A run exists, pinned to its definition and to its agents' digests."""
+    """A run exists, pinned to its definition and to its agents' digests.
+
+    Attributes:
+        doubtful: it may have begun before, in what was lost when the store was put back: nobody
+            knows what its `once` agents have done.
+    """
 
     TYPE: ClassVar[str] = "run.run_started.v1"
     tenant: str
@@ -186,6 +203,19 @@ class RunStarted(Wire):
     traceparent: str | None = None
     started_us: TimeUs
     ends_by_us: TimeUs
+    doubtful: bool = False
+
+
+class RunRecovered(Wire):
+    """The store was put back: what the run's `once` agents have done since then nobody knows.
+
+    Such an attempt in flight is of unknown outcome, and so is each that follows, until somebody
+    has settled one of its node.
+    """
+
+    TYPE: ClassVar[str] = "run.run_recovered.v1"
+    by: str
+    recovered_us: TimeUs
 
 
 class TaskScheduled(Wire):

@@ -23,6 +23,7 @@ def start_run(state: EntryState, run: MatchedRun) -> SendCommand:
         inputs=run.inputs,
         requested_by=state.requested_by,
         traceparent=state.traceparent,
+        matched_us=state.asked_us,
     )
     return SendCommand(
         stream=Stream.RUNS,

@@ -1,11 +1,12 @@
 """All agents and workflows as they stand: a fold over the catalog's own events."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from immutables import Map
 
 from penstock_contracts.agent.v1 import AgentManifest, AgentRegistered, AgentRemoved
+from penstock_contracts.partition.v1 import StoreRecovered
 from penstock_contracts.values import Wire
 from penstock_contracts.workflow.v1 import WorkflowApplied, WorkflowDefinition, WorkflowRemoved
 
@@ -32,10 +33,17 @@ class WorkflowEntry:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """Agents and workflows by (tenant, name)."""
+    """Agents and workflows by (tenant, name), and what was lost when the store was put back.
+
+    Attributes:
+        lost_until_us: runs of triggers that came until then may have begun before.
+        lost_runs: runs that are known to have begun before.
+    """
 
     agents: Map[Key, AgentEntry] = field(default_factory=lambda: Map[Key, AgentEntry]())
     workflows: Map[Key, WorkflowEntry] = field(default_factory=lambda: Map[Key, WorkflowEntry]())
+    lost_until_us: int = 0
+    lost_runs: frozenset[str] = frozenset()
 
     def apply(self, event: Wire) -> "Library":
         """Give the library after an event; events of other kinds change nothing."""
@@ -43,18 +51,29 @@ class Library:
             case AgentRegistered():
                 entry = AgentEntry(event.digest, event.manifest)
                 key = (event.tenant, event.manifest.name)
-                return Library(self.agents.set(key, entry), self.workflows)
+                return replace(self, agents=self.agents.set(key, entry))
             case AgentRemoved():
-                return Library(_without(self.agents, (event.tenant, event.name)), self.workflows)
+                return replace(self, agents=_without(self.agents, (event.tenant, event.name)))
             case WorkflowApplied():
                 definition = WorkflowDefinition.model_validate(event.document)
                 entry = WorkflowEntry(event.digest, definition)
                 key = (event.tenant, definition.name)
-                return Library(self.agents, self.workflows.set(key, entry))
+                return replace(self, workflows=self.workflows.set(key, entry))
             case WorkflowRemoved():
-                return Library(self.agents, _without(self.workflows, (event.tenant, event.name)))
+                key = (event.tenant, event.name)
+                return replace(self, workflows=_without(self.workflows, key))
+            case StoreRecovered():
+                return replace(
+                    self,
+                    lost_until_us=max(self.lost_until_us, event.recovered_us),
+                    lost_runs=self.lost_runs.union(event.lost_runs),
+                )
             case _:
                 return self
+
+    def has_lost(self, run_id: str, matched_us: int) -> bool:
+        """Tell whether a run may have begun before, in what was lost."""
+        return matched_us <= self.lost_until_us > 0 or run_id in self.lost_runs
 
     def agents_of(self, tenant: str) -> dict[str, AgentManifest]:
         """Give a tenant's agents by name."""

@@ -110,6 +110,8 @@ def report_result(state: RunState, command: ReportResult, context: Context) -> O
         return Stale(Code.STALE)
     if node.nonce is not None and node.nonce != command.nonce:
         return Stale(Code.CLAIMED)
+    if node.nonce is None and node.status is NodeStatus.UNKNOWN and command.nonce is None:
+        return Stale(Code.CLAIMED)  # the word of who has not claimed says nothing of who has
     draft = Draft(state, context)
     if command.outcome is not TaskOutcome.SUCCEEDED:
         error = command.error or Failure(code=Code.AGENT_CRASHED, message="no reason was given")
@@ -117,7 +119,8 @@ def report_result(state: RunState, command: ReportResult, context: Context) -> O
             return Stale(Code.STALE)
         end_attempt(draft, command.node, error, command)
         return draft.decision()
-    if node.nonce is None and not _repeats(state, command.node, node):
+    lost = node.status is NodeStatus.UNKNOWN  # its claim was, if it has none: once it was granted
+    if node.nonce is None and not lost and not _repeats(state, command.node, node):
         return Stale(Code.CLAIMED)
     if command.artifacts and state.status is RunStatus.RUNNING:
         _receive(draft, command)
@@ -175,7 +178,7 @@ def end_attempt(
 ) -> None:
     """End the attempt in flight: another follows, the node fails, or nobody knows."""
     node, plan_node = draft.state.nodes[name], draft.plan.nodes[name]
-    claimed = node.nonce is not None
+    claimed = node.nonce is not None or node.status is NodeStatus.UNKNOWN
     if claimed and error.code == Code.UNKNOWN_OUTCOME:
         draft.add(OutcomeUnknown(node=name, attempt=node.attempt, error=error))
         return

@@ -1,5 +1,7 @@
 """Decide on a command to a run."""
 
+from collections.abc import Sequence
+
 from penstock_contracts.codes import Code
 from penstock_contracts.run.v1 import (
     ApplyDecision,
@@ -7,11 +9,13 @@ from penstock_contracts.run.v1 import (
     ClaimTask,
     ConfirmArtifacts,
     FireTimers,
+    RecoverRun,
     ReportResult,
     ReportStarted,
     RestoreArtifact,
     RunCancelled,
     RunCause,
+    RunRecovered,
     RunStarted,
     SettleOutcome,
     StartRun,
@@ -19,8 +23,9 @@ from penstock_contracts.run.v1 import (
 from penstock_contracts.values import MICROSECONDS, Failure, Wire
 from penstock_core.decision import BrokenInvariant, Context, Decision, Outcome, Rejection, Stale
 from penstock_core.run.attempts import claim, end_attempt, report_result, report_started, settle
-from penstock_core.run.draft import Draft
+from penstock_core.run.draft import Draft, is_acting
 from penstock_core.run.effects import confirm_start
+from penstock_core.run.evolve import once_nodes
 from penstock_core.run.gates import apply_decision
 from penstock_core.run.state import ENDED, NodeState, NodeStatus, RunState, RunStatus
 from penstock_core.run.storing import confirm, lose, restore
@@ -36,6 +41,8 @@ def decide(state: RunState, command: Wire, context: Context) -> Outcome:
         return _start(state, command, context)
     if isinstance(command, FireTimers):
         return fire_timers(state, context)
+    if isinstance(command, RecoverRun):
+        return _recover(state, context)
     if state.status is RunStatus.ABSENT or context.tenant != state.tenant:
         if isinstance(command, CancelRun | SettleOutcome):
             return Rejection(Code.UNKNOWN_RUN, f"there is no run {state.run_id}")
@@ -82,9 +89,31 @@ def _start(state: RunState, command: StartRun, context: Context) -> Outcome:
             traceparent=command.traceparent,
             started_us=context.now_us,
             ends_by_us=context.now_us + int(plan.timeout_s * MICROSECONDS),
+            doubtful=context.library.has_lost(state.run_id, command.matched_us),
         )
     )
     draft.advance(tuple(name for name in plan.order if not plan.nodes[name].needs))
+    return draft.decision()
+
+
+def once_in_flight(state: RunState) -> Sequence[str]:
+    """Name the nodes that may be acting at this moment, and may not act twice."""
+    if state.status is not RunStatus.RUNNING:
+        return ()
+    return [name for name in sorted(once_nodes(state)) if is_acting(state.nodes[name])]
+
+
+def _recover(state: RunState, context: Context) -> Outcome:
+    """Doubt whatever `once` agents may have done in what the store has lost."""
+    if state.status is not RunStatus.RUNNING:
+        return Stale(Code.STALE)
+    in_flight = once_in_flight(state)
+    if state.doubts == once_nodes(state) and not in_flight:
+        return Stale(Code.STALE)
+    draft = Draft(state, context)
+    draft.add(RunRecovered(by=context.actor, recovered_us=context.now_us))
+    for name in in_flight:
+        draft.doubt(name)
     return draft.decision()
 
 

@@ -11,6 +11,7 @@ from penstock_contracts.run.v1 import (
     NodeFailed,
     NodeSkipped,
     NodeSucceeded,
+    OutcomeUnknown,
     RunCause,
     RunFailed,
     RunSucceeded,
@@ -25,10 +26,15 @@ from penstock_core.decision import BrokenInvariant, Context, Decision
 from penstock_core.run.approvals import proposal_of
 from penstock_core.run.evolve import evolve
 from penstock_core.run.scope import render_input, scope_of
-from penstock_core.run.state import SETTLED, NodeStatus, RunState, RunStatus
+from penstock_core.run.state import SETTLED, NodeState, NodeStatus, RunState, RunStatus
 from penstock_core.workflow.conditions import ConditionError
 from penstock_core.workflow.plan import Plan, PlanNode
 from penstock_core.workflow.templating import TemplateError
+
+
+def is_acting(node: NodeState) -> bool:
+    """Tell whether an attempt is in flight that does more than plan."""
+    return node.status in (NodeStatus.QUEUED, NodeStatus.RUNNING) and node.phase is not Phase.PLAN
 
 
 class Draft:
@@ -111,6 +117,14 @@ class Draft:
                 ends_by_us=now + int(node.timeout.total * MICROSECONDS),
             )
         )
+        if node.name in self.state.doubts and phase is not Phase.PLAN:
+            self.doubt(node.name)
+
+    def doubt(self, name: str) -> None:
+        """Say of the attempt in flight that nobody knows what it has done."""
+        message = "the store was put back since it may have been claimed; the effect may have "
+        error = Failure(code=Code.UNKNOWN_OUTCOME, message=f"{message}happened")
+        self.add(OutcomeUnknown(node=name, attempt=self.state.nodes[name].attempt, error=error))
 
     def _enter(self, node: PlanNode) -> None:
         if not self.state.nodes[node.name].approved:

@@ -19,7 +19,7 @@ from penstock_contracts.run.v1 import (
 from penstock_contracts.subjects import Stream
 from penstock_contracts.task.v1 import ClaimAnswer, TaskMessage
 from penstock_contracts.trigger.v1 import ConfirmStart
-from penstock_contracts.values import Wire
+from penstock_contracts.values import Phase, Wire
 from penstock_core.decision import BrokenInvariant
 from penstock_core.effects import (
     REASK_FIRST_US,
@@ -45,6 +45,8 @@ def effects(before: RunState, event: Wire, after: RunState) -> tuple[Effect, ...
         case RunStarted():
             return (confirm_start(after),)
         case TaskScheduled():
+            if event.node in after.doubts and event.phase is not Phase.PLAN:
+                return ()  # its outcome is unknown from the beginning
             return (_queue_task(after, event.node),)
         case TaskStarted(nonce=str()):
             return (_granted(after, event),)

@@ -17,6 +17,7 @@ from penstock_contracts.run.v1 import (
     PlanMade,
     RunCancelled,
     RunFailed,
+    RunRecovered,
     RunStarted,
     RunSucceeded,
     TaskResultReceived,
@@ -72,6 +73,9 @@ def evolve(state: RunState, event: Wire) -> RunState:
             return state._replace(version=version, frozen=left)
         case RunStarted():
             return _started(state._replace(version=version), event)
+        case RunRecovered():
+            status = RUN_TRANSITIONS[RunRecovered][_allowed_run(state, event)]
+            return state._replace(version=version, status=status, doubts=once_nodes(state))
         case RunSucceeded() | RunFailed() | RunCancelled():
             return _ended(state._replace(version=version), event)
         case (
@@ -117,7 +121,16 @@ def _started(state: RunState, event: RunStarted) -> RunState:
         ends_by_us=event.ends_by_us,
         nodes=nodes,
         unsettled=len(nodes),
+        doubts=once_nodes(state) if event.doubtful else frozenset(),
     )
+
+
+def once_nodes(state: RunState) -> frozenset[str]:
+    """Name the nodes whose agents act once, whatever has become of them so far."""
+    if state.plan is None:
+        return frozenset()
+    nodes = state.plan.nodes.items()
+    return frozenset(name for name, node in nodes if node.agent and not node.repeats)
 
 
 def _allowed_run(state: RunState, event: Wire) -> RunStatus:
@@ -158,6 +171,8 @@ def _node_changed(state: RunState, event: NodeEvent, version: int) -> RunState:
         raise BrokenInvariant(f"{type(event).__name__} for {event.node}, which is {status}")
     after = _changed(node, allowed[node.status], event, state.feedback)
     nodes = state.nodes.set(event.node, after)
+    if isinstance(event, OutcomeSettled) and event.node in state.doubts:
+        return state._replace(version=version, nodes=nodes, doubts=state.doubts - {event.node})
     if after.status not in SETTLED:
         return state._replace(version=version, nodes=nodes)
     return state._replace(

@@ -17,7 +17,7 @@ from penstock_contracts.values import Failure, JsonObject, Phase, Wire
 from penstock_core.run.state import NodeState, NodeStatus, Review, RunState, RunStatus
 from penstock_core.workflow.plan import Plan
 
-_APART = frozenset({"plan", "nodes", "feedback"})
+_APART = frozenset({"plan", "nodes", "feedback", "doubts"})
 _HEADER_FIELDS = tuple(name for name in RunState._fields if name not in _APART)
 _SELDOM = ("received", "artifacts", "losses")  # left out of a document while they say nothing
 _NODE_FIELDS = tuple(name for name in NodeState._fields if name not in ("review", *_SELDOM))
@@ -33,10 +33,12 @@ _PLAIN = frozenset((str, int, float, bool, dict, list, type(None)))
 
 
 def header_document(state: RunState) -> JsonObject:
-    """Give everything of a run but its nodes; the feedback where anything was pushed back."""
+    """Give everything of a run but its nodes; feedback and doubts where there are any."""
     document = {name: _plain(getattr(state, name)) for name in _HEADER_FIELDS}
     if state.feedback:
         document["feedback"] = state.feedback
+    if state.doubts:
+        document["doubts"] = [*sorted(state.doubts)]
     return document
 
 
@@ -89,7 +91,9 @@ def read_header(document: JsonObject, plan: Plan | None) -> RunState:
     values["frozen"] = tuple(MessageParked.model_validate(item) for item in values["frozen"])
     if values.get("cause") is not None:
         values["cause"] = RunCause.model_validate(values["cause"])
-    return RunState(plan=plan, feedback=str(document.get("feedback", "")), **values)
+    doubts = cast("list[str]", document.get("doubts", []))
+    feedback = str(document.get("feedback", ""))
+    return RunState(plan=plan, feedback=feedback, doubts=frozenset(doubts), **values)
 
 
 def read_node(document: JsonObject) -> NodeState:

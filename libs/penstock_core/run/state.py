@@ -161,6 +161,8 @@ class RunState(NamedTuple):
         agents: digest of each agent the run is pinned to.
         unsettled: nodes that are not settled yet; after the end, those of unknown outcome.
         feedback: what was said with the last push back.
+        doubts: nodes of `once` agents of which nobody knows what they have done since the store
+            was put back; until somebody says so, each of their attempts is of unknown outcome.
         frozen: parked messages that an operator has to deal with; while there are any, later
             ones park behind them.
     """
@@ -187,5 +189,6 @@ class RunState(NamedTuple):
     cause: RunCause | None = None
     outputs: JsonObject | None = None
     feedback: str = ""
+    doubts: frozenset[str] = frozenset()
     rejected: tuple[str, ...] = ()
     frozen: tuple[MessageParked, ...] = ()

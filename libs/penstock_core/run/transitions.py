@@ -16,6 +16,7 @@ from penstock_contracts.run.v1 import (
     PlanMade,
     RunCancelled,
     RunFailed,
+    RunRecovered,
     RunStarted,
     RunSucceeded,
     TaskResultReceived,
@@ -55,7 +56,10 @@ NODE_TRANSITIONS: dict[type[Wire], dict[NodeStatus, NodeStatus]] = {
         _N.STORING: _N.SUCCEEDED,
         _N.UNKNOWN: _N.SUCCEEDED,
     },
-    OutcomeUnknown: {_N.RUNNING: _N.UNKNOWN},
+    OutcomeUnknown: {
+        _N.QUEUED: _N.UNKNOWN,  # only after the store was put back: it may have been claimed
+        _N.RUNNING: _N.UNKNOWN,
+    },
     OutcomeSettled: {_N.UNKNOWN: _N.UNKNOWN},  # what follows from it is said by the next event
     AttemptFailed: {
         _N.QUEUED: _N.RETRYING,
@@ -81,6 +85,7 @@ stays unknown until somebody has found out."""
 
 RUN_TRANSITIONS: dict[type[Wire], dict[RunStatus, RunStatus]] = {
     RunStarted: {_R.ABSENT: _R.RUNNING},
+    RunRecovered: {_R.RUNNING: _R.RUNNING},
     RunSucceeded: {_R.RUNNING: _R.SUCCEEDED},
     RunFailed: {_R.RUNNING: _R.FAILED},
     RunCancelled: {_R.RUNNING: _R.CANCELLED},

@@ -2,7 +2,7 @@
 
 from penstock_contracts.codes import Code
 from penstock_contracts.ids import task_id
-from penstock_contracts.partition.v1 import RedriveMessages
+from penstock_contracts.partition.v1 import RedriveMessages, StoreRecovered
 from penstock_contracts.registry import type_of
 from penstock_contracts.run.v1 import (
     ApplyDecision,
@@ -18,12 +18,13 @@ from penstock_contracts.run.v1 import (
     SettleOutcome,
     StartRun,
 )
-from penstock_contracts.subjects import Stream, runs_of_partition
+from penstock_contracts.subjects import CATALOG_PARTITION, Stream, runs_of_partition
 from penstock_contracts.values import Phase, Wire
 from penstock_core.catalog.library import Library
 from penstock_core.decision import Rejection
 from penstock_core.run.decider import RunDecider
 from penstock_core.run.state import RunState
+from penstock_runtime.cells import event_of
 from penstock_runtime.codes import TaskCodeBook
 from penstock_runtime.definitions import Definitions
 from penstock_runtime.domain import Addressed, Labels, Refused
@@ -31,7 +32,9 @@ from penstock_runtime.ports.inbox import Received, Source
 from penstock_runtime.ports.ledger import EventReader
 from penstock_runtime.reading import addressed, one_of, read_envelope
 
+PAGE = 1_000
 _TIMER = FireTimers()
+_LOSSES = (StoreRecovered.TYPE,)
 
 
 def sources(partition: str) -> tuple[Source, ...]:
@@ -109,9 +112,13 @@ class RunDomain:
         )
 
     async def open_library(self, reader: EventReader) -> Library:
-        """Runs need to know of no other aggregate."""
-        del reader
-        return Library()
+        """Fold what is known to be lost, if the store was ever put back."""
+        library, after_n = Library(), 0
+        while page := await reader.of_topics(CATALOG_PARTITION, _LOSSES, after_n, PAGE):
+            for record in page:
+                library = library.apply(event_of(record))
+            after_n = page[-1].n
+        return library
 
     def fold_library(self, library: Library, event: Wire) -> Library:
         """Change nothing."""

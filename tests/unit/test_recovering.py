@@ -1,0 +1,268 @@
+"""The store was put back to an earlier state: what is told of it, and how work goes on."""
+
+import asyncio
+
+import pytest
+
+from penstock_adapters.memory.inbox import MemoryInbox
+from penstock_contracts.approval.v1 import Choice
+from penstock_contracts.partition.v1 import StoreRecovered
+from penstock_contracts.run.v1 import RunStarted
+from penstock_contracts.subjects import APPROVAL_PARTITION, CATALOG_PARTITION, Stream
+from penstock_runtime.recovering import (
+    EVENTS_SOURCE,
+    Place,
+    Recovered,
+    RecoveryPlan,
+    StillServed,
+    Store,
+    recover,
+    survey,
+)
+from penstock_runtime.recovering_events import lost_of
+from penstock_testkit.builders.workflows import gate, node, workflow
+from penstock_testkit.virtual_time import in_virtual_time
+from penstock_testkit.world import Act, World
+from penstock_testkit.world.world import RUN_PARTITION
+
+PARTITIONS = (CATALOG_PARTITION, RUN_PARTITION, APPROVAL_PARTITION)
+AGAIN = {"attempts": 3}
+PAYING = workflow(nodes={"a": node(), "pay": node("a", agent="pay", retry=AGAIN), "b": node("pay")})
+ASKING = workflow(
+    nodes={"ok": gate(), "pay": node("ok", agent="pay"), "b": node("pay")},
+)
+HELD = Act(after_s=20.0)
+
+
+def place(world: World) -> Place:
+    return Place(
+        stores=(
+            Store("scheduler", world.ledger, world.ledger, world.ledger),
+            Store("approval", world.approvals, world.approvals, world.approvals),
+        ),
+        events=lambda: MemoryInbox(world.bus, (EVENTS_SOURCE,)),
+        read_models=(world.views,),
+        clock=world.clock,
+        metrics=world.metrics,
+    )
+
+
+async def recovered(world: World) -> tuple[RecoveryPlan, Recovered]:
+    plan = await survey(place(world))
+    return plan, await recover(place(world), plan, "ann", "the disk was lost")
+
+
+async def all_is_well(world: World) -> None:
+    """EVENTS and the read model are just what the store is."""
+    await world.until(world.shown, 900)
+    for partition in PARTITIONS:
+        stored = world.records(partition)
+        assert [record.n for record in stored] == list(range(1, len(stored) + 1))
+        found = [event.n for event in world.published(partition)]
+        assert found == [record.n for record in stored]
+    for run in {r.aggregate_id for r in world.records(RUN_PARTITION) if "run." in r.topic}:
+        assert await world.view_hash(run) == await world.store_hash(run)
+
+
+@in_virtual_time
+async def test_what_was_lost_is_found_in_events_and_comes_again():
+    async with World() as world:
+        await world.ready_for(PAYING)
+        copy = world.ledger.keep_copy()
+        run = world.trigger("flow")
+        await world.until(lambda: world.ended(run))
+        await world.until(world.shown)
+        lost_n = len(world.records(RUN_PARTITION))
+        await world.stop_all()
+        world.ledger.put_back(copy)
+        plan, done = await recovered(world)
+        assert plan.put_back == {"scheduler"}
+        lost = lost_of(plan.findings)
+        assert lost.runs_started == [run]
+        assert lost.runs_ended == [run]
+        assert [(claim.node, claim.attempt) for claim in lost.claims] == [("pay", 1)]
+        assert plan.lost_events >= lost_n
+        assert done.settled == 0
+        await world.start_all()
+        await world.until(lambda: world.ended(run), 900)
+        # Its result is still in RUNS, and says more than nobody knowing.
+        assert world.story(run)[-1] == "run_succeeded"
+        assert world.count(run, "outcome_unknown") == 1
+        assert world.script.granted == [("pay", 1)]
+        await all_is_well(world)
+
+
+@in_virtual_time
+async def test_an_effect_whose_result_is_lost_waits_for_a_person_and_is_not_repeated():
+    async with World() as world:
+        await world.ready_for(PAYING)
+        copy = world.ledger.keep_copy()
+        run = world.trigger("flow")
+        await world.until(lambda: world.ended(run))
+        await world.stop_all()
+        world.ledger.put_back(copy)
+        world.bus.purge(Stream.RUNS, ">")
+        await recovered(world)
+        await world.start_all()
+        await world.until(lambda: world.count(run, "outcome_unknown") == 1, 900)
+        await world.pass_time(3_600)
+        assert world.script.granted == [("pay", 1)]
+        assert not world.ended(run)
+        world.settle(run, "pay", happened=False)
+        await world.until(lambda: world.ended(run), 900)
+        assert world.script.granted == [("pay", 1), ("pay", 2)]
+        await all_is_well(world)
+
+
+@pytest.mark.parametrize("events", ["there", "gone"])
+@pytest.mark.parametrize("seen", ["task_scheduled", "task_started"])
+@in_virtual_time
+async def test_an_attempt_in_flight_becomes_unknown_with_or_without_events(events: str, seen: str):
+    async with World() as world:
+        await world.ready_for(PAYING)
+        world.script.acts["pay", 1] = HELD
+        world.scheduler.gate.hold()
+        run = world.trigger("flow")
+        world.scheduler.gate.let_go()
+        wanted = 2 if seen == "task_scheduled" else 1
+        copy = world.ledger.keep_copy()
+        while world.count(run, seen) < wanted:
+            await world.pass_time(0.001)
+            copy = world.ledger.keep_copy()
+        await world.until(lambda: world.ended(run))
+        await world.stop_all()
+        world.ledger.put_back(copy)
+        world.bus.purge(Stream.RUNS, ">")
+        if events == "gone":
+            world.bus.recreate(Stream.EVENTS)
+        plan, done = await recovered(world)
+        assert plan.put_back == ({"scheduler"} if events == "there" else set())
+        assert [(one.run_id, one.node) for one in plan.attempts] == [(run, "pay")]
+        assert done.settled == plan.attempts_count == 1
+        await world.start_all()
+        await world.until(lambda: world.scheduler.ready)
+        await world.pass_time(3_600)
+        assert world.script.granted == [("pay", 1)]
+        world.settle(run, "pay", happened=True)
+        await world.until(lambda: world.ended(run), 900)
+        await all_is_well(world)
+
+
+@in_virtual_time
+async def test_a_run_is_doubted_whose_trigger_is_sent_again_after_the_recovery():
+    async with World() as world:
+        await world.ready_for(PAYING)
+        copy = world.ledger.keep_copy()
+        run = world.trigger("flow")
+        await world.until(lambda: world.ended(run))
+        await world.until(world.shown)
+        await world.stop_all()
+        world.ledger.put_back(copy)
+        for stream in (Stream.TRIGGERS, Stream.RUNS):
+            world.bus.recreate(stream)
+        await recovered(world)
+        await world.start_all()
+        await world.pass_time(60)
+        assert world.trigger("flow") == run
+        other = world.trigger("flow", "t2")
+        await world.until(lambda: world.ended(other), 900)
+        await world.until(lambda: world.count(run, "outcome_unknown") == 1, 900)
+        assert world.count(other, "outcome_unknown") == 0
+        started = {
+            record.aggregate_id: fact.doubtful
+            for record, fact in zip(
+                world.records(RUN_PARTITION), world.facts(RUN_PARTITION), strict=True
+            )
+            if isinstance(fact, RunStarted)
+        }
+        assert started == {run: True, other: False}
+
+
+@in_virtual_time
+async def test_lost_votes_and_approvals_are_asked_for_again():
+    async with World() as world:
+        await world.ready_for(ASKING)
+        copies = world.ledger.keep_copy(), world.approvals.keep_copy()
+        run = world.trigger("flow")
+        await world.until(lambda: bool(world.facts(APPROVAL_PARTITION)))
+        world.vote(run, "ok", Choice.APPROVE)
+        await world.until(lambda: world.ended(run))
+        await world.until(world.shown)
+        await world.stop_all()
+        world.ledger.put_back(copies[0])
+        world.approvals.put_back(copies[1])
+        plan, _ = await recovered(world)
+        assert plan.put_back == {"scheduler", "approval"}
+        assert len(set(lost_of(plan.findings).approvals)) == 1
+        await world.start_all()
+        await world.until(lambda: world.ended(run), 900)
+        assert world.script.granted == [("pay", 1)]
+        await all_is_well(world)
+
+
+@in_virtual_time
+async def test_a_recovery_is_recorded_and_epochs_rise_above_what_was_seen():
+    async with World() as world:
+        await world.ready_for(PAYING)
+        copy = world.ledger.keep_copy()
+        for _ in range(3):
+            await world.scheduler.kill()
+            world.scheduler = world.start_scheduler()
+            await world.until(lambda: world.scheduler.ready)
+            await world.pass_time(5)
+        await world.stop_all()
+        before = await world.ledger.row(RUN_PARTITION)
+        world.ledger.put_back(copy)
+        store_n = len(copy.all_of(RUN_PARTITION))
+        plan, done = await recovered(world)
+        for partition in (RUN_PARTITION, CATALOG_PARTITION):
+            (fact,) = world.facts(partition, StoreRecovered.TYPE)
+            assert isinstance(fact, StoreRecovered)
+            assert fact.by == "ann"
+            assert fact.reason == "the disk was lost"
+            assert fact.recovery == done.recovery
+            assert fact.recovered_us == plan.until_us
+        assert done.rows[RUN_PARTITION].epoch > before.epoch
+        assert store_n == 0
+        await world.start_all()
+        await all_is_well(world)
+
+
+@in_virtual_time
+async def test_it_may_end_at_any_moment_and_begin_again():
+    async with World() as world:
+        await world.ready_for(PAYING)
+        world.script.acts["pay", 1] = HELD
+        run = world.trigger("flow")
+        await world.until(lambda: world.count(run, "task_started") == 1)
+        copy = world.ledger.keep_copy()
+        await world.until(lambda: world.ended(run))
+        await world.stop_all()
+        world.ledger.put_back(copy)
+
+        def ends(what: str, done: int, of: int) -> None:
+            if what == "emptying EVENTS":
+                raise asyncio.CancelledError
+
+        plan = await survey(place(world))
+        with pytest.raises(asyncio.CancelledError):
+            await recover(place(world), plan, "ann", told=ends)
+        again, done = await recovered(world)
+        assert again.put_back == {"scheduler"}
+        assert done.settled == 0
+        await world.start_all()
+        await world.until(lambda: world.ended(run), 900)
+        assert world.script.granted == [("pay", 1)]
+        await all_is_well(world)
+
+
+@in_virtual_time
+async def test_nothing_is_done_while_a_service_is_at_work():
+    async with World() as world:
+        await world.ready_for(PAYING)
+        plan = await survey(place(world))
+        assert not plan.put_back
+        assert plan.lost_events == 0
+        with pytest.raises(StillServed, match="a service is at work"):
+            await recover(place(world), plan, "ann")
+        assert not world.facts(CATALOG_PARTITION, StoreRecovered.TYPE)
