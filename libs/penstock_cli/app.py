@@ -22,7 +22,7 @@ VERBS: dict[str, str] = {
     "prepare": "penstock_cli.prepare",
     "down": "penstock_cli.down",
     "status": "penstock_cli.status",
-    "doctor": "penstock_cli.doctor",
+    "doctor": "penstock_cli.doctor.verb",
     "serve": "penstock_cli.serve",
     "validate": "penstock_cli.validate",
     "apply": "penstock_cli.apply",

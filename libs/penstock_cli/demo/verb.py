@@ -21,13 +21,14 @@ from penstock_adapters.embedded.postgres_install import FALLBACK_ROOT, outside_o
 from penstock_adapters.embedded.processes import log_tail
 from penstock_adapters.embedded.stack import EmbeddedStack
 from penstock_adapters.embedded.supervisor import ChildEvent, ChildState
-from penstock_cli import health_checks
 from penstock_cli.access import Access
 from penstock_cli.demo.receiver import Receiver, receiving
 from penstock_cli.demo.repository import make_repository
 from penstock_cli.demo.story import Story
+from penstock_cli.doctor.codes import Grade
+from penstock_cli.doctor.findings import Finding
+from penstock_cli.doctor.machine import look_at_sandbox, this_machine
 from penstock_cli.faults import CliFault, ExitCode
-from penstock_cli.health_checks import Grade
 from penstock_cli.services import stack_commands
 from penstock_cli.stack_view import (
     ALLOW_VARIABLE,
@@ -113,8 +114,7 @@ async def _environment() -> dict[str, str]:
         CliFault: nothing isolates agents here, and running them so was not allowed by name.
     """
     environ = {k: v for k, v in os.environ.items() if not k.startswith("PENSTOCK_")}
-    found = await health_checks.sandbox()
-    tried = found[0]
+    tried = await _tried_sandbox()
     if tried.grade is Grade.BROKEN:
         mend = f"{tried.mend}\n       or, to see it without isolation: {ALLOW_VARIABLE}=1"
         raise CliFault(f"agents cannot be isolated here: {tried.detail}", mend)
@@ -122,6 +122,13 @@ async def _environment() -> dict[str, str]:
         say(f"[bold red]DEGRADED[/] agents run without isolation: {tried.detail}")
         environ |= {ALLOW_VARIABLE: "1", SANDBOX_VARIABLE: "process"}
     return environ
+
+
+async def _tried_sandbox() -> Finding:
+    """Try what the demo will use: Dagger where that is asked for, else bubblewrap."""
+    kind = os.environ.get(SANDBOX_VARIABLE)
+    asked = {**os.environ, SANDBOX_VARIABLE: "dagger" if kind == "dagger" else ""}
+    return (await look_at_sandbox(this_machine(asked), asked))[0]
 
 
 def _rights(planted: Path, here: Path, receiver: Receiver, folder: Path) -> dict[str, str]:
