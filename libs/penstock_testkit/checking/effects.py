@@ -55,14 +55,14 @@ def _read(found: _Asked, story: Story) -> None:
         elif isinstance(event, TaskStarted):
             task = (story.run_id, event.node, event.attempt, phases.get(event.node, ""))
             found.claims[task] = (event.nonce, fact)
-        elif _says_undone(event):
+        elif isinstance(event, OutcomeSettled | AttemptFailed) and _says_undone(event):
             found.undone.add((story.run_id, event.node, event.attempt))
 
 
-def _says_undone(event: object) -> bool:
+def _says_undone(event: OutcomeSettled | AttemptFailed) -> bool:
     if isinstance(event, OutcomeSettled):
         return not event.happened
-    return isinstance(event, AttemptFailed) and event.error.code in KNOWN_NOT_TO_HAVE_HAPPENED
+    return event.error.code in KNOWN_NOT_TO_HAVE_HAPPENED
 
 
 def _task(effect: Effected) -> Task:

@@ -90,14 +90,15 @@ def gates_follow_decisions(history: History) -> Iterator[Violation]:
             event = fact.event
             if isinstance(event, GateOpened):
                 opened[event.node] = event
-            elif isinstance(event, GatePassed | GatePushedBack) or _is_denial(event):
+            elif isinstance(event, GatePassed | GatePushedBack | NodeFailed) and _answers(event):
                 gate = opened.pop(event.node, None)
                 for detail in _answered(history, story, gate, fact):
                     yield Violation("decisions", fact.where, f"{story.run_id}: {detail}")
 
 
-def _is_denial(event: object) -> bool:
-    return isinstance(event, NodeFailed) and event.error.code in _DENIALS
+def _answers(event: GatePassed | GatePushedBack | NodeFailed) -> bool:
+    """Tell whether this follows from a decision: of failures only the denials do."""
+    return not isinstance(event, NodeFailed) or event.error.code in _DENIALS
 
 
 def _answered(history: History, story: Story, gate: GateOpened | None, fact: Fact) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from penstock_contracts.run.v1 import (
     NodeFailed,
+    NodeSkipped,
     NodeSucceeded,
     OutcomeSettled,
     OutcomeUnknown,
@@ -14,6 +15,8 @@ from penstock_contracts.run.v1 import (
 )
 from penstock_testkit.checking.history import History, Violation
 from penstock_testkit.checking.stories import SIDE, TERMINAL, Story, stories
+
+_SETTLE = (NodeSucceeded, NodeFailed, NodeSkipped)
 
 
 def runs_start_once(history: History) -> Iterator[Violation]:
@@ -64,18 +67,10 @@ def success_means_all_settled(history: History) -> Iterator[Violation]:
         last = story.facts[-1]
         if TERMINAL.get(type(last.event)) != "succeeded":
             continue
-        settled = {
-            fact.event.node
-            for fact in story.facts
-            if fact.event is not None and _settles(fact.topic) and hasattr(fact.event, "node")
-        }
+        settled = {fact.event.node for fact in story.facts if isinstance(fact.event, _SETTLE)}
         missing = sorted(story.definition.nodes.keys() - settled)
         if missing:
             yield Violation("success", last.where, f"never settled: {', '.join(missing)}")
-
-
-def _settles(topic: str) -> bool:
-    return topic.split(".")[1] in ("node_succeeded", "node_failed", "node_skipped")
 
 
 def runs_have_ended(history: History) -> Iterator[Violation]:
