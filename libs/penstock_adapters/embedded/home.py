@@ -139,12 +139,10 @@ def read_object(path: Path) -> dict[str, object] | None:
         StateDamagedError: the file is not a JSON object.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        value = cast("object", json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
-    try:
-        value = cast("object", json.loads(text))
-    except ValueError as error:
+    except ValueError as error:  # neither JSON nor even UTF-8
         raise StateDamagedError(f"{path} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise StateDamagedError(f"{path} does not hold a JSON object")
