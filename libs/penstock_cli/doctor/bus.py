@@ -13,7 +13,7 @@ from penstock_adapters.nats.connection import NatsSettings
 from penstock_adapters.nats.inspection import BusInspection, Greeting, greeting, inspecting
 from penstock_adapters.nats.jetstream import StreamInfo
 from penstock_adapters.nats.work import durable_of
-from penstock_cli.doctor.codes import Code
+from penstock_cli.doctor.codes import Code, Grade
 from penstock_cli.doctor.findings import Finding, Relief, found, well
 from penstock_cli.doctor.processes import shortened
 from penstock_cli.doctor.reach import Reach
@@ -30,6 +30,7 @@ from penstock_runtime.ports.bus import PlacedMarker
 
 CONNECT_WITHIN_S: Final = 4.0
 ANSWER_WITHIN_S: Final = 4.0
+LEAST_PAYLOAD_BYTES: Final = 1024 * 1024  # the default of the server, with which all works
 AUTHORIZATION: Final = ("authorization", "authentication", "permission")
 EVERY_STREAM: Final = (*(one.value for one in Stream), HEARTBEAT_STREAM, ARTIFACT_STREAM)
 MARKERS: Final = STREAM_SUBJECTS[Stream.EVENTS][1]
@@ -122,7 +123,8 @@ def _judge_greeting(one: Greeting) -> list[Finding]:
     if one.max_payload < MAX_PAYLOAD_BYTES:
         mend = f"set `max_payload: {MAX_PAYLOAD_BYTES}` in its configuration, and reload it"
         detail = f"takes messages of {one.max_payload} bytes at most"
-        findings.append(found(Code.BUS_PAYLOAD_SMALL, "nats", detail, one.address, mend))
+        grade = Grade.BROKEN if one.max_payload < LEAST_PAYLOAD_BYTES else None
+        findings.append(found(Code.BUS_PAYLOAD_SMALL, "nats", detail, one.address, mend, grade))
     return findings
 
 

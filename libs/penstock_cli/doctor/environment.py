@@ -32,6 +32,7 @@ OWN: Final = (HOME_VARIABLE, URL_VARIABLE, TOKEN_VARIABLE, "PENSTOCK_INSTANCE")
 OTHERS_PREFIXES: Final = (SECRET_PREFIX, "PENSTOCK_TEST_")
 # Those that a service is given by the supervisor: in the shell of `penstock up` they mean another
 # thing (the servers' addresses, without the service's own login).
+_NOT_GIVEN: Final = " is missing ("  # what `load_settings` says of a required one
 GIVEN: Final = (NATS_URL_VARIABLE, POSTGRES_URL_VARIABLE, "PENSTOCK_NAME")
 
 
@@ -87,11 +88,8 @@ def _invalid(environ: Mapping[str, str]) -> Iterator[Finding]:
             load_settings(model, given)
         except SettingsFault as refused:
             for fault in refused.faults:
-                name = fault.partition(":")[0]
-                base = name.removesuffix(FILE_SUFFIX)
-                if environ.get(base) or environ.get(base + FILE_SUFFIX):
+                if not fault.partition(":")[2].startswith(_NOT_GIVEN):
                     told.setdefault(fault, service)
-            continue
     for fault, service in told.items():
         name, _, text = fault.partition(":")
         if name in GIVEN:

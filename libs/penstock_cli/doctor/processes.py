@@ -54,7 +54,7 @@ def see_stack(folder: StateFolder) -> tuple[StackSight, list[Finding]]:
     """Read what the supervisor says; blocking."""
     try:
         status = read_status(folder)
-    except (EmbeddedError, OSError, UnicodeDecodeError):
+    except (EmbeddedError, OSError):
         return StackSight(None), []  # the look at the folder tells of it
     sight = StackSight(status.state, status.children, _environs(status.children))
     return sight, [*_judge_state(folder, status), *_judge_children(folder, sight)]

@@ -88,7 +88,7 @@ def find_reach(folder: StateFolder, environ: Mapping[str, str]) -> Reach:
 def _object(path: Path) -> dict[str, object]:
     try:
         return read_object(path) or {}
-    except (EmbeddedError, OSError, UnicodeDecodeError):
+    except (EmbeddedError, OSError):
         return {}  # told by the look at the folder
 
 

@@ -88,7 +88,7 @@ def _secrets(folder: StateFolder) -> Iterator[Finding]:
     )
     try:
         secrets = read_object(folder.secrets)
-    except (StateDamagedError, UnicodeDecodeError, OSError):
+    except (StateDamagedError, OSError):
         where = str(folder.secrets)
         yield found(Code.CREDENTIALS_GARBLED, "credentials", "cannot be read", where, restore)
         return
@@ -118,7 +118,7 @@ def _holds_data(folder: StateFolder) -> bool:
 def _status(folder: StateFolder) -> Iterator[Finding]:
     try:
         read_status(folder)
-    except (StateDamagedError, UnicodeDecodeError):
+    except StateDamagedError:
         yield _garbled(folder.status, "is not what a supervisor writes")
 
 
@@ -130,7 +130,7 @@ def _garbled(path: Path, detail: str) -> Finding:
 def _readable(path: Path) -> bool:
     try:
         return read_object(path) is not None
-    except (StateDamagedError, UnicodeDecodeError):
+    except StateDamagedError:
         return False
 
 
@@ -158,7 +158,7 @@ def _lock(folder: StateFolder) -> Iterator[Finding]:
             StackState.STOPPED, StackState.FAILED, StackState.DEAD,
         )  # fmt: skip
         held = over and path.is_file() and _is_held(path)
-    except (StateDamagedError, UnicodeDecodeError, OSError):
+    except (StateDamagedError, OSError):
         return
     if held:
         holder = _holder(path)
