@@ -41,6 +41,7 @@ class _Node:
         attempt: the one in flight.
         nonce: that it was claimed with.
         unknown: nobody knows its outcome.
+        forgotten: the store was put back, so that its claim may be lost.
         denied: a person has found that it did not happen.
         done: (attempt, phase) that were scheduled.
         started: those that were started.
@@ -55,6 +56,7 @@ class _Node:
     attempt: int = 0
     nonce: str | None = None
     unknown: bool = False
+    forgotten: bool = False
     denied: bool = False
     done: set[tuple[int, str]] = field(default_factory=set[tuple[int, str]])
     started: set[tuple[int, str]] = field(default_factory=set[tuple[int, str]])
@@ -75,6 +77,7 @@ def attempts_keep_their_order(history: History) -> Iterator[Violation]:
             if name is None:
                 continue
             node = nodes.setdefault(name, _Node())
+            node.forgotten = history.recovered
             for detail in _follow(story, node, fact):
                 yield Violation("attempts", fact.where, f"{story.run_id}/{name}: {detail}")
 
@@ -168,7 +171,8 @@ def _gate_opened(node: _Node, event: GateOpened) -> Iterator[str]:
 
 
 def _unknown(node: _Node, event: OutcomeUnknown) -> Iterator[str]:
-    if node.nonce is None or event.attempt != node.attempt:
+    claimed = node.nonce is not None or node.forgotten
+    if not claimed or event.attempt != node.attempt:
         yield f"attempt {event.attempt} is called unknown and was never claimed"
     if node.unknown:
         yield f"attempt {event.attempt} becomes unknown twice"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from penstock_contracts.partition.v1 import StoreRecovered
 from penstock_contracts.records import ReadEvent, StoredRecord
 from penstock_contracts.values import JsonObject
 from penstock_runtime.ports.projection import ViewKey
@@ -174,6 +175,15 @@ class History:
     def definitions(self) -> Definitions:
         """Workflow documents and manifests by digest."""
         return definitions_of(fact for facts in self.facts.values() for fact in facts)
+
+    @cached_property
+    def recovered(self) -> bool:
+        """Tell whether a store was put back and recovered: claims may then be forgotten."""
+        return any(
+            isinstance(fact.event, StoreRecovered)
+            for facts in self.facts.values()
+            for fact in facts
+        )
 
     def of_kind(self, kind: str) -> Mapping[str, Sequence[Fact]]:
         """Give the aggregates whose first event is of a kind."""

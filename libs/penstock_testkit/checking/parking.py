@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from penstock_contracts.codes import Code
 from penstock_contracts.partition.v1 import CommandRejected, MessageParked, MessageRedriven
 from penstock_contracts.registry import name_of
+from penstock_contracts.run.v1 import RunRecovered
 from penstock_testkit.checking.history import History, Violation
 
 _CODES = frozenset(Code)
@@ -45,10 +46,10 @@ def the_frozen_stand_still(history: History) -> Iterator[Violation]:
                 if (event.stream, event.sequence) not in parked:
                     yield Violation("frozen", fact.where, "puts back what was not parked")
                 parked.discard((event.stream, event.sequence))
-            elif parked and not _is_refusal(fact.topic):
+            elif parked and not _stands_beside(fact.topic):
                 detail = f"{fact.topic} of {aggregate} while {len(parked)} messages are parked"
                 yield Violation("frozen", fact.where, detail)
 
 
-def _is_refusal(topic: str) -> bool:
-    return name_of(topic) == name_of(CommandRejected.TYPE)
+def _stands_beside(topic: str) -> bool:
+    return name_of(topic) in (name_of(CommandRejected.TYPE), name_of(RunRecovered.TYPE))

@@ -10,6 +10,7 @@ from penstock_contracts.run.v1 import (
     CommandRejected,
     RunCancelled,
     RunFailed,
+    RunRecovered,
     RunStarted,
     RunSucceeded,
 )
@@ -18,7 +19,7 @@ from penstock_testkit.checking.facts import Fact
 from penstock_testkit.checking.history import History
 
 TERMINAL = {RunSucceeded: "succeeded", RunFailed: "failed", RunCancelled: "cancelled"}
-SIDE = (MessageParked, MessageRedriven, CommandRejected)
+SIDE = (MessageParked, MessageRedriven, CommandRejected, RunRecovered)
 """Events that say nothing of the run's own progress."""
 
 

@@ -63,7 +63,7 @@ def causes_act_once(history: History) -> Iterator[Violation]:
 
     One message leads to one commit, so all events of one cause stand side by side. Left out are
     timers, which are named by their time, and what is parked, which may be redriven; and a copy
-    of what was done already may be refused.
+    of what was done already may be refused, or answered once more with `unchanged`.
     """
     for aggregate, facts in history.aggregates.items():
         done: set[str] = set()
@@ -73,7 +73,7 @@ def causes_act_once(history: History) -> Iterator[Violation]:
             if _may_come_again(fact) or not cause:
                 continue
             if cause != before and cause in done:
-                detail = f"{cause!r} acts on {aggregate} a second time"
+                detail = f"{cause!r} acts on {aggregate} a second time: {fact.topic}"
                 yield Violation("causes", fact.where, detail)
             done.add(cause)
             before = cause
@@ -84,4 +84,5 @@ def _may_come_again(fact: Fact) -> bool:
         fact.by_timer
         or kind_of(fact.topic) == "partition"
         or name_of(fact.topic) == "command_rejected"
+        or name_of(fact.topic).endswith("_unchanged")
     )
