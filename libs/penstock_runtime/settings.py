@@ -55,7 +55,8 @@ class ServiceSettings(Settings):
         min_length=1,
         max_length=128,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        description="name of this instance, the same after a restart (default: the host's name)",
+        description="name of this instance, no other's, the same after a restart (default: the "
+        "host's name, with a number where another instance on the machine has that)",
     )
     log_level: LogLevel = Field(default="info", description="least severe log line written")
     ops_host: str = Field(

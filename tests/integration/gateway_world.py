@@ -92,7 +92,7 @@ class World:
         self.refuse: Published | None = None
         self.projection = Projection(
             "gateway-1", self.store, self.store, lambda: MemoryInbox(self.server, SOURCES),
-            self.clock, self.metrics, self.waiters.applied,
+            self.clock, self.metrics, self.waiters.applied, self.waiters.wants,
         )  # fmt: skip
         doors = Doors(
             self.publisher, self.store, MemoryStreamTail(self.server), self.waiters, self.clock,

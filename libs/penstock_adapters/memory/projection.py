@@ -39,6 +39,10 @@ class MemoryProjection:
         """End the lease, if it is ours."""
         self._partitions.release(partition, epoch)
 
+    async def row(self, partition: str) -> PartitionRow:
+        """Read the projection's row (see `FollowedStore.row`)."""
+        return self._partitions.row(partition)
+
     async def seen(self) -> Mapping[str, int]:
         """Give, per event partition, n of the last event that the rows contain."""
         return dict(self._seen)

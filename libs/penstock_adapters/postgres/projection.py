@@ -55,6 +55,10 @@ class PostgresProjection(Opening):
         """End the lease, if it is ours."""
         await self._writer.write(rows.release, partition, epoch)
 
+    async def row(self, partition: str) -> PartitionRow:
+        """Read the projection's row (see `FollowedStore.row`)."""
+        return await self._readers.read(rows.settled_row, partition)
+
     async def seen(self) -> Mapping[str, int]:
         """Give, per event partition, n of the last event that the rows contain."""
         found = await self._readers.read(fetch, _SQL["seen"], {})

@@ -5,16 +5,26 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import uvloop
 
 from penstock_adapters.system.logs import configure_logging
+from penstock_adapters.system.naming import claimed_name
 from penstock_core.redaction import Redactor
 from penstock_runtime.faults import PenstockFault
-from penstock_runtime.settings import ServiceSettings, SettingsFault, load_settings, secrets_of
+from penstock_runtime.settings import (
+    FILE_SUFFIX,
+    ServiceSettings,
+    SettingsFault,
+    load_settings,
+    secrets_of,
+    variable,
+)
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -27,6 +37,8 @@ SWITCH_INTERVAL_S = 0.0005
 # far less often than by default (700, 10, 10), and never again at what the imports have made.
 GC_THRESHOLDS = (20_000, 20, 20)
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+_NAMES = (variable("name"), variable("name") + FILE_SUFFIX)
 
 ServiceT = TypeVar("ServiceT", bound=ServiceSettings)
 ResultT = TypeVar("ResultT")
@@ -50,7 +62,20 @@ def serve(
         0 after a graceful stop, 1 after a failure, 78 when the settings do not stand (every
         fault is written to standard error, one a line).
     """
-    variables = os.environ if environ is None else environ
+    variables = dict(os.environ if environ is None else environ)
+    with ExitStack() as held:
+        if not any(variables.get(name) for name in _NAMES):
+            host = socket.gethostname()
+            variables[variable("name")] = held.enter_context(claimed_name(service, host))
+        return _serve(service, model, main, variables)
+
+
+def _serve(
+    service: str,
+    model: type[ServiceT],
+    main: Serve[ServiceT],
+    variables: Mapping[str, str],
+) -> int:
     try:
         settings = load_settings(model, variables)
     except SettingsFault as fault:

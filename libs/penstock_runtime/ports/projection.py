@@ -125,6 +125,19 @@ class ProjectionStore(Protocol):
         ...
 
 
+class FollowedStore(ProjectionStore, Protocol):
+    """A store whose rows others read while one owner writes them."""
+
+    async def row(self, partition: str) -> PartitionRow:
+        """Read the projection's row: the positions that the rows of the read model are at.
+
+        Raises:
+            Fenced: it was never owned.
+            TransientFault: the store does not answer.
+        """
+        ...
+
+
 class ViewReader(Protocol):
     """Reads of the rows, on any instance, owner or not."""
 

@@ -49,6 +49,7 @@ from penstock_testkit.world.gates import Gate, through
 from penstock_testkit.world.script import Script
 from penstock_testkit.world.store import WorldLedger
 from penstock_testkit.world.users import RUN_PARTITION, TENANT, Users
+from penstock_webhook_gateway.following import OnApplied
 from penstock_webhook_gateway.kinds import View
 from penstock_webhook_gateway.projection import SOURCES, Projection
 
@@ -112,6 +113,7 @@ class World(Users):
         cache: the object store.
         vault: the durable artifacts.
         metrics: of all processes together.
+        gateway: holds the gateway up.
         make_inbox: what owners read their streams by; set it before anything starts.
     """
 
@@ -130,7 +132,8 @@ class World(Users):
         verifier = MemoryVerifier(GRANT_SECRET)
         self.script = Script(self.bus, self.clock, AGENTS, verifier, self.cache)
         self.applied: list[tuple[ReadEvent, Wire]] = []
-        self.projection = self._projection(self.views)
+        self.gateway = Gate()
+        self.projection = self._projection(self.views, gate=self.gateway)
         self.scheduler: Instance
         self.approval: Instance
         self._others: list[asyncio.Task[None]] = []
@@ -219,17 +222,31 @@ class World(Users):
         self._instances.append(instance)
         return instance
 
-    def _projection(self, views: MemoryProjection) -> Projection:
+    def _projection(
+        self,
+        views: MemoryProjection,
+        name: str = "gateway-1",
+        on_applied: OnApplied | None = None,
+        gate: Gate | None = None,
+    ) -> Projection:
+        held = gate or Gate()
+        behind = through(views, held)
         return Projection(
-            "gateway-1", views, views, lambda: MemoryInbox(self.bus, SOURCES),
-            self.clock, self.metrics, self.applied.extend,
+            name, behind, behind, lambda: through(MemoryInbox(self.bus, SOURCES), held),
+            self.clock, self.metrics, on_applied or self.applied.extend,
         )  # fmt: skip
 
     def start_gateway(self) -> None:
         """Keep the read model, by a process that has just started."""
-        self.projection = self._projection(self.views)
+        self.projection = self._projection(self.views, gate=self.gateway)
         self._gateway = asyncio.create_task(self.projection.run())
         self._others.append(self._gateway)
+
+    def add_gateway(self, name: str, on_applied: OnApplied, gate: Gate) -> Projection:
+        """Start another gateway at the same read model; it tells `on_applied`."""
+        another = self._projection(self.views, name, on_applied, gate)
+        self._others.append(asyncio.create_task(another.run(), name=name))
+        return another
 
     async def stop_all(self) -> None:
         """End the three services; executors and everything that is stored stay."""

@@ -61,7 +61,9 @@ def application(
 
 def checks(projection: Projection, *, connected: bool) -> Sequence[Check]:
     """Give the checks of `/health/ready`."""
-    detail = "up to date" if projection.ready else projection.fault or "catching up"
+    detail = projection.fault or "catching up"
+    if projection.ready:
+        detail = "up to date" if projection.keeping else "kept by another gateway"
     return (
         Check("nats", connected, "connected" if connected else "not connected"),
         Check(GATEWAY_PARTITION, projection.ready, detail),

@@ -56,7 +56,7 @@ async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
     ):
         projection = Projection(
             settings.name, store, store, lambda: NatsInbox(bus, SOURCES), clock, metrics,
-            waiters.applied,
+            waiters.applied, waiters.wants,
         )  # fmt: skip
         spans = telemetry.spans
         publisher = TracedPublisher(NatsPublisher(bus), clock, spans)
@@ -94,7 +94,7 @@ async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
         )
         ops = OpsServer(settings.ops_host, settings.ops_port, probe, metrics, samples)
         app.add_routes(ops.routes())
-        async with ops, _serving(app, settings), asyncio.TaskGroup() as tasks:
+        async with ops, asyncio.TaskGroup() as tasks:
             working = [
                 tasks.create_task(projection.run()),
                 tasks.create_task(fail_when(bus.wait_closed)),
@@ -102,7 +102,9 @@ async def run(settings: GatewaySettings, stop: asyncio.Event) -> None:
             if settings.admin_token_file is not None:
                 token = read_token(settings.admin_token_file)
                 working.append(tasks.create_task(let_in(token)))
-            await stop.wait()
+            async with _serving(app, settings):
+                await stop.wait()
+            # Whoever was being answered has been: until then the read model went on.
             for task in working:
                 task.cancel()
 

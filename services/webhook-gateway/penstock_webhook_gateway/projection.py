@@ -8,22 +8,30 @@ from dataclasses import dataclass
 from penstock_contracts.agent.v1 import AgentRegistered
 from penstock_contracts.envelope import Envelope
 from penstock_contracts.partition.v1 import Marker
-from penstock_contracts.records import ReadEvent, read_published
-from penstock_contracts.registry import kind_of, name_of, read_event
-from penstock_contracts.subjects import GATEWAY_PARTITION, ROOT, Stream, parse
-from penstock_contracts.subjects import event as event_subject
+from penstock_contracts.records import ReadEvent
+from penstock_contracts.registry import kind_of, read_event
+from penstock_contracts.subjects import GATEWAY_PARTITION, ROOT, Stream
 from penstock_contracts.values import MICROSECONDS, Wire
 from penstock_contracts.workflow.v1 import WorkflowApplied
 from penstock_core.decision import BrokenInvariant
 from penstock_runtime.faults import Fenced, TransientFault
+from penstock_runtime.host import (
+    LEASE_S,
+    LEAVE_S,
+    OTHERS_LEASE_S,
+    RENEW_S,
+    RENEWAL_PATIENCE_S,
+)
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.inbox import Inbox, Received, Source
 from penstock_runtime.ports.ledger import PartitionRow, Witness
-from penstock_runtime.ports.projection import ProjectionCommit, ProjectionStore, ViewReader
+from penstock_runtime.ports.projection import FollowedStore, ProjectionCommit, ViewReader
 from penstock_runtime.telemetry.metrics import PROJECTED_NUMBER, PROJECTION_LAG, Metrics
 from penstock_webhook_gateway.approval_views import apply_approval
 from penstock_webhook_gateway.catalog_views import apply_catalog, apply_parking
 from penstock_webhook_gateway.changes import Changes
+from penstock_webhook_gateway.following import Follower, OnApplied, Wants, everything
+from penstock_webhook_gateway.reading import event_in, is_marker
 from penstock_webhook_gateway.run_views import NotYet, RunViews
 
 log = logging.getLogger(__name__)
@@ -31,15 +39,11 @@ log = logging.getLogger(__name__)
 SOURCES = (Source(Stream.EVENTS.value, f"{ROOT}.>"),)
 BATCH_MAX = 1_000
 LOOK_S = 10.0
-LEASE_S = 10.0
-RENEW_S = LEASE_S / 3
 RETRY_FIRST_S = 0.1
 RETRY_CAP_S = 5.0
 LATE_US = 60 * MICROSECONDS  # a marker beyond what was applied for so long is an alert
 _AWAITED = (AgentRegistered, WorkflowApplied)  # what runs refer to
 _CATALOG_KINDS = frozenset({"agent", "workflow", "token", "trigger", "executor"})
-
-OnApplied = Callable[[Sequence[tuple[ReadEvent, Wire]]], None]
 
 
 @dataclass(slots=True)
@@ -51,19 +55,28 @@ class _Late:
 
 
 class Projection:
-    """Applies EVENTS to the read model for as long as the process lives."""
+    """Applies EVENTS to the read model, or stands by while another gateway does.
+
+    Attributes:
+        keeping: whether the read model is kept here.
+        fault: why it is not ready.
+    """
 
     def __init__(
         self,
         instance: str,
-        store: ProjectionStore,
+        store: FollowedStore,
         reader: ViewReader,
         inbox: Callable[[], Inbox],
         clock: Clock,
         metrics: Metrics,
         on_applied: OnApplied,
+        wants: Wants = everything,
     ) -> None:
-        """Call `on_applied` with the events of each commit once it has landed."""
+        """Call `on_applied` with events once the rows contain them, whoever wrote these.
+
+        Of what another gateway applies only the events are given that somebody `wants`.
+        """
         self._instance = instance
         self._store = store
         self._reader = reader
@@ -71,12 +84,19 @@ class Projection:
         self._clock = clock
         self._metrics = metrics
         self._on_applied = on_applied
+        self._follower = Follower(store, inbox, on_applied, wants)
         self._runs = RunViews()
         self._seen: dict[str, int] = {}
         self._held: set[str] = set()  # partitions with a run whose definition is not here yet
         self._late: dict[str, _Late] = {}
-        self.ready = False
+        self._caught_up = False
+        self.keeping = False
         self.fault = "not started"
+
+    @property
+    def ready(self) -> bool:
+        """Whether the rows are up to date, as far as can be seen here."""
+        return self._caught_up or self._follower.attached
 
     @property
     def seen(self) -> Mapping[str, int]:
@@ -84,67 +104,100 @@ class Projection:
         return self._seen
 
     async def run(self) -> None:
-        """Apply until cancelled; every fault is followed by another try."""
+        """Apply or stand by until cancelled; every fault is followed by another try."""
         wait_s = RETRY_FIRST_S
         while True:
             try:
-                await self._epoch()
+                await self._epoch(await self._turn())
             except* (TransientFault, Fenced, _Moved) as faults:
-                self.fault = str(faults.exceptions[0])
+                self.fault = str(_first(faults))
                 log.warning("the projection has to begin again", extra={"reason": self.fault})
-            if self.ready:
+            if self._caught_up:
                 wait_s = RETRY_FIRST_S
-            self.ready = False
+            self._caught_up = self.keeping = False
             self._runs.forget()
             await self._clock.sleep(wait_s)
             wait_s = min(wait_s * 2, RETRY_CAP_S)
 
-    async def _epoch(self) -> None:
-        row = await self._store.acquire(GATEWAY_PARTITION, self._instance, LEASE_S)
-        if row is None:
-            raise TransientFault("another gateway keeps the read model")
+    async def _turn(self) -> PartitionRow:
+        """Wait until nobody else keeps the read model, and answer by it meanwhile."""
+        row = await self._acquired()
+        if row is not None:
+            return row
+        log.info("another gateway keeps the read model")
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(self._follower.run())
+            while row is None:
+                self._seen = dict(await self._store.seen())
+                await self._clock.sleep(OTHERS_LEASE_S)
+                row = await self._acquired()
+            following.cancel()
+        return row
+
+    async def _acquired(self) -> PartitionRow | None:
+        return await self._store.acquire(GATEWAY_PARTITION, self._instance, LEASE_S)
+
+    async def _epoch(self, row: PartitionRow) -> None:
+        self.keeping = True
         inbox = self._make_inbox()
         try:
-            self._seen = dict(await self._store.seen())
-            self._held.clear()
-            attachment = await inbox.attach(row.positions)
-            if attachment.lost:
-                log.error("events have aged out before they were read", extra={"stream": "EVENTS"})
-            if attachment.positions != row.positions:
-                row = await self._commit(row, attachment.positions, {}, Changes(self._reader))
-            self.fault = ""
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keep_lease(row.epoch))
-                tasks.create_task(self._follow(row, inbox))
+                tasks.create_task(self._keep(row, inbox))
         finally:
-            await _quietly(inbox.close())
-            await _quietly(self._store.release(GATEWAY_PARTITION, row.epoch))
+            # The lease first: others wait for it, and nobody for the inbox.
+            for end in (lambda: self._store.release(GATEWAY_PARTITION, row.epoch), inbox.close):
+                await _quietly(end())
+
+    async def _keep(self, row: PartitionRow, inbox: Inbox) -> None:
+        self._seen = dict(await self._store.seen())
+        self._follower.tell(self._seen)
+        self._held.clear()
+        attachment = await inbox.attach(row.positions)
+        if attachment.lost:
+            log.error("events have aged out before they were read", extra={"stream": "EVENTS"})
+        if attachment.positions != row.positions:
+            row = await self._commit(row, attachment.positions, {}, Changes(self._reader))
+        self.fault = ""
+        log.info("the read model is kept here", extra={"epoch": row.epoch})
+        await self._follow(row, inbox, attachment.ends)
 
     async def _keep_lease(self, epoch: int) -> None:
+        renewed_us = self._clock.now_us()
         while True:
             await self._clock.sleep(RENEW_S)
-            if not await self._store.renew(GATEWAY_PARTITION, epoch, LEASE_S):
+            try:
+                held = await self._store.renew(GATEWAY_PARTITION, epoch, LEASE_S)
+            except TransientFault:
+                if self._clock.now_us() - renewed_us > RENEWAL_PATIENCE_S * MICROSECONDS:
+                    raise
+                continue
+            if not held:
                 raise Fenced("another gateway keeps the read model")
+            renewed_us = self._clock.now_us()
 
-    async def _follow(self, row: PartitionRow, inbox: Inbox) -> None:
+    async def _follow(self, row: PartitionRow, inbox: Inbox, ends: Mapping[str, int]) -> None:
         while True:
-            messages = await inbox.take(BATCH_MAX, LOOK_S if self.ready else 0.05)
+            messages = await inbox.take(BATCH_MAX, LOOK_S if self._caught_up else 0.05)
             if await inbox.verify(row.positions):
                 raise _Moved("EVENTS is another incarnation")
             if messages:
                 row = await self._apply(row, messages)
-            elif not self.ready:
-                self.ready = await inbox.confirm_empty()
+                # A busy stream is never seen empty: its end at the start is what counts.
+                last = messages[-1]
+                self._caught_up = self._caught_up or last.sequence >= ends.get(last.stream, 0)
+            elif not self._caught_up:
+                self._caught_up = await inbox.confirm_empty()
             self._watch()
 
     async def _apply(self, row: PartitionRow, messages: Sequence[Received]) -> PartitionRow:
         changes, seen = Changes(self._reader), dict(self._seen)
         applied: list[tuple[ReadEvent, Wire]] = []
         for message in messages:
-            if parse(message.subject).kind == "relay":
+            if is_marker(message):
                 self._note_marker(message, seen)
                 continue
-            event = self._read(message)
+            event = event_in(message)
             if event is None or event.n != seen.get(event.partition, 0) + 1:
                 continue
             try:
@@ -176,20 +229,6 @@ class Projection:
             return row.positions
         before = row.positions[last.stream]
         return {last.stream: Witness(before.created_us, last.sequence, last.time_us)}
-
-    def _read(self, message: Received) -> ReadEvent | None:
-        try:
-            event = read_published(message.payload)
-            told = event_subject(
-                event.meta.tenant, kind_of(event.topic), event.aggregate_id, name_of(event.topic)
-            )
-        except (ValueError, IndexError, AttributeError, TypeError):
-            log.exception("not an event", extra={"sequence": message.sequence})
-            return None
-        if told != message.subject:  # permissions are by subject, so that alone is believed
-            log.error("an event came by a subject that is not its own", extra={"subject": told})
-            return None
-        return event
 
     async def _apply_one(self, changes: Changes, event: ReadEvent) -> Wire | None:
         """Apply one event; what cannot be applied is left out of the view, loudly."""
@@ -232,6 +271,7 @@ class Projection:
             )
         )
         self._seen.update(seen)
+        self._follower.begin_behind(positions)
         for partition, n in seen.items():
             self._metrics.set(PROJECTED_NUMBER, n, partition)
         return PartitionRow(
@@ -268,7 +308,14 @@ class _Moved(Exception):
 async def _quietly(ending: Awaitable[None]) -> None:
     """End something as far as that is possible."""
     try:
-        async with asyncio.timeout(RENEW_S):
+        async with asyncio.timeout(LEAVE_S):
             await ending
     except (TransientFault, TimeoutError):
         log.info("the lease runs out by itself")
+
+
+def _first(fault: BaseException) -> BaseException:
+    """Give the first fault inside a group, however deep."""
+    while isinstance(fault, BaseExceptionGroup):
+        fault = fault.exceptions[0]
+    return fault

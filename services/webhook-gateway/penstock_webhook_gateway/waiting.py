@@ -6,10 +6,13 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from penstock_contracts.records import ReadEvent
+from penstock_contracts.registry import kind_of
 from penstock_contracts.values import Wire
 
 WAITERS_MAX = 10_000
 REMEMBERED_MAX = 1_000  # outcomes kept for requests that are repeated with their key
+_BY_PEOPLE = "token:"  # begins the actor of what came by an API
+_KNOWN_BY_ID = "trigger"  # kind of aggregate whose rows answer repeated requests
 
 Applied = tuple[ReadEvent, Wire]
 
@@ -68,12 +71,28 @@ class Waiters:
         if len(self._remembered) > REMEMBERED_MAX:
             self._remembered.popitem(last=False)
 
+    def wants(self, event: ReadEvent) -> bool:
+        """Tell whether somebody waits for this event, or may ask for it again."""
+        cause = event.meta.causation_id
+        return cause in self._waiting or cause in self._remembered or _may_be_repeated(event)
+
     def applied(self, events: Sequence[Applied]) -> None:
-        """Tell whoever waits for one of these."""
+        """Tell whoever waits for one of these.
+
+        What people have caused is remembered, too, whichever gateway they asked: should that one
+        go away, they repeat their request here.
+        """
         for event, body in events:
             cause = event.meta.causation_id
+            if cause not in self._remembered and _may_be_repeated(event):
+                self._remember(cause)
             if cause in self._remembered and self._remembered[cause] is None:
                 self._remembered[cause] = (event, body)
             for future in self._waiting.get(cause, ()):
                 if not future.done():
                     future.set_result((event, body))
+
+
+def _may_be_repeated(event: ReadEvent) -> bool:
+    by_people = event.meta.actor.startswith(_BY_PEOPLE)
+    return by_people and kind_of(event.topic) != _KNOWN_BY_ID

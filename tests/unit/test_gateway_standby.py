@@ -1,0 +1,155 @@
+"""Several gateways at one read model: one keeps it, all answer, one follows when it dies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from penstock_contracts.records import EventMeta, ReadEvent
+from penstock_contracts.run.v1 import RunCancelled, RunStarted
+from penstock_contracts.subjects import Stream
+from penstock_contracts.trigger.v1 import TriggerMatched
+from penstock_contracts.values import MICROSECONDS, Wire
+from penstock_contracts.workflow.v1 import WorkflowApplied
+from penstock_testkit.builders.workflows import linear, workflow
+from penstock_testkit.virtual_time import in_virtual_time
+from penstock_testkit.world import Gate, World
+from penstock_webhook_gateway.projection import Projection
+from penstock_webhook_gateway.waiting import Waiters
+
+FLOW = workflow(nodes=linear("a", "b"))
+MOVED_WITHIN_S = 5.0
+
+
+class Second:
+    """Another gateway, and what it was told."""
+
+    def __init__(self, world: World, name: str = "gateway-2") -> None:
+        self.gate = Gate()
+        self.told: list[ReadEvent] = []
+        self.projection: Projection = world.add_gateway(name, self._note, self.gate)
+
+    def _note(self, applied: Sequence[tuple[ReadEvent, Wire]]) -> None:
+        self.told.extend(event for event, _ in applied)
+
+    def knows(self, topic: str, run: str) -> bool:
+        return any(e.topic == topic and e.aggregate_id == run for e in self.told)
+
+
+async def kept(world: World) -> None:
+    await world.until(lambda: world.projection.keeping and world.projection.ready)
+
+
+@in_virtual_time
+async def test_a_second_gateway_stands_by_and_is_told_what_the_rows_contain():
+    async with World() as world:
+        await kept(world)
+        second = Second(world)
+        await world.until(lambda: second.projection.ready)
+        await world.ready_for(FLOW)
+        run = world.trigger("flow")
+        await world.until(lambda: second.knows("run.run_succeeded.v1", run))
+        assert not second.projection.keeping
+        shown = await world.views.get("run", "default", run)
+        assert shown is not None
+        assert shown.state == "succeeded"
+        numbers = [(event.partition, event.n) for event in second.told]
+        assert len(numbers) == len(set(numbers))
+
+
+@in_virtual_time
+async def test_nobody_is_told_of_what_the_rows_do_not_contain_yet():
+    async with World() as world:
+        await world.ready_for(FLOW)
+        await kept(world)
+        second = Second(world)
+        await world.until(lambda: second.projection.ready)
+        world.gateway.hold("commit")
+        run = world.trigger("flow")
+        await world.until(lambda: world.ended(run))
+        await world.pass_time(1)
+        assert not second.knows(RunStarted.TYPE, run)
+        world.gateway.let_go()
+        await world.until(lambda: second.knows("run.run_succeeded.v1", run))
+
+
+@in_virtual_time
+async def test_a_paused_gateway_is_succeeded_within_five_seconds_and_refused_when_it_wakes():
+    async with World() as world:
+        await world.ready_for(FLOW)
+        await kept(world)
+        second = Second(world)
+        await world.until(lambda: second.projection.ready)
+        world.gateway.hold("commit")
+        first = world.trigger("flow", "t1")
+        await world.until(lambda: "commit" in world.gateway.waiting)
+        world.gateway.hold()
+        paused_us = world.clock.now_us()
+        await world.until(lambda: second.projection.keeping and second.projection.ready)
+        assert (world.clock.now_us() - paused_us) / MICROSECONDS < MOVED_WITHIN_S
+        await world.until(lambda: second.knows("run.run_succeeded.v1", first))
+        seen = dict(await world.views.seen())
+        world.gateway.let_go()  # its commit is of an epoch that is over
+        await world.pass_time(10)
+        assert dict(await world.views.seen()) == seen
+        assert second.projection.keeping
+        assert world.projection.ready
+        assert not world.projection.keeping
+        run = world.trigger("flow", "t2")
+        await world.until(lambda: any(e.aggregate_id == run for e, _ in world.applied))
+        assert await world.view_hash(first) == await world.store_hash(first)
+
+
+@in_virtual_time
+async def test_a_gateway_goes_on_answering_when_events_is_made_again():
+    async with World() as world:
+        await world.ready_for(FLOW)
+        await kept(world)
+        second = Second(world)
+        await world.until(lambda: second.projection.ready)
+        world.bus.recreate(Stream.EVENTS)
+        await world.pass_time(30)
+        run = world.trigger("flow")
+        await world.until(lambda: second.knows("run.run_succeeded.v1", run))
+
+
+@in_virtual_time
+async def test_an_outage_of_the_store_is_only_a_pause_for_both():
+    async with World() as world:
+        await world.ready_for(FLOW)
+        await kept(world)
+        second = Second(world)
+        await world.until(lambda: second.projection.ready)
+        for gate in (world.gateway, second.gate):
+            gate.hold("renew", "acquire", "seen", "commit")
+        await world.pass_time(20)
+        for gate in (world.gateway, second.gate):
+            gate.let_go()
+        run = world.trigger("flow")
+        await world.until(lambda: second.knows("run.run_succeeded.v1", run))
+        await world.until(lambda: world.projection.ready and second.projection.ready)
+
+
+# --- who repeats a request at another gateway ----------------------------------------------------
+
+
+def told(cause: str, actor: str, topic: str) -> tuple[ReadEvent, Wire]:
+    event = ReadEvent(
+        "catalog", 1, "a", 1, topic, EventMeta(0, causation_id=cause, actor=actor), "", {}
+    )
+    return event, RunCancelled(by="x", ended_us=1)
+
+
+async def test_outcomes_of_what_people_asked_elsewhere_are_remembered():
+    waiters = Waiters()
+    by_people = told("c1", "token:ann", WorkflowApplied.TYPE)
+    by_service = told("c2", "service:scheduler", WorkflowApplied.TYPE)
+    trigger = told("c3", "token:ann", TriggerMatched.TYPE)  # its row answers
+    all_of_them = (by_people, by_service, trigger)
+    assert [waiters.wants(event) for event, _ in all_of_them] == [True, False, False]
+    waiters.applied(all_of_them)
+    with waiters.expect("c1", remember=True) as again:
+        assert (await again)[0] is by_people[0]
+    for cause in ("c2", "c3"):
+        with waiters.expect(cause) as unknown:
+            assert not unknown.done()
+            assert waiters.wants(told(cause, "service:scheduler", RunStarted.TYPE)[0])
