@@ -131,15 +131,17 @@ accounts {{
 class RealCluster:
     """Three nodes, all of them alike."""
 
-    def __init__(self, root: Path, nodes: int = NODES, tenant: str = DEFAULT_TENANT) -> None:
-        """Prepare a cluster below `root`; nothing is started."""
+    def __init__(
+        self, root: Path, secrets: SecretBook | None = None, tenant: str = DEFAULT_TENANT
+    ) -> None:
+        """Prepare a cluster below `root`, with passwords of `secrets`; nothing is started."""
         self.folder = StateFolder.at(root)
         self.folder.create()
-        secrets = SecretBook(self.folder.secrets)
+        secrets = secrets or SecretBook(self.folder.secrets)
         secrets.ensure(nats_secret(user.value) for user in BusUser)
         self._passwords = {user: secrets[nats_secret(user.value)] for user in BusUser}
         account = render_account(self._passwords, permission_table(tenant))
-        names = [f"node-{number}" for number in range(1, nodes + 1)]
+        names = [f"node-{number}" for number in range(1, NODES + 1)]
         doors = tuple(f"{name}.{door}" for name in names for door in _DOORS)
         ports = PortBook(self.folder.run / "ports.json").assign(doors)
         self.store.mkdir(mode=FOLDER_MODE)
@@ -154,9 +156,9 @@ class RealCluster:
 
     @classmethod
     @contextmanager
-    def started(cls, root: Path) -> Iterator[Self]:
+    def started(cls, root: Path, secrets: SecretBook | None = None) -> Iterator[Self]:
         """A running cluster, ended afterwards."""
-        cluster = cls(root)
+        cluster = cls(root, secrets)
         try:
             cluster.start()
             yield cluster

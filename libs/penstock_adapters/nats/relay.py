@@ -52,7 +52,7 @@ class NatsRelayLog:
         """
         self._connection = connection
         self._api = JetStreamApi(connection)
-        self._given = mode
+        self._given: RelayMode | None = mode
         self._found: tuple[int, RelayMode] | None = None  # with the session it was found in
         self._ack_timeout_s = ack_timeout_s
 

@@ -11,14 +11,24 @@ from typing import Self
 
 import psycopg
 from eventsourcing.postgres import PostgresDatastore
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 
 from penstock_adapters.postgres.faults import UnsupportedServer, as_library_errors
+from penstock_adapters.postgres.server_in_use import PgConnection, ServerAddress, ServerInUse
 
 SERVER_VERSION_MIN = 170_000  # 17.0: first with the MAINTAIN privilege
 
-PgConnection = psycopg.Connection[DictRow]
+_READ_ONLY = "session is read-only"  # so libpq refuses a server that takes no writes
+_NO_WRITES = (
+    "no server that answers takes writes: promote the standby, start the primary, or correct "
+    "the URL"
+)
+_OVERTAKEN = (
+    "the server that answers was overtaken when another one was promoted: stop it, and make it a "
+    "standby of that one"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +69,16 @@ class Datastore(PostgresDatastore):
     A pool repairs connections in background threads, at times of its own. Here a broken
     connection is dropped where it breaks and made again by the next call that needs one.
 
+    A server that takes no writes, such as a standby, is refused, and where the URL names several
+    hosts the one is sought that does. Who reads only may read a standby that is named alone.
+
     Args:
-        url: connection URL.
+        url: connection URL; `postgresql://one,two/...` for a primary and its standby.
         connections: how many there are at most.
         limits: bounds of its waits.
         read_only: refuse to write, whatever the role may do.
         label: shown in the server's list of sessions.
+        server: shared by all that one store is made of.
     """
 
     def __init__(
@@ -75,12 +89,15 @@ class Datastore(PostgresDatastore):
         limits: StoreLimits | None = None,
         read_only: bool = False,
         label: str = "penstock",
+        server: ServerInUse | None = None,
     ) -> None:
         # The parent's pool is never opened.
         super().__init__(dbname="", host="", port="", user="", password="")
         self._url = url
         self._limits = limits or StoreLimits()
         self._options = _session_options(self._limits, read_only=read_only)
+        self._sought = _sought_server(url, read_only=read_only)
+        self._server = server or ServerInUse(url)
         self._label = label
         self._slots = threading.BoundedSemaphore(connections)
         self._idle: deque[PgConnection] = deque()
@@ -147,12 +164,47 @@ class Datastore(PostgresDatastore):
         if self._closed:
             raise psycopg.OperationalError("the store is closed")
         with suppress(IndexError):
-            return self._idle.pop()
+            while True:
+                idle = self._idle.pop()
+                if not self._server.was_left(idle):
+                    return idle
+                idle.close()
         return self._connect()
 
     def _connect(self) -> PgConnection:
-        connection = psycopg.Connection[DictRow].connect(
+        connection = self._admitted()
+        try:
+            refuse_old_server(connection.info.server_version)
+        except UnsupportedServer:
+            connection.close()
+            raise
+        return connection
+
+    def _admitted(self) -> PgConnection:
+        connection = self._open()
+        if self._server.admits(connection):
+            return connection
+        # The one that was left runs again; the one that took its place may be further down the URL.
+        connection.close()
+        connection = self._open(self._server.address)
+        if self._server.admits(connection):
+            return connection
+        connection.close()
+        raise psycopg.OperationalError(_OVERTAKEN)
+
+    def _open(self, address: ServerAddress | None = None) -> PgConnection:
+        try:
+            return self._opened(address or ServerAddress())
+        except psycopg.OperationalError as error:
+            if _READ_ONLY not in str(error):
+                raise
+            raise psycopg.OperationalError(_NO_WRITES) from error
+
+    def _opened(self, address: ServerAddress) -> PgConnection:
+        return psycopg.Connection[DictRow].connect(
             self._url,
+            host=address.host or None,
+            port=address.port or None,
             autocommit=True,
             row_factory=dict_row,
             connect_timeout=self._limits.connect_s,
@@ -160,13 +212,8 @@ class Datastore(PostgresDatastore):
             application_name=self._label,
             keepalives_idle=30,
             tcp_user_timeout=int(self._limits.call_s * 1000),
+            target_session_attrs=self._sought,
         )
-        try:
-            refuse_old_server(connection.info.server_version)
-        except UnsupportedServer:
-            connection.close()
-            raise
-        return connection
 
     def _give_back(self, connection: PgConnection) -> None:
         with self._lock:
@@ -189,14 +236,27 @@ def _session_options(limits: StoreLimits, *, read_only: bool) -> str:
         "timezone": "UTC",
         "jit": "off",  # its start-up costs more than any statement here
         "default_transaction_isolation": r"read\ committed",
-        "default_transaction_read_only": "on" if read_only else "off",
         # A call whose client has gone must not be carried out much later.
         "client_connection_check_interval": "1000",
         "lock_timeout": f"{limits.lock_s * 1000:.0f}",
         "statement_timeout": f"{limits.statement_s * 1000:.0f}",
         "idle_in_transaction_session_timeout": f"{limits.statement_s * 1000:.0f}",
     }
+    if read_only:  # else as the server says, whose operator may have stopped all writing
+        settings["default_transaction_read_only"] = "on"
     return " ".join(f"-c {name}={value}" for name, value in settings.items())
+
+
+def _sought_server(url: str, *, read_only: bool) -> str | None:
+    """Give libpq's `target_session_attrs`, or None where it is for the URL to say."""
+    try:
+        asked = conninfo_to_dict(url).get("target_session_attrs")
+    except psycopg.ProgrammingError:  # connecting will say it, without the password
+        return None
+    if read_only:
+        # A session that may not write is none that libpq takes for one of a primary.
+        return "primary" if asked == "read-write" else None
+    return None if asked else "read-write"
 
 
 def _socket_of(connection: PgConnection) -> socket.socket:

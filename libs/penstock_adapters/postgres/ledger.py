@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from eventsourcing.persistence import StoredEvent
 
 from penstock_adapters.postgres import rows
-from penstock_adapters.postgres.datastore import PgConnection, ServerInUse, StoreLimits
+from penstock_adapters.postgres.datastore import PgConnection, StoreLimits
 from penstock_adapters.postgres.migrate import Schema, require_schema
 from penstock_adapters.postgres.opening import Opening
 from penstock_adapters.postgres.recorder import PenstockRecorder
 from penstock_adapters.postgres.rows import Row, fetch
+from penstock_adapters.postgres.server_in_use import ServerInUse
 from penstock_adapters.postgres.statements import load_statements
 from penstock_adapters.postgres.threads import DatabaseThreads
 from penstock_contracts.records import NewRecord, StoredRecord
@@ -35,7 +36,7 @@ class PostgresLedger(Opening):
 
     def __init__(self, url: str, *, limits: StoreLimits | None = None) -> None:
         bounds = limits or StoreLimits()
-        server = ServerInUse()
+        server = ServerInUse(url)
         self._writer = DatabaseThreads(
             url, threads=1, limits=bounds, label="penstock-write", server=server
         )

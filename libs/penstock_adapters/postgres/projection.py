@@ -9,6 +9,7 @@ from penstock_adapters.postgres.datastore import PgConnection, StoreLimits
 from penstock_adapters.postgres.migrate import Schema, require_schema
 from penstock_adapters.postgres.opening import Opening
 from penstock_adapters.postgres.rows import fetch, positions_text, to_partition_row
+from penstock_adapters.postgres.server_in_use import ServerInUse
 from penstock_adapters.postgres.statements import load_statements
 from penstock_adapters.postgres.threads import DatabaseThreads
 from penstock_runtime.faults import Fenced
@@ -31,8 +32,13 @@ class PostgresProjection(Opening):
 
     def __init__(self, url: str, *, limits: StoreLimits | None = None) -> None:
         bounds = limits or StoreLimits()
-        self._writer = DatabaseThreads(url, threads=1, limits=bounds, label="penstock-write")
-        self._readers = DatabaseThreads(url, threads=READERS, limits=bounds, label="penstock-read")
+        server = ServerInUse(url)
+        self._writer = DatabaseThreads(
+            url, threads=1, limits=bounds, label="penstock-write", server=server
+        )
+        self._readers = DatabaseThreads(
+            url, threads=READERS, limits=bounds, label="penstock-read", server=server
+        )
 
     async def open(self) -> None:
         """Check server and tables (see `Opening`)."""

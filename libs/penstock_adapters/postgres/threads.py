@@ -9,6 +9,7 @@ from eventsourcing.persistence import InterfaceError, OperationalError
 
 from penstock_adapters.postgres.datastore import Datastore, PgConnection, StoreLimits
 from penstock_adapters.postgres.faults import as_faults
+from penstock_adapters.postgres.server_in_use import ServerInUse
 from penstock_runtime.faults import TransientFault
 
 CALLS_WAITING_MAX = 256  # calls that wait for one pool of threads
@@ -27,10 +28,21 @@ class DatabaseThreads:
         threads: how many; 1 makes the calls run one after the other, in order.
         limits: bounds of its waits.
         label: shown in the server's list of sessions.
+        server: shared by the pools of one store.
     """
 
-    def __init__(self, url: str, *, threads: int, limits: StoreLimits, label: str) -> None:
-        self.datastore = Datastore(url, connections=threads, limits=limits, label=label)
+    def __init__(
+        self,
+        url: str,
+        *,
+        threads: int,
+        limits: StoreLimits,
+        label: str,
+        server: ServerInUse | None = None,
+    ) -> None:
+        self.datastore = Datastore(
+            url, connections=threads, limits=limits, label=label, server=server
+        )
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=label)
         self._limits = limits
         self._waiting = 0

@@ -1,0 +1,86 @@
+"""Which of several servers a store is on: the one that was promoted last, and no other."""
+
+import threading
+from typing import Final, NamedTuple
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow, tuple_row
+
+PgConnection = psycopg.Connection[DictRow]
+
+# Each promotion begins another timeline: the first eight hexadecimal digits of a log file's name.
+_TIMELINE: Final = b"""\
+SELECT CASE WHEN pg_is_in_recovery() THEN NULL
+    ELSE substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END
+"""
+
+
+class ServerAddress(NamedTuple):
+    """Where a server is; `host` is empty for none."""
+
+    host: str = ""
+    port: int = 0
+
+
+class ServerInUse:
+    """The server that the connections of one store lead to, told by each that is made.
+
+    Where a URL names several hosts, a new connection may lead to another server than an older one
+    does: a standby was promoted. What the server before it says is out of date from then on, even
+    if that one runs again and takes itself for the primary. So connections to it are neither kept
+    nor made, as far as this process can know: a process that starts later learns it from EVENTS,
+    which is ahead of such a store.
+
+    Args:
+        url: connection URL of the store; with a single host there is nothing to tell apart.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._several = _names_several(url)
+        self._lock = threading.Lock()
+        self._address = ServerAddress()
+        self._timeline = 0
+
+    @property
+    def address(self) -> ServerAddress:
+        """Where the newest connection leads."""
+        return self._address
+
+    def admits(self, connection: PgConnection) -> bool:
+        """Learn of a new connection; False: its server was overtaken by another one."""
+        if not self._several:
+            return True
+        timeline, address = _timeline_of(connection), _address_of(connection)
+        with self._lock:
+            if timeline is not None:
+                if timeline < self._timeline:
+                    return False
+                self._timeline = timeline
+            self._address = address
+        return True
+
+    def was_left(self, connection: PgConnection) -> bool:
+        """Tell whether a newer connection leads elsewhere."""
+        return self._several and _address_of(connection) != self._address
+
+
+def _names_several(url: str) -> bool:
+    try:
+        return "," in str(conninfo_to_dict(url).get("host", ""))
+    except psycopg.ProgrammingError:  # connecting will say it, without the password
+        return False
+
+
+def _address_of(connection: PgConnection) -> ServerAddress:
+    return ServerAddress(connection.info.hostaddr or connection.info.host, connection.info.port)
+
+
+def _timeline_of(connection: PgConnection) -> int | None:
+    """Give the server's timeline; None of a standby, and where the server does not tell."""
+    try:
+        with connection.cursor(row_factory=tuple_row) as cursor:
+            row = cursor.execute(_TIMELINE).fetchone()
+    except (psycopg.ProgrammingError, psycopg.NotSupportedError):  # not every service has logs
+        return None
+    return int(row[0], 16) if row is not None and row[0] else None
