@@ -1,14 +1,13 @@
 """Gauges of what a service owns: its connection, its streams, its queue and its database."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from penstock_adapters.nats.connection import NatsConnection
 from penstock_adapters.nats.jetstream import JetStreamApi, RefusedError
 from penstock_adapters.nats.work import durable_of
-from penstock_adapters.postgres.ledger import PostgresLedger
-from penstock_adapters.postgres.projection import PostgresProjection
-from penstock_adapters.postgres.threads import DatabaseThreads
 from penstock_adapters.system.vitals import Sample
 from penstock_contracts.subjects import Stream
 from penstock_contracts.values import MICROSECONDS
@@ -28,6 +27,11 @@ from penstock_runtime.telemetry.metrics import (
     TASKS_QUEUED,
     Metrics,
 )
+
+if TYPE_CHECKING:  # an executor has no database, and its driver takes long to load
+    from penstock_adapters.postgres.ledger import PostgresLedger
+    from penstock_adapters.postgres.projection import PostgresProjection
+    from penstock_adapters.postgres.threads import DatabaseThreads
 
 
 class Store(Protocol):
