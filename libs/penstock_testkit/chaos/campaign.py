@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from penstock_testkit.chaos.clients import Clients
-from penstock_testkit.chaos.judge import Counts, all_ended, judged, settle_unknown
-from penstock_testkit.chaos.judge import Fault as Broken
+from penstock_testkit.chaos.judge import Broken, all_ended, settle_unknown
 from penstock_testkit.chaos.nemesis import Done, Nemesis, Skipped
 from penstock_testkit.chaos.observed import Availability, Log, availability, first_after
 from penstock_testkit.chaos.schedule import EVERY, LANES, Kind, plan
 from penstock_testkit.chaos.stack import ChaosStack, Disk
+from penstock_testkit.chaos.verdict import Counts, judged
 
-ASKED = ("trigger", "publish", "vote", "cancel", "read", "probe")
+ASKED = ("trigger", "publish", "vote", "cancel", "probe")
 FINISH_S = 120.0  # for clients that still insist when everything is healed
 LAST_CALM_S = 5.0  # load goes on behind the last fault
 AFTERMATH_S = 5.0  # belongs to a fault's own availability
@@ -122,12 +123,9 @@ async def _campaign(
     say, tick = tell
     faults = plan(orders.seed, orders.lasts_s, orders.kinds, orders.lanes)
     nemesis = Nemesis(stack, log, faults, say)
-    voted, settled = asyncio.Event(), asyncio.Event()
+    settled = asyncio.Event()
     began_s = time.monotonic()
-    voting = asyncio.create_task(clients.vote_until(voted))
-    working = asyncio.create_task(clients.run())
-    ticking = asyncio.create_task(_tick(began_s, tick))
-    try:
+    async with _ticking(began_s, tick), clients.at_work() as finished:
         await nemesis.run(began_s)
         left_s = began_s + orders.lasts_s - time.monotonic()
         await asyncio.sleep(max(left_s, LAST_CALM_S))
@@ -136,20 +134,16 @@ async def _campaign(
         say("healed: nothing new is started, what was begun has to end")
         clients.stopping.set()
         settling = asyncio.create_task(settle_unknown(stack, clients, settled))
-        async with asyncio.timeout(FINISH_S + orders.heals_s):
-            await working
-        left = await all_ended(stack, orders.heals_s)
-        healed_s = time.monotonic() - healed_at_s
-        voted.set()
-        settled.set()
-        count = await settling
-        await voting
-        say(f"open: {dict(left) or 'nothing'} after {healed_s:.1f} s; judging")
-        broken, counts = await judged(stack, clients, log)
-    finally:
-        for task in (voting, working, ticking):
-            _ = task.cancel()
-        _ = await asyncio.gather(voting, working, ticking, return_exceptions=True)
+        try:
+            async with asyncio.timeout(FINISH_S):
+                await finished()
+            left = await all_ended(stack, orders.heals_s)
+        finally:
+            settled.set()
+            count = await settling
+    healed_s = time.monotonic() - healed_at_s
+    say(f"open: {dict(left) or 'nothing'} after {healed_s:.1f} s; judging")
+    broken, counts = await judged(stack, clients, log, orders.kinds)
     return Outcome(
         orders=orders,
         aftermaths=_aftermaths(nemesis.done, clients, log),
@@ -163,10 +157,18 @@ async def _campaign(
     )
 
 
-async def _tick(began_s: float, tick: Callable[[float], None]) -> None:
-    while True:
-        tick(time.monotonic() - began_s)
-        await asyncio.sleep(1)
+@contextlib.asynccontextmanager
+async def _ticking(began_s: float, tick: Callable[[float], None]) -> AsyncGenerator[None]:
+    async def each_second() -> None:
+        while True:
+            tick(time.monotonic() - began_s)
+            await asyncio.sleep(1)
+
+    task = asyncio.create_task(each_second())
+    try:
+        yield
+    finally:
+        _ = task.cancel()
 
 
 def _aftermaths(done: Sequence[Done], clients: Clients, log: Log) -> list[Aftermath]:
@@ -207,8 +209,7 @@ def table(outcome: Outcome) -> str:
         "| share of operations done | longest outage (s) |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for name in sorted(groups):
-        lines.append(_row(name, groups[name]))
+    lines.extend(_row(name, groups[name]) for name in sorted(groups))
     return "\n".join([*lines, "", *_totals(outcome)])
 
 
@@ -243,7 +244,8 @@ def _totals(outcome: Outcome) -> list[str]:
         f"runs that did not end: {told('ended')} of {counts.runs}",
         f"unknown outcomes: {counts.unknown}, settled by the operator: {outcome.settled}; "
         f"repeatable executions repeated: {counts.repeated} of {counts.acts}",
-        f"events: {counts.events}; copies in EVENTS: {counts.duplicates}; "
+        f"events: {counts.events}, of which parked messages {counts.parked}; "
+        f"copies in EVENTS: {counts.duplicates}; "
         f"states compared with a fold of the store: {counts.compared}",
         f"everything had ended {outcome.healed_s:.1f} s after the last fault was healed",
     ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from random import Random
 
 import aiohttp
@@ -49,8 +50,18 @@ class Clients:
         stopping: set when nothing new is to be started.
     """
 
-    def __init__(self, stack: ChaosStack, log: Log, seed: int, *, http: int, bus: int) -> None:
-        """Plan `http` clients of the API and `bus` publishers."""
+    def __init__(
+        self,
+        stack: ChaosStack,
+        log: Log,
+        seed: int,
+        *,
+        http: int,
+        bus: int,
+        probe_every_s: float = PROBE_EVERY_S,
+    ) -> None:
+        """Plan `http` clients of the API, `bus` publishers, and probes at even distances."""
+        self._probe_every_s = probe_every_s
         self._stack = stack
         self._log = log
         self._seed = seed
@@ -74,6 +85,29 @@ class Clients:
             status, made = await self._stack.call("POST", "/api/tokens", body)
             assert status == 201, made
             self._tokens[name] = made["token"]
+
+    @contextlib.asynccontextmanager
+    async def at_work(self) -> AsyncGenerator[Callable[[], Awaitable[None]]]:
+        """Work and decide gates; gives what waits until everything that was begun is finished.
+
+        Set `stopping` before you wait. Gates are decided until the end of the block.
+        """
+        voted = asyncio.Event()
+        voting = asyncio.create_task(self.vote_until(voted))
+        working = asyncio.create_task(self.run())
+
+        async def finished() -> None:
+            await working
+
+        try:
+            yield finished
+            voted.set()
+            await voting
+        finally:
+            left = [voting, working, *self._cancelling, *self._probing]
+            for task in left:
+                _ = task.cancel()
+            _ = await asyncio.gather(*left, return_exceptions=True)
 
     async def run(self) -> None:
         """Work until `stopping` is set, then finish what was begun."""
@@ -122,7 +156,7 @@ class Clients:
     # --- who asks ---------------------------------------------------------------------------
 
     async def _client(self, number: int) -> None:
-        dice = Random(f"{self._seed}/client/{number}")
+        dice = Random(f"{self._seed}/client/{number}")  # noqa: S311 - a seed
         count = 0
         while not self.stopping.is_set():
             workflow, inputs = draw(dice)
@@ -157,7 +191,7 @@ class Clients:
         )
 
     async def _publisher(self, number: int) -> None:
-        dice = Random(f"{self._seed}/publisher/{number}")
+        dice = Random(f"{self._seed}/publisher/{number}")  # noqa: S311 - a seed
         count = 0
         while not self.stopping.is_set():
             workflow, inputs = draw(dice)
@@ -210,7 +244,7 @@ class Clients:
             self._probing.add(task)
             task.add_done_callback(self._probing.discard)
             self.look()
-            await self._pause(PROBE_EVERY_S)
+            await self._pause(self._probe_every_s)
 
     async def _probe(self, mark: str) -> None:
         path, body = f"/api/workflows/{PROBE}/trigger", {"inputs": {"mark": mark}}
@@ -219,9 +253,7 @@ class Clients:
         )
         if status == 201:
             run, trigger = str(told["runs"][0]["run_id"]), str(told["trigger_id"])
-            self._log.promise(
-                Promise(PROBE, run, mark, trigger, ("succeeded",), time.monotonic())
-            )
+            self._log.promise(Promise(PROBE, run, mark, trigger, ("succeeded",), time.monotonic()))
 
     def look(self) -> None:
         """Read what agents have done since."""

@@ -21,7 +21,13 @@ from penstock_adapters.system.clock import SystemClock
 from penstock_adapters.system.process import serve
 from penstock_executor.live import run
 from penstock_executor.settings import ExecutorSettings
-from penstock_runtime.ports.sandbox import LogLine, Sandbox, SandboxHealth, SandboxResult, SandboxSpec
+from penstock_runtime.ports.sandbox import (
+    LogLine,
+    Sandbox,
+    SandboxHealth,
+    SandboxResult,
+    SandboxSpec,
+)
 
 WITNESSES = "CHAOS_WITNESSES"
 _MARK = re.compile(rb'"mark":"([a-z0-9-]{1,40})"')
@@ -69,9 +75,11 @@ class Witnessed:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     async def check(self) -> SandboxHealth:
+        """As the one inside."""
         return await self._inner.check()
 
     async def run(self, spec: SandboxSpec, on_log: Callable[[LogLine], None]) -> SandboxResult:
+        """Note the act, then do it."""
         env = spec.env
         line = {
             "run": env["PENSTOCK_RUN_ID"],
@@ -88,6 +96,7 @@ class Witnessed:
         return await self._inner.run(spec, on_log)
 
     async def close(self) -> None:
+        """Close both."""
         await self._inner.close()
         os.close(self._file)
 

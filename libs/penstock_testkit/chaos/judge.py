@@ -18,7 +18,6 @@ from penstock_contracts.run.v1 import (
     AttemptFailed,
     NodeFailed,
     NodeSucceeded,
-    OutcomeUnknown,
     PlanMade,
     RunCancelled,
     RunFailed,
@@ -33,8 +32,7 @@ from penstock_core.run.state import RunState
 from penstock_runtime.definitions import Definitions
 from penstock_testkit.chaos.clients import UNREACHABLE, Clients
 from penstock_testkit.chaos.executor import Act
-from penstock_testkit.chaos.observed import Log, Promise
-from penstock_testkit.chaos.stack import ChaosStack
+from penstock_testkit.chaos.observed import Promise
 from penstock_testkit.stack import RunningStack
 
 SCHEDULER, APPROVAL = "penstock_scheduler", "penstock_approval"
@@ -54,25 +52,12 @@ AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Broken:
     """A promise that was not kept."""
 
     check: str
     about: str
     detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How much was judged."""
-
-    runs: int
-    events: int
-    acts: int
-    repeated: int
-    unknown: int
-    compared: int
-    duplicates: int
 
 
 class Stored:
@@ -176,35 +161,37 @@ async def all_ended(stack: RunningStack, within_s: float) -> Mapping[str, int]:
 # --- checks -------------------------------------------------------------------------------------
 
 
-def promises_kept(stored: Stored, promises: Mapping[str, Promise]) -> Iterator[Fault]:
+def promises_kept(stored: Stored, promises: Mapping[str, Promise]) -> Iterator[Broken]:
     """Every accepted trigger has its run, and the run has ended as it may."""
     for run, promise in promises.items():
         events = stored.runs.get(run)
         if events is None:
-            yield Fault("accepted", run, f"the trigger {promise.key} was accepted and has no run")
+            yield Broken("accepted", run, f"the trigger {promise.key} was accepted and has no run")
             continue
         ended = [ENDS[event.topic] for event in events if event.topic in ENDS]
         if ended and ended[0] not in promise.ends:
             cause = events[-1].data.get("cause")
             detail = f"{promise.workflow} {ended[0]}, not {' or '.join(promise.ends)}: {cause}"
-            yield Fault("outcome", run, detail)
+            yield Broken("outcome", run, detail)
 
 
-def runs_ended(stored: Stored) -> Iterator[Fault]:
+def runs_ended(stored: Stored) -> Iterator[Broken]:
     """Every run has one end, and nothing behind it but what it refuses."""
     for run, events in stored.runs.items():
         ends = [event.topic for event in events if event.topic in ENDS]
         if len(ends) != 1:
             last = events[-1]
             detail = f"{len(ends)} ends; last is {last.topic} {last.data.get('node', '')}"
-            yield Fault("ended", run, f"{detail} of {events[0].data['workflow']}")
+            yield Broken("ended", run, f"{detail} of {events[0].data['workflow']}")
 
 
-def results_once(stored: Stored) -> Iterator[Fault]:
+def results_once(stored: Stored) -> Iterator[Broken]:
     """An attempt has one result, and a node succeeds once."""
     for run, events in stored.runs.items():
         applied = Counter(
-            (event.data["node"], event.data["attempt"]) for event in events if event.topic in APPLIED
+            (event.data["node"], event.data["attempt"])
+            for event in events
+            if event.topic in APPLIED
         )
         planned = Counter(
             (event.data["node"], event.data["attempt"])
@@ -217,20 +204,20 @@ def results_once(stored: Stored) -> Iterator[Fault]:
         for counted in (applied, planned, succeeded):
             for (node, attempt), count in counted.items():
                 if count > 1:
-                    yield Fault("result", run, f"{node}, attempt {attempt}: {count} results")
+                    yield Broken("result", run, f"{node}, attempt {attempt}: {count} results")
         versions = [event.version for event in events]
         if versions != list(range(1, len(events) + 1)):
-            yield Fault("versions", run, "they have a gap")
+            yield Broken("versions", run, "they have a gap")
 
 
-def effects_once(stored: Stored, acts: Sequence[Act]) -> Iterator[Fault]:
-    """What may happen once has happened once, and only with a claim; what succeeded has happened."""
+def effects_once(stored: Stored, acts: Sequence[Act]) -> Iterator[Broken]:
+    """What may happen once has, and with a claim; what succeeded has happened."""
     effects = Counter(act.key for act in acts if act.agent in ONCE and act.phase != "plan")
     places = {act.key: act for act in acts}
     for key, count in effects.items():
         if count > 1:
             act = places[key]
-            yield Fault("once", act.run, f"{act.node} has taken effect {count} times")
+            yield Broken("once", act.run, f"{act.node} has taken effect {count} times")
     happened = {(act.run, act.node) for act in acts}
     claimed = {
         (run, event.data["node"], event.data["attempt"])
@@ -238,16 +225,19 @@ def effects_once(stored: Stored, acts: Sequence[Act]) -> Iterator[Fault]:
         for event in events
         if event.topic == TaskStarted.TYPE and event.data.get("nonce")
     }
-    for act in acts:
-        if act.agent in ONCE and act.phase != "plan":
-            if (act.run, act.node, act.attempt) not in claimed:
-                yield Fault("claim", act.run, f"{act.node}, attempt {act.attempt} was not claimed")
-    for run, events in stored.runs.items():
-        for event in events:
-            node = event.data.get("node")
-            if event.topic == NodeSucceeded.TYPE and event.data.get("executor"):
-                if (run, node) not in happened:
-                    yield Fault("effect", run, f"{node} succeeded, and nobody has run it")
+    yield from (
+        Broken("claim", act.run, f"{act.node}, attempt {act.attempt} was not claimed")
+        for act in acts
+        if act.agent in ONCE and act.phase != "plan"
+        if (act.run, act.node, act.attempt) not in claimed
+    )
+    yield from (
+        Broken("effect", run, f"{event.data['node']} succeeded, and nobody has run it")
+        for run, events in stored.runs.items()
+        for event in events
+        if event.topic == NodeSucceeded.TYPE and event.data.get("executor")
+        if (run, event.data["node"]) not in happened
+    )
 
 
 def repeats(acts: Sequence[Act]) -> int:
@@ -260,9 +250,9 @@ def repeats(acts: Sequence[Act]) -> int:
     return sum(count - 1 for count in counted.values())
 
 
-async def events_are_the_store(stack: RunningStack, stored: Stored) -> tuple[list[Fault], int]:
+async def events_are_the_store(stack: RunningStack, stored: Stored) -> tuple[list[Broken], int]:
     """Read EVENTS as its readers do; gives what differs, and how many messages came twice."""
-    faults: list[Fault] = []
+    faults: list[Broken] = []
     seen = dict.fromkeys(stored.events, 0)
     duplicates = 0
     tail = NatsStreamTail(await stack.bus())
@@ -284,27 +274,27 @@ async def events_are_the_store(stack: RunningStack, stored: Stored) -> tuple[lis
                 mine = stored.events.get(event.partition, [])
                 if event.n <= len(mine) and mine[event.n - 1] != event:
                     where = f"{event.partition}/{event.n}"
-                    faults.append(Fault("events", where, "EVENTS says otherwise than the store"))
+                    faults.append(Broken("events", where, "EVENTS says otherwise than the store"))
                 if all(seen[name] >= len(events) for name, events in stored.events.items()):
                     break
     except TimeoutError:
         for name, events in stored.events.items():
             if seen[name] < len(events):
                 detail = f"EVENTS can be read up to {seen[name]} of {len(events)}"
-                faults.append(Fault("events", name, detail))
+                faults.append(Broken("events", name, detail))
     return faults, duplicates
 
 
 async def views_are_folds(
     stack: RunningStack, stored: Stored, most: int = COMPARED_MAX
-) -> tuple[list[Fault], int]:
+) -> tuple[list[Broken], int]:
     """Compare what the gateway shows of runs with a fold of the store, by hash."""
     definitions = Definitions(stored)  # type: ignore[arg-type] - reads by id only
     chosen = list(stored.runs)[-most:]
     gate = asyncio.Semaphore(AT_ONCE)
     deadline = time.monotonic() + SHOWN_WITHIN_S
 
-    async def differs(run: str) -> Fault | None:
+    async def differs(run: str) -> Broken | None:
         wanted = await _folded(definitions, run, stored.runs[run])
         shown = ""
         async with gate:
@@ -317,7 +307,7 @@ async def views_are_folds(
                 if shown == wanted or time.monotonic() > deadline:
                     break
                 await asyncio.sleep(0.2)
-        return None if shown == wanted else Fault("view", run, f"shown {shown}, folded {wanted}")
+        return None if shown == wanted else Broken("view", run, f"shown {shown}, folded {wanted}")
 
     found = await asyncio.gather(*(differs(run) for run in chosen))
     return [fault for fault in found if fault is not None], len(chosen)
@@ -334,32 +324,3 @@ async def _folded(definitions: Definitions, run: str, events: Sequence[ReadEvent
     for event in read:
         state = evolve(state, event)
     return state_hash(state)
-
-
-async def judged(stack: ChaosStack, clients: Clients, log: Log) -> tuple[list[Fault], Counts]:
-    """Check everything; call it once all runs have ended, or should have."""
-    clients.look()
-    acts = clients.acts
-    stored = await asyncio.to_thread(Stored, stack)
-    faults = [
-        *promises_kept(stored, log.promises),
-        *runs_ended(stored),
-        *results_once(stored),
-        *effects_once(stored, acts),
-        *(Fault("chain", name, why) for name, why in stored.chains.items()),
-    ]
-    published, duplicates = await events_are_the_store(stack, stored)
-    shown, compared = await views_are_folds(stack, stored)
-    unknown = sum(
-        event.topic == OutcomeUnknown.TYPE for events in stored.runs.values() for event in events
-    )
-    counts = Counts(
-        runs=len(stored.runs),
-        events=sum(map(len, stored.events.values())),
-        acts=len(acts),
-        repeated=repeats(acts),
-        unknown=unknown,
-        compared=compared,
-        duplicates=duplicates,
-    )
-    return [*faults, *published, *shown], counts

@@ -14,6 +14,7 @@ from penstock_testkit.chaos.schedule import Fault, Kind
 from penstock_testkit.chaos.stack import TARGETS, ChaosStack
 
 WEATHERS = {Kind.CUT: Weather.CUT, Kind.HOLE: Weather.HOLE, Kind.SLOW: Weather.SLOW}
+FILL_EVERY_S = 0.2
 THERE_WITHIN_S = 60.0  # a target that does not run is waited for
 
 
@@ -174,9 +175,11 @@ class Nemesis:
         """Fill the disk; then somebody makes room and starts the server again."""
         disk = self._stack.disk
         assert disk is not None
-        await asyncio.to_thread(disk.fill)
+        until_s = time.monotonic() + fault.hold_s
         try:
-            await asyncio.sleep(fault.hold_s)
+            while time.monotonic() < until_s:
+                await asyncio.to_thread(disk.fill)
+                await asyncio.sleep(FILL_EVERY_S)
         finally:
             disk.empty()
         await self._stack.end(["nats"], orderly=True)

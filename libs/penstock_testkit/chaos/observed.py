@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TextIO
 
@@ -76,7 +77,8 @@ class Log:
         self._write(kind, {"at_s": time.monotonic(), **fields})
 
     def _write(self, kind: str, fields: dict[str, object]) -> None:
-        _ = self._file.write(json.dumps({"is": kind, **fields}) + "\n")
+        if not self._file.closed:  # a client that is cut short may still say so
+            _ = self._file.write(json.dumps({"is": kind, **fields}) + "\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def availability(
     """Judge the requests of some kinds that began between two times."""
     chosen = [one for one in operations if one.kind in kinds and from_s <= one.began_s < to_s]
     marks = [from_s, *sorted(one.ended_s for one in chosen if one.ok and one.ended_s < to_s), to_s]
-    pauses = [after - before for before, after in zip(marks, marks[1:], strict=False)]
+    pauses = [after - before for before, after in pairwise(marks)]
     return Availability(len(chosen), sum(one.ok for one in chosen), max(pauses))
 
 
@@ -119,6 +121,3 @@ def first_after(
     """
     found = [done for begun, done in times if begun >= began_s and done >= ended_s]
     return min(found, default=None)
-
-
-Clock = Callable[[], float]

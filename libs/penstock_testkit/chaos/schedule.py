@@ -121,9 +121,9 @@ def plan(
     Each lane goes through a shuffled deck of every kind with every target, so that a run of a few
     minutes has met all of them. Two faults never share a target at the same time.
     """
-    dice = Random(f"{seed}/plan")
+    dice = Random(f"{seed}/plan")  # noqa: S311 - the same plan every time
     deck: list[tuple[Kind, str]] = []
-    free = {name: 0.0 for name in (*TARGETS, *LINKS)}
+    free = dict.fromkeys((*TARGETS, *LINKS), 0.0)
     clock = [FIRST_S + 3.0 * lane for lane in range(lanes)]
     faults: list[Fault] = []
     while True:
@@ -136,9 +136,7 @@ def plan(
         kind, target = deck.pop()
         fault = _drawn(len(faults) + 1, clock[lane], kind, target, dice)
         begins = max(clock[lane], *(free[name] for name in fault.needs))
-        fault = Fault(
-            fault.number, round(begins, 2), kind, target, fault.hold_s, fault.size
-        )
+        fault = Fault(fault.number, round(begins, 2), kind, target, fault.hold_s, fault.size)
         lasts = max(fault.hold_s, RESTART_S if not fault.hold_s else 0.0)
         if kind in (Kind.OLD_JETSTREAM, Kind.FULL_DISK):
             lasts += RESTART_S

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from penstock_adapters.embedded.home import read_object
@@ -33,7 +33,6 @@ LINKS = tuple(
 STOP_SIGNALS = {"postgres": signal.SIGINT}
 LAUNCHER = Path(__file__).with_name("launched.py")
 COMES_BACK_S = 90.0  # a postmaster waits up to 20 s for its remains, and then recovers
-MIB = 1024 * 1024
 CLONE_NEWNS = 0x00020000
 MS_REC, MS_PRIVATE = 0x4000, 0x40000
 
@@ -78,15 +77,17 @@ class Disk:
         return self._place / "ballast"
 
     def fill(self) -> None:
-        """Leave no room for another page."""
-        piece = bytes(MIB)
-        with self.ballast.open("wb", buffering=0) as file:
-            try:
-                while True:
-                    if file.write(piece) < len(piece):
-                        piece = piece[: max(1, len(piece) // 2)]
-            except OSError:
-                return
+        """Take what room there is; again later, as the server frees what it no longer needs."""
+        file = os.open(self.ballast, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            room = os.statvfs(self._place)
+            free = room.f_bavail * room.f_frsize
+            if free:
+                os.posix_fallocate(file, os.fstat(file).st_size, free)
+        except OSError:
+            return  # the server was faster
+        finally:
+            os.close(file)
 
     def empty(self) -> None:
         """Give the room back."""
@@ -120,10 +121,7 @@ class ChaosStack(RunningStack):
         self._ports: dict[str, int] = {}
         home.mkdir(parents=True, exist_ok=True)
         self.clocks = Clocks(home / "clocks", SERVICES)
-        self.links = {
-            name: Link(name, lambda server=name.partition("/")[2]: self._port(server))
-            for name in LINKS
-        }
+        self.links = {name: Link(name, self._port_behind(name)) for name in LINKS}
         modules = MODULES | {"executor": "penstock_testkit.chaos.executor"}
         commands = {name: self._command(name, modules[name]) for name in SERVICES}
         self._stack = EmbeddedStack(
@@ -133,6 +131,10 @@ class ChaosStack(RunningStack):
     def _command(self, name: str, module: str) -> list[str]:
         start = [sys.executable, "-I", "-S", str(LAUNCHER), name, str(self._control)]
         return [*start, sys.executable, "-m", module]
+
+    def _port_behind(self, link: str) -> Callable[[], int]:
+        server = link.partition("/")[2]
+        return lambda: self._port(server)
 
     def _port(self, server: str) -> int:
         if server not in self._ports:
@@ -245,12 +247,6 @@ class ChaosStack(RunningStack):
 
         await self.until(back, COMES_BACK_S)
         await asyncio.to_thread(shutil.rmtree, grave, ignore_errors=True)
-
-    # --- the database -----------------------------------------------------------------------
-
-    def run_partitions(self) -> list[str]:
-        """Name the run partitions."""
-        return [name for name in self.partitions() if name.startswith("run-")]
 
 
 def _children_of(pid: int) -> list[int]:
