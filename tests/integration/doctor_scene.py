@@ -94,4 +94,4 @@ def commands(mend: str) -> list[str]:
 
 def statements(mend: str) -> list[str]:
     """The SQL in the commands of a mend."""
-    return re.findall(r'psql -X -c "([^"]+)"', mend)
+    return re.findall(r'psql\'? -X -c "([^"]+)"', mend)

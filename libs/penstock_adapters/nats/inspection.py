@@ -22,6 +22,7 @@ from penstock_adapters.nats.jetstream import (
     JetStreamApi,
     RefusedError,
     StreamInfo,
+    stream_info_of,
 )
 from penstock_adapters.nats.relay import NatsRelayLog
 from penstock_contracts.permissions import API
@@ -121,6 +122,10 @@ class _Refusals:
             await self.changed.wait()
 
 
+class _NotPermitted(TransientFault):
+    """The server refused the request itself."""
+
+
 class BusInspection:
     """Questions to the bus as one user."""
 
@@ -141,15 +146,28 @@ class BusInspection:
         Raises:
             TransientFault: neither an answer nor a refusal came.
         """
-        call = asyncio.ensure_future(self._api.call(verb))
+        try:
+            await self._ask(verb)
+        except RefusedError:  # JetStream itself said no: the request came through
+            return True
+        except _NotPermitted:
+            return False
+        return True
+
+    async def _ask(self, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Call, and hear at once of a call that is not permitted.
+
+        Raises:
+            RefusedError: JetStream said no.
+            TransientFault: no answer, or not permitted.
+        """
+        call = asyncio.ensure_future(self._api.call(verb, body))
         refused = asyncio.ensure_future(self._refusals.wait(f"{API}.{verb}"))
         try:
             await asyncio.wait((call, refused), return_when=asyncio.FIRST_COMPLETED)
-            if refused.done():
-                return False
-            with suppress(RefusedError):  # JetStream itself said no: the request came through
-                call.result()
-            return True
+            if not call.done():
+                raise _NotPermitted(f"not permitted to ask for {verb}")
+            return call.result()
         finally:
             for task in (call, refused):
                 task.cancel()
@@ -162,7 +180,7 @@ class BusInspection:
             TransientFault: no answer, or the user may not ask.
         """
         try:
-            return await self._api.stream_info(name)
+            return stream_info_of(await self._ask(f"STREAM.INFO.{name}"))
         except RefusedError as refused:
             if refused.err_code == STREAM_NOT_FOUND:
                 return None
@@ -175,7 +193,7 @@ class BusInspection:
             TransientFault: no answer, or no such stream.
         """
         body = {"subjects_filter": pattern}
-        answer = await self._api.call(f"STREAM.INFO.{stream}", body)
+        answer = await self._ask(f"STREAM.INFO.{stream}", body)
         found: Mapping[str, int] = answer["state"].get("subjects") or {}
         return found
 
@@ -186,7 +204,7 @@ class BusInspection:
             TransientFault: no answer.
         """
         try:
-            return await self._api.call(f"CONSUMER.INFO.{stream}.{name}")
+            return await self._ask(f"CONSUMER.INFO.{stream}.{name}")
         except RefusedError as refused:
             if refused.err_code in (CONSUMER_NOT_FOUND, STREAM_NOT_FOUND):
                 return None

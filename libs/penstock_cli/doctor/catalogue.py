@@ -199,7 +199,7 @@ CATALOG: Final[Mapping[Code, Entry]] = {
         (Code.BUS_TOO_OLD, _B, "the server is older than NATS 2.12", "update it"),
         (Code.BUS_NO_JETSTREAM, _B, "the server has no JetStream", "switch it on"),
         (
-            Code.BUS_PAYLOAD_SMALL, _B, "the server takes smaller messages than Penstock sends",
+            Code.BUS_PAYLOAD_SMALL, _W, "the server takes smaller messages than Penstock sends",
             "`max_payload: 12582912`",
         ),
         (

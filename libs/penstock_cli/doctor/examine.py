@@ -15,6 +15,7 @@ from penstock_adapters.embedded.service_environment import (
     NATS_URL_VARIABLE,
     POSTGRES_URL_VARIABLE,
 )
+from penstock_adapters.embedded.status import StackState
 from penstock_cli.doctor.bus import BusSight, see_bus
 from penstock_cli.doctor.codes import Code
 from penstock_cli.doctor.environment import look_at_settings
@@ -30,7 +31,7 @@ from penstock_cli.doctor.machine import (
 )
 from penstock_cli.doctor.partitions import judge_partitions
 from penstock_cli.doctor.processes import StackSight, ask_services, see_stack
-from penstock_cli.doctor.reach import Reach, find_reach, setting
+from penstock_cli.doctor.reach import Reach, find_reach
 from penstock_cli.doctor.state_folder import look_at_folder
 from penstock_cli.doctor.stores import StoreSight, see_stores
 from penstock_cli.doctor.streams import judge_streams
@@ -90,7 +91,7 @@ async def _look_around(scene: Scene, stack: StackSight) -> list[Finding]:
         listed("installed parts", lambda: look_at_parts(environ)),
         _bounded(scene, "sandbox", look_at_sandbox(machine, environ), []),
         listed("disk", lambda: look_at_disk(machine, folder)),
-        listed("ports", lambda: look_at_ports(folder, running=stack.runs)),
+        listed("ports", lambda: look_at_ports(folder, environ, running=stack.runs)),
         listed("state folder", lambda: look_at_folder(folder, machine.uid)),
         listed("settings", lambda: look_at_settings(environ)),
         _bounded(scene, "services", ask_services(folder, stack, machine, scene.url), []),
@@ -157,11 +158,11 @@ def _invalid(name: str) -> Finding:
 async def _judge(
     scene: Scene, stack: StackSight, reach: Reach, bus: BusSight, stores: StoreSight
 ) -> list[Finding]:
-    expected = stack.runs or setting(scene.environ, POSTGRES_URL_VARIABLE) != ""
+    ready = stack.state is StackState.READY
     looks = await asyncio.gather(
         _bounded(
             scene, "partitions",
-            in_thread(lambda: list(judge_partitions(bus, stores, reach, running=expected))), [],
+            in_thread(lambda: list(judge_partitions(bus, stores, reach, running=ready))), [],
         ),
         _bounded(
             scene, "work",

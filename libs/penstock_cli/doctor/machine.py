@@ -299,7 +299,9 @@ def look_at_disk(machine: Machine, folder: StateFolder) -> Iterator[Finding]:
         yield found(Code.STATE_VOLATILE, "state folder", detail, str(here), mend)
 
 
-def look_at_ports(folder: StateFolder, *, running: bool) -> Iterator[Finding]:
+def look_at_ports(
+    folder: StateFolder, environ: Mapping[str, str], *, running: bool
+) -> Iterator[Finding]:
     """Judge loopback ports: some are free, and the stopped stack's own are."""
     try:
         yield well("ports", f"loopback port {draw_free_port()} is free")
@@ -314,10 +316,14 @@ def look_at_ports(folder: StateFolder, *, running: bool) -> Iterator[Finding]:
     except EmbeddedError:
         return  # the look at the folder tells of it
     for purpose, port in remembered.items():
-        if isinstance(port, int) and not is_free(port):
+        elsewhere = environ.get(_SERVER_VARIABLES.get(purpose, ""), "")
+        if isinstance(port, int) and not elsewhere and not is_free(port):
             mend = f"`ss -ltnp 'sport = :{port}'` names it; end it, or let `up` take another port"
             detail = f"another process listens on port {port} of {purpose}"
             yield found(Code.PORT_TAKEN, "ports", detail, f"127.0.0.1:{port}", mend)
+
+
+_SERVER_VARIABLES: Final = {"nats": NATS_URL_VARIABLE, "postgres": POSTGRES_URL_VARIABLE}
 
 
 def judge_clock(machine: Machine, subject: str, theirs_us: int, spent_us: int) -> Finding:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from penstock_adapters.embedded.postgres_roles import AUDITOR
@@ -18,7 +19,8 @@ from penstock_contracts.records import StoredRecord, chain_hash, decode_state, g
 from penstock_runtime.faults import PenstockFault
 from penstock_runtime.ports.bus import PlacedMarker
 
-LEASE_OVER_S: Final = 2.0  # a lease is renewed long before its end, and another takes over in 1 s
+CHANGING_HANDS_S: Final = 2.0  # another takes a free partition over within a second
+LET_GO_S: Final = 10 * 365 * 86_400.0
 RELAY_LATE_S: Final = 30.0
 READ_MODEL_LATE_S: Final = 60.0
 BEHIND_EVENTS: Final = 1_000  # so far behind it is late, whatever the age
@@ -36,13 +38,16 @@ def judge_partitions(
         bus: what was seen of it.
         stores: what was seen of them.
         reach: for reading again.
-        running: whether services should be at work.
+        running: whether services are at work here.
     """
     faults = 0
+    for finding in _unowned(stores, reach, running=running):
+        faults += 1
+        yield finding
     rows = {lease.partition: lease.n for leases in stores.leases.values() for lease in leases}
     for database, leases in stores.leases.items():
         for lease in leases:
-            for finding in _judge(database, lease, bus, stores, reach, running=running):
+            for finding in _judge(database, lease, bus, stores, reach):
                 faults += 1
                 yield finding
     for finding in _read_model(stores, rows, reach):
@@ -52,15 +57,50 @@ def judge_partitions(
         yield well("partitions", f"{len(rows)}, all in order", reach.store_place)
 
 
+def _unowned(stores: StoreSight, reach: Reach, *, running: bool) -> Iterator[Finding]:
+    """Judge leases; one that is just changing hands is looked at again."""
+    suspects = {
+        (database, lease.partition)
+        for database, leases in stores.leases.items()
+        for lease in leases
+        if lease.left_s < 0 and (running or not _let_go(lease))
+    }
+    if not suspects:
+        return
+    time.sleep(CHANGING_HANDS_S)
+    for database in sorted({name for name, _ in suspects}):
+        for lease in _leases(reach, database):
+            if lease.left_s >= 0 or (database, lease.partition) not in suspects:
+                continue
+            service = SERVICES[database]
+            ended = "was let go" if _let_go(lease) else f"ended {-lease.left_s:.0f} s ago"
+            detail = f"the lease of {lease.owner or 'nobody'} {ended}, and nobody took it"
+            mend = f"start the {service} (`penstock status` shows it; {Relief.RESTART})"
+            where = _place(reach, database, lease.partition)
+            yield found(Code.PARTITION_UNOWNED, "partition", detail, where, mend)
+
+
+def _let_go(lease: Lease) -> bool:
+    """Tell whether its owner left in an orderly way: then the lease ends in 1970."""
+    return lease.left_s < -LET_GO_S
+
+
+def _leases(reach: Reach, database: str) -> Sequence[Lease]:
+    try:
+        with StoreInspection(reach.stores[database, AUDITOR]) as store:
+            return store.leases()
+    except PenstockFault:
+        return ()  # the look at the store tells of it
+
+
+def _place(reach: Reach, database: str, partition: str) -> str:
+    return f"{reach.store_place}, database {database}, partition {partition}"
+
+
 def _judge(
-    database: str, lease: Lease, bus: BusSight, stores: StoreSight, reach: Reach, *, running: bool
+    database: str, lease: Lease, bus: BusSight, stores: StoreSight, reach: Reach
 ) -> Iterator[Finding]:
-    where = f"{reach.store_place}, database {database}, partition {lease.partition}"
-    if running and lease.left_s < -LEASE_OVER_S:
-        service = SERVICES[database]
-        detail = f"the lease of {lease.owner} ended {-lease.left_s:.0f} s ago, nobody took it"
-        mend = f"start the {service} (`penstock status` shows it; {Relief.RESTART})"
-        yield found(Code.PARTITION_UNOWNED, "partition", detail, where, mend)
+    where = _place(reach, database, lease.partition)
     marker = bus.markers.get(lease.partition)
     if marker is None or database == GATEWAY:
         return

@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from penstock_adapters.embedded.credentials import postgres_secret
+from penstock_adapters.embedded.faults import ServerMissingError
+from penstock_adapters.embedded.postgres_install import find_psql
 from penstock_adapters.embedded.postgres_roles import AUDITOR, DATABASES, owner_of, service_of
+from penstock_adapters.embedded.postgres_server import ADMIN
 from penstock_adapters.postgres.faults import UnsupportedServer
 from penstock_adapters.postgres.inspection import (
     EVENT_TABLE,
@@ -22,6 +26,7 @@ from penstock_cli.doctor.findings import Finding, Relief, found, well
 from penstock_cli.doctor.machine import Machine, judge_clock
 from penstock_cli.doctor.processes import shortened
 from penstock_cli.doctor.reach import Reach, StoreKey
+from penstock_cli.stack_view import relative
 from penstock_runtime.faults import PenstockFault
 from penstock_runtime.ports.projection import ViewRow
 
@@ -94,7 +99,7 @@ def _merged(findings: list[Finding]) -> list[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class _Help:
-    """What mends say, as it depends on whose server it is."""
+    """What mends say, as it depends on whose server it is. psql asks for passwords itself."""
 
     reach: Reach
     script: str
@@ -105,15 +110,32 @@ class _Help:
         return "start PostgreSQL there, or correct PENSTOCK_POSTGRES_URL"
 
     def roles(self) -> str:
-        return f"as an administrator: `psql -X -f {self.script} {self.admin()}`"
+        if self.reach.own_store:
+            return f"{Relief.RESTART}, which makes absent roles and databases"
+        return f"`penstock prepare`, then `{_psql()} -X -f {self.script} {self._place('postgres')}`"
 
-    def admin(self) -> str:
-        return f"postgresql://administrator@{self.reach.store_place}/postgres"
+    def password(self, role: str) -> str:
+        """Say how a role is given the password that is known here, without telling it."""
+        change = f"{_psql()} -X -c '\\password {role}' {self._place('postgres')}"
+        return (
+            f"where the role is absent: {self.roles()}; else give it the password that "
+            f"credentials/secrets.json calls {postgres_secret(role)}: `{change}`"
+        )
 
     def sql(self, database: str, statement: str, who: str = "") -> str:
         """Give a statement as a command for a role, the administrator by default."""
-        place = f"postgresql://{who or 'administrator'}@{self.reach.store_place}/{database}"
-        return f'`psql -X -c "{statement}" {place}`'
+        return f'`{_psql()} -X -c "{statement}" {self._place(database, who)}`'
+
+    def _place(self, database: str, who: str = "") -> str:
+        name = who or (ADMIN if self.reach.own_store else "administrator")
+        return f"postgresql://{name}@{self.reach.store_place}/{database}"
+
+
+def _psql() -> str:
+    try:
+        return relative(find_psql())
+    except ServerMissingError:
+        return "psql"
 
 
 def _look(
@@ -163,8 +185,7 @@ def _refused(key: StoreKey, said: str, where: str, help_: _Help) -> Finding:
         return found(Code.STORE_CONNECTIONS_USED_UP, "postgres", detail, where, mend)
     for words, code in _REFUSALS[1:3]:
         if any(word in text for word in words):
-            return found(code, "postgres", detail, where, f"{help_.roles()}, and "
-                         f"give {role} the password of this state folder")  # fmt: skip
+            return found(code, "postgres", detail, where, help_.password(role))
     if all(word in text for word in _REFUSALS[3][0]):
         return found(Code.STORE_DATABASE_MISSING, "postgres", detail, where, help_.roles())
     if "[" in said and database:  # a statement was refused, not the connection
