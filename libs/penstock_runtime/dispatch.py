@@ -40,6 +40,7 @@ from penstock_runtime.telemetry.trace import child_header
 log = logging.getLogger(__name__)
 
 BACKLOG_MAX = 20_000  # effects waiting to be published; beyond, commits wait
+QUEUED_MAX = 20_000  # tasks of this epoch that a sweep is known not to have to ask for again
 RETRY_FIRST_S = 0.05
 RETRY_CAP_S = 5.0
 RETRIES_MAX = 8  # some 11 s
@@ -179,6 +180,8 @@ class Dispatch:
         self._relayable = relayable
         self._waiting: deque[_Commit] = deque()
         self._backlog = 0
+        self._queued: set[str] = set()
+        self._sweeps = True
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -191,6 +194,18 @@ class Dispatch:
         if self._backlog >= BACKLOG_MAX:
             self._room.clear()
         self._wake.set()
+
+    def has_queued(self, task: QueueTask) -> bool:
+        """Tell whether a task was put on its queue in this epoch, before the sweep ended.
+
+        It may be done by now, with its result on the way: asked for again it would run again.
+        """
+        return task.subject in self._queued
+
+    def end_sweep(self) -> None:
+        """Forget which tasks were queued in this epoch."""
+        self._sweeps = False
+        self._queued.clear()
 
     async def run(self) -> None:
         """Publish until cancelled.
@@ -251,6 +266,8 @@ class Dispatch:
             if outcome is Published.FAILED or lost:
                 failed.append(effect)
                 continue
+            if isinstance(effect, QueueTask) and outcome is not Published.FULL:
+                self._note_queued(effect)
             self._metrics.add(EFFECTS, self._partition, type(effect).__name__)
             if outcome is Published.FULL:
                 log.warning("a stream is full; the effect is asked again later")
@@ -261,3 +278,7 @@ class Dispatch:
             except TransientFault:
                 log.warning("a task's subject was not purged", extra={"task": stop.task_id})
         return failed
+
+    def _note_queued(self, task: QueueTask) -> None:
+        if self._sweeps and len(self._queued) < QUEUED_MAX:
+            self._queued.add(task.subject)

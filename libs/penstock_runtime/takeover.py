@@ -82,11 +82,16 @@ class Takeover:
         ]
 
     async def sweep(self) -> None:
-        """Ask again for everything that is outstanding in the partition."""
+        """Ask again for everything that is outstanding in the partition.
+
+        Tasks that were queued in this very epoch are left out: they cannot have been lost with
+        the owner before us, and one that is done already would be done again.
+        """
         after_id = ""
         while True:
             entries = await self._index.open_after(self._partition, after_id, PAGE)
             if not entries:
+                self._out.end_sweep()
                 return
             ids = [entry.aggregate_id for entry in entries]
             cells = await self._cells.load(dict.fromkeys(ids))
@@ -95,6 +100,7 @@ class Takeover:
                 for cell in cells.values()
                 if not cell.broken
                 for item in cell.decider.outstanding(cell.state)
+                if not (isinstance(item.effect, QueueTask) and self._out.has_queued(item.effect))
             ]
             await self._out.publish(effects)
             after_id = ids[-1]
