@@ -89,7 +89,7 @@ async def lost_in_flight(home: Path, runs: int, nap_ms: int, ends_within_s: floa
 
 @pytest.mark.timeout(300)
 async def test_sixty_runs_in_flight_outlive_the_bus(tmp_path: Path) -> None:
-    await lost_in_flight(tmp_path / "state", 60, 1_500, ends_within_s=180)
+    await lost_in_flight(tmp_path / "state", 60, 800, ends_within_s=180)
 
 
 @pytest.mark.long

@@ -50,6 +50,8 @@ class Link:
         for task in tuple(self._tasks):
             _ = task.cancel()
         _ = await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._server is not None:
+            await self._server.wait_closed()
 
     def change(self, weather: Weather, delay_s: float = 0.0) -> None:
         """Change the weather, for what is open as for what is opened later."""

@@ -32,7 +32,7 @@ LINKS = tuple(
 )
 STOP_SIGNALS = {"postgres": signal.SIGINT}
 LAUNCHER = Path(__file__).with_name("launched.py")
-COMES_BACK_S = 90.0  # a postmaster waits up to 20 s for its remains, and then recovers
+COMES_BACK_S = 180.0  # a postmaster waits up to 20 s for its remains, and then recovers
 CLONE_NEWNS = 0x00020000
 MS_REC, MS_PRIVATE = 0x4000, 0x40000
 
