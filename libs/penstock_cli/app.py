@@ -37,6 +37,8 @@ VERBS: dict[str, str] = {
     "executors": "penstock_cli.executors",
     "replay": "penstock_cli.replay",
     "dead": "penstock_cli.dead",
+    "rebuild": "penstock_cli.rebuild",
+    "recover": "penstock_cli.recover",
 }
 """Module of each verb, in the order of the help page; each has a Typer called `app`."""
 

@@ -31,7 +31,7 @@ LOOK_S = 10.0  # how often the last marker is read
 IDLE_MARKER_S = 3_600.0
 OPEN_TRIES = 5
 RETRY_FIRST_S = 0.05
-RETRY_CAP_S = 5.0
+RETRY_CAP_S = 1.0
 MEND = (
     "The store was put back to an earlier state: find the newer one, or, if there is none, "
     "stop all services and run `penstock recover`"
@@ -93,8 +93,10 @@ class Relay:
         raise TransientFault(f"{self._partition}: an earlier owner keeps relaying")
 
     async def _resume(self) -> PlacedMarker | None:
-        placed = await self._log.last_marker(self._partition)
+        # The fence first: of a stream that is lost between the two, what we write is refused. The
+        # other way round the old marker would be repeated at the head of an empty stream.
         self._fence = await self._log.last_sequence(self._partition)
+        placed = await self._log.last_marker(self._partition)
         if placed is None:
             self._done, self._head = 0, genesis_hash(self._partition)
             return None
@@ -257,7 +259,7 @@ class Relay:
         for record in unit:
             last = record.n
             head = chain_hash(head, record.aggregate_id, record.version, record.topic, record.state)
-        messages = [(_subject(record), published_form(record)) for record in unit]
+        messages = [(subject_of(record), published_form(record)) for record in unit]
 
         def marker(last_event_sequence: int) -> Marker:
             return Marker(
@@ -291,7 +293,8 @@ async def head_at(reader: EventReader, partition: str, n: int) -> bytes:
     return chain_hash(previous, record.aggregate_id, record.version, record.topic, record.state)
 
 
-def _subject(record: StoredRecord) -> str:
+def subject_of(record: StoredRecord) -> str:
+    """Give the subject by which an event is published."""
     tenant = DEFAULT_TENANT
     if _TENANT in record.state[:_TENANT_WITHIN]:
         tenant = decode_state(record.state)[0].tenant
