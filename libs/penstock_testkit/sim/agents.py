@@ -77,8 +77,7 @@ class Deeds:
     def of_attempt(self, run_id: str, node: str, attempt: int) -> bool:
         """Tell whether an attempt has acted upon the world."""
         return any(
-            (deed.run_id, deed.node, deed.attempt) == (run_id, node, attempt)
-            for deed in self.done
+            (deed.run_id, deed.node, deed.attempt) == (run_id, node, attempt) for deed in self.done
         )
 
 

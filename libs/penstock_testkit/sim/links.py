@@ -316,4 +316,3 @@ class LinkedControl:
         await self._link.life.breathe()
         if not self._link.weather.cut:
             await self._inner.send(subject, payload)
-

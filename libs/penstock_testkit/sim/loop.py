@@ -36,7 +36,7 @@ class ShuffledLoop(VirtualLoop):
 
     def __init__(self, seed: int) -> None:
         """Shuffle as `seed` says."""
-        super().__init__()
+        super().__init__(deaf=True)
         self._dice = Dice(seed, "order")
         self._numbers = count()
         self.on_task: Callable[[SimTask], None] = lambda _task: None
@@ -91,5 +91,3 @@ def run_shuffled(seed: int, main: Callable[[ShuffledLoop], Coroutine[Any, Any, T
     loop = ShuffledLoop(seed)
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         return runner.run(bounded())
-
-

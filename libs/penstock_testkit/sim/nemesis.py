@@ -30,12 +30,14 @@ class Nemesis:
     Attributes:
         done: what was done and when, as lines.
         old_times: streams whose messages may come with times of the past.
+        skew_us: the most by which a clock was off.
     """
 
     def __init__(self, world: SimWorld, dice: Dice) -> None:
         """Do harm to `world`."""
         self.done: list[str] = []
         self.old_times: set[str] = set()
+        self.skew_us = 0
         self._world = world
         self._dice = dice
         self._copies: list[Mapping[str, MemoryStream]] = []
@@ -114,6 +116,7 @@ class Nemesis:
     async def _skew(self) -> str:
         victim = self._process()
         victim.skew_us = int(self._dice.uniform(-SKEW_S, SKEW_S) * MICROSECONDS)
+        self.skew_us = max(self.skew_us, abs(victim.skew_us))
         return f"the clock of {victim.name} is off by {victim.skew_us} us"
 
     async def _cut(self) -> str:

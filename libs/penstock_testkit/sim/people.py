@@ -55,6 +55,20 @@ class People(Users):
     async def _pause(self, bounds: tuple[float, float] = ASK_AGAIN_S) -> None:
         await self._clock.sleep(self._dice.seconds(*bounds))
 
+    async def _get(self, kind: View, tenant: str, row_id: str) -> ViewRow | None:
+        try:
+            return await self._views.get(kind, tenant, row_id)
+        except TransientFault:  # the gateway answers that it cannot look now
+            return None
+
+    async def _page(
+        self, kind: View, tenant: str, *, state: str | None = None, limit: int
+    ) -> Sequence[ViewRow]:
+        try:
+            return await self._views.page(kind, tenant, state=state, limit=limit)
+        except TransientFault:
+            return ()
+
     # --- definitions --------------------------------------------------------------------------
 
     async def define(self, documents: Sequence[Mapping[str, Any]]) -> None:
@@ -63,7 +77,7 @@ class People(Users):
             *((View.AGENT, agent.name, agent) for agent in AGENTS.values()),
             *((View.WORKFLOW, str(one["name"]), one) for one in documents),
         ):
-            while await self._views.get(kind, TENANT, name) is None:
+            while await self._get(kind, TENANT, name) is None:
                 self._try_to_define(send)
                 await self._pause((0.5, 5.0))
 
@@ -83,7 +97,7 @@ class People(Users):
         await self._clock.sleep(asked.at_s)
         trigger = f"msg:{asked.trigger_id}"
         aggregate = trigger_aggregate_id(TENANT, trigger)
-        while (row := await self._views.get(View.TRIGGER, TENANT, aggregate)) is None:
+        while (row := await self._get(View.TRIGGER, TENANT, aggregate)) is None:
             try:
                 self.trigger(asked.workflow, asked.trigger_id)
             except TransientFault:
@@ -98,7 +112,7 @@ class People(Users):
 
     async def _cancel(self, run: str, command_id: str) -> None:
         while True:
-            row = await self._views.get(View.RUN, TENANT, run)
+            row = await self._get(View.RUN, TENANT, run)
             if row is not None:
                 if row.state not in ("running", "pending"):
                     return
@@ -118,14 +132,14 @@ class People(Users):
         """Read what the gateway shows of every run, again and again."""
         while True:
             await self._pause((1.0, 20.0))
-            for row in await self._views.page(View.RUN, TENANT, limit=PAGE):
+            for row in await self._page(View.RUN, TENANT, limit=PAGE):
                 self.observed.append(Observed(row.id, row.state, self._clock.now_us()))
 
     async def decide(self) -> None:
         """Vote on whatever waits for a decision."""
         while True:
             await self._pause(ROUND_S)
-            waiting = await self._views.page(View.APPROVAL, TENANT, state="pending", limit=PAGE)
+            waiting = await self._page(View.APPROVAL, TENANT, state="pending", limit=PAGE)
             for row in waiting:
                 if self.patient or self._dice.chance(0.7):
                     self._vote_on(row)
@@ -151,8 +165,8 @@ class People(Users):
         """Say of unknown outcomes what really happened."""
         while True:
             await self._pause(ROUND_S)
-            for row in await self._views.page(View.NODE, TENANT, state="unknown", limit=PAGE):
-                run = await self._views.get(View.RUN, TENANT, row.parent)
+            for row in await self._page(View.NODE, TENANT, state="unknown", limit=PAGE):
+                run = await self._get(View.RUN, TENANT, row.parent)
                 if run is None or run.state not in ("running", "pending"):
                     continue
                 attempt = _number(row.body["attempt"])
@@ -173,7 +187,7 @@ class People(Users):
                 continue
             holders = {
                 (str(row.body["holder"]), str(row.body["partition"]))
-                for row in await self._views.page(View.DEAD, TENANT, limit=PAGE)
+                for row in await self._page(View.DEAD, TENANT, limit=PAGE)
                 if row.body.get("status") == "parked"
             }
             for holder, partition in sorted(holders):
@@ -200,5 +214,3 @@ def _objects(value: object) -> Sequence[JsonObject]:
 def _number(value: object) -> int:
     assert isinstance(value, int)
     return value
-
-

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from penstock_contracts.records import StoredRecord
+from penstock_contracts.records import StoredRecord, read_published
 from penstock_contracts.registry import name_of
 from penstock_contracts.subjects import (
     APPROVAL_PARTITION,
     CATALOG_PARTITION,
     Stream,
+    parse,
     run_partition,
 )
+from penstock_contracts.values import MICROSECONDS
 from penstock_testkit.checking import check
 from penstock_testkit.checking.history import History, Published, Violation
 from penstock_testkit.sim.dice import Dice
@@ -24,10 +26,10 @@ from penstock_testkit.sim.nemesis import Nemesis
 from penstock_testkit.sim.people import People
 from penstock_testkit.sim.plan import Plan, plan_of
 from penstock_testkit.sim.world import SimWorld
-from penstock_testkit.virtual_time import until
 
 CALM_S = 6 * 3_600.0  # of virtual time in which everything must end once the storm is over
 SETTLE_S = 1_800.0  # and in which what was told must have been told to everybody
+LOOK_FIRST_S, LOOK_CAP_S = 0.5, 30.0
 ENDINGS = frozenset({"run_succeeded", "run_failed", "run_cancelled"})
 
 
@@ -107,25 +109,34 @@ class _Story:
 
     async def _come_to_rest(self, asking: Sequence[asyncio.Future[None]]) -> list[Violation]:
         """Wait for every end; give what did not come."""
-        clock = self.world.clock
-        try:
-            await until(clock, lambda: all(one.done() for one in asking), CALM_S)
-        except TimeoutError:
+        if not await self._until(lambda: all(one.done() for one in asking), CALM_S):
             return [Violation("liveness", "triggers", "a trigger is never accepted")]
-        try:
-            await until(clock, lambda: not self._open_runs(), CALM_S)
-        except TimeoutError:
-            return [
-                Violation("liveness", run, "never ends") for run in sorted(self._open_runs())
-            ]
-        try:
-            await until(clock, lambda: not self._untold(), SETTLE_S)
-        except TimeoutError:
+        if not await self._until(lambda: not self._open_runs(), CALM_S):
+            return [Violation("liveness", run, "never ends") for run in sorted(self._open_runs())]
+        if not await self._until(lambda: not self._waiting(), CALM_S):
+            return [Violation("liveness", one, "waits for ever") for one in self._waiting()]
+        if not await self._until(lambda: not self._untold(), SETTLE_S):
             return [
                 Violation("liveness", partition, "is not told to everybody")
                 for partition in self._untold()
             ]
+        if not await self._until(lambda: not self._unrelayed(), SETTLE_S):
+            return [
+                Violation("liveness", partition, "does not stand in EVENTS")
+                for partition in self._unrelayed()
+            ]
         return []
+
+    async def _until(self, holds: Callable[[], bool], within_s: float) -> bool:
+        """Look again and again, less often as time goes by; whether it came to hold."""
+        clock = self.world.clock
+        began_us, pause_s = clock.now_us(), LOOK_FIRST_S
+        while not holds():
+            if clock.now_us() - began_us > within_s * MICROSECONDS:
+                return False
+            await clock.sleep(pause_s)
+            pause_s = min(pause_s * 1.2, LOOK_CAP_S)
+        return True
 
     def _records(self) -> Mapping[str, Sequence[StoredRecord]]:
         found = {
@@ -147,8 +158,33 @@ class _Story:
         wanted = {run for one in self.people.accepted.values() for run in one.run_ids}
         return wanted - self._ended
 
+    def _waiting(self) -> Sequence[str]:
+        """Give the aggregates that are still open."""
+        return [
+            f"{partition}/{aggregate}"
+            for store in (self.world.ledger, self.world.approvals)
+            for partition, entries in store.open_index().items()
+            for aggregate in entries
+        ]
+
     def _untold(self) -> Sequence[str]:
         seen = self.world.views.seen_now()
+        return [
+            partition
+            for store in (self.world.ledger, self.world.approvals)
+            for partition in store.known()
+            if seen.get(partition, 0) != store.count(partition)
+        ]
+
+    def _unrelayed(self) -> Sequence[str]:
+        """Give the partitions that a reader who begins now would not read whole."""
+        seen: dict[str, int] = {}
+        for message in self.world.bus.streams[Stream.EVENTS].messages.values():
+            if parse(message.subject).kind == "relay":
+                continue
+            event = read_published(message.payload)
+            if event.n == seen.get(event.partition, 0) + 1:
+                seen[event.partition] = event.n
         return [
             partition
             for store in (self.world.ledger, self.world.approvals)
@@ -173,10 +209,12 @@ class _Story:
             observed=self.people.observed,
             open_index={**world.ledger.open_index(), **world.approvals.open_index()},
             old_times=frozenset(self.nemesis.old_times),
+            skew_us=2 * self.nemesis.skew_us,
             caught_up=not stuck,
             ended=not stuck,
         )
-        found = [*stuck, *check(history)]
+        defects = [Violation("defect", "a process", told) for told in world.defects]
+        found = [*defects, *stuck, *check(history)]
         digest = hashlib.sha256()
         for partition in sorted(records):
             for record in records[partition]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -74,6 +75,7 @@ class SimWorld:
     Attributes:
         processes: all of them, the schedulers first.
         alerts: what an operator would be woken for.
+        defects: what ended a process that no service foresees.
     """
 
     def __init__(self, plan: Plan, loop: ShuffledLoop) -> None:
@@ -94,10 +96,12 @@ class SimWorld:
         self.metrics = KeptMetrics()
         self.deeds = Deeds(self.clock)
         self.alerts: list[str] = []
+        self.defects: list[str] = []
         self._codes = TaskCodeBook(TASK_SECRET)
         self._weather: dict[tuple[str, str], Weather] = {}
         self._dice = Dice(plan.seed, "world")
         self._restarts = True
+        self._links = 0
         self.bus.on_stored = self._note_task
         self.processes = self._populate()
         for process in self.processes:
@@ -176,7 +180,8 @@ class SimWorld:
 
     def _link(self, life: Life, server: str) -> Link:
         name = life.process.name
-        dice = Dice(self.plan.seed, f"{name}/{server}/{life.process.deaths}")
+        self._links += 1  # no two links draw alike, or what fails once would fail for ever
+        dice = Dice(self.plan.seed, f"{name}/{server}/{self._links}")
         return Link(life, self.weather_of(name, server), self.clock, dice)
 
     async def _prepare(self, life: Life) -> None:
@@ -206,7 +211,7 @@ class SimWorld:
             renderer=renderer,
             clock=ProcessClock(life, self.clock),
             metrics=self.metrics,
-            run_partitions=run_partitions,
+            run_partitions=lambda: run_partitions,
             keeper=keeper or NoKeeper(),
         )
 
@@ -220,9 +225,7 @@ class SimWorld:
             Renderer("penstock/artifacts", SERVICE_ACTOR).render, ProcessClock(life, self.clock),
             self.metrics, RETENTION_DAYS, partial(self._prepare, life),
         )  # fmt: skip
-        parts = partial(
-            self._parts, life, self.ledger, run_partitions=partitions, keeper=keeper
-        )
+        parts = partial(self._parts, life, self.ledger, run_partitions=partitions, keeper=keeper)
         reader = linked(self.ledger, self._link(life, "store"))
         prepare = partial(self._prepare, life)
         owned = scheduler_hosts(name, partitions, self._codes, reader, parts, prepare)
@@ -269,13 +272,18 @@ class SimWorld:
 
     async def _watched(self, life: Life, main: Any) -> None:  # noqa: ANN401 - a coroutine
         """Serve; what ends the service ends its process, as the exit of `main` would."""
+        name = life.process.name
         try:
             await main
         except* StoreRolledBack as found:
             self.alerts.append(str(found.exceptions[0]))
         except* TransientFault:
-            log.info("%s ends by itself", life.process.name)
-        life.die()
+            log.info("%s ends by itself", name)
+        except* Exception as found:  # noqa: BLE001 - a task boundary: a defect is a finding
+            told = "".join(traceback.format_exception(found, limit=-4))
+            self.defects.append(f"{name}: {told}")
+        finally:
+            life.die()
 
 
 async def _never() -> None:
@@ -285,5 +293,3 @@ async def _never() -> None:
 def _forget(events: Sequence[tuple[ReadEvent, Wire]]) -> None:
     """Have nobody who waits."""
     del events
-
-
