@@ -10,6 +10,7 @@ from penstock_agent_sdk.repository import SourceFile
 from penstock_agent_security_scanner import languages
 from penstock_agent_security_scanner.languages.flow.reading_tables import table_of
 from penstock_agent_security_scanner.languages.rules import BY_NAME
+from tests.unit.read_sources import found_in
 
 JAVA_START = (
     "class A {{ void f(HttpServletRequest request, HttpServletResponse response) {{\n{}\n}} }}"
@@ -189,9 +190,7 @@ WRAPS = {"java": JAVA_START, "js": NODE_START, "go": GO_START}
 
 def found(name: str, text: str) -> set[tuple[str, int]]:
     """Names of rules and lines."""
-    source = SourceFile(name, Path(name), text.encode())
-    assert languages.handles(source)
-    return {(rule.name, line) for rule, line in languages.scan_file(source)}
+    return set(found_in(name, text))
 
 
 @pytest.mark.parametrize(("rule", "kind", "weak", "safe"), TWINS)
@@ -225,6 +224,5 @@ def test_findings_come_once_and_in_order() -> None:
     text = NODE_START.format(
         "eval(req.body.a + req.body.b);\neval(req.query.c); eval(req.query.d);"
     )
-    source = SourceFile("a.js", Path("a.js"), text.encode())
-    lines = [line for rule, line in languages.scan_file(source) if rule.name == "code-injection"]
+    lines = [line for rule, line in found_in("a.js", text) if rule == "code-injection"]
     assert lines == [3, 4]

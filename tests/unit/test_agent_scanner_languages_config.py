@@ -2,20 +2,16 @@
 
 # ruff: noqa: E501 (a twin is one line, however long)
 
-from pathlib import Path
-
 import pytest
 
-from penstock_agent_sdk.repository import SourceFile
-from penstock_agent_security_scanner import languages
 from penstock_agent_security_scanner.catalogue import Rule
 from penstock_agent_security_scanner.languages.config import rules
+from tests.unit.read_sources import found_in
 
 
 def found(name: str, text: str) -> set[str]:
     """Names of rules."""
-    source = SourceFile(name, Path(name), text.encode())
-    return {rule.name for rule, _ in languages.scan_file(source)}
+    return {rule for rule, _ in found_in(name, text)}
 
 
 IMAGE = "FROM debian:12.1\n{}\nUSER app\n"
@@ -196,8 +192,7 @@ def test_every_rule_has_twins() -> None:
 
 def test_lines_are_those_of_the_fault() -> None:
     text = CONTEXT.format("runAsNonRoot: true\n        privileged: true")
-    source = SourceFile("a.yaml", Path("a.yaml"), text.encode())
-    lines = {rule.name: line for rule, line in languages.scan_file(source)}
+    lines = dict(found_in("a.yaml", text))
     assert lines["privileged-container"] == text.split("privileged")[0].count("\n") + 1
 
 

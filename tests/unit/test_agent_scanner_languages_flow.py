@@ -9,14 +9,14 @@ import pytest
 
 from penstock_agent_sdk.repository import SourceFile
 from penstock_agent_security_scanner import languages
+from tests.unit.read_sources import found_in
 
 BUDGET_S = 20.0
 
 
 def rules(name: str, text: str) -> set[str]:
     """Names of rules."""
-    source = SourceFile(name, Path(name), text.encode())
-    return {rule.name for rule, _ in languages.scan_file(source)}
+    return {rule for rule, _ in found_in(name, text)}
 
 
 def java(body: str, rest: str = "") -> set[str]:

@@ -58,7 +58,7 @@ def weakness(one: Setting) -> str:
         return "the policy is only reported and not enforced"
     if one.value is None:
         return ""
-    value = one.value[:MAX_VALUE_CHARS].strip().strip("\"'").strip().lower()
+    value = _bare(one.value[:MAX_VALUE_CHARS]).lower()
     # What a program or template fills in is not known here.
     if re.search(r"\$\{|\$\w|\{\{|%\(|<%|\{[a-z_]+\}", value):
         return ""
@@ -84,6 +84,14 @@ def frames_allowed_by(one: Setting) -> bool | None:
     return bool({"*", "http:", "https:"} & set(sources))
 
 
+def _bare(value: str) -> str:
+    """Without quotes around it all; a single one at the end is that of a policy's last source."""
+    bare = value.strip().strip('"').strip()
+    if len(bare) > 1 and bare[0] == bare[-1] == "'":
+        return bare[1:-1].strip()
+    return bare
+
+
 def _max_age(value: str) -> str:
     match = re.search(r"max-age\s*=\s*\"?(\d{1,12})", value)
     if match is None:
@@ -95,7 +103,7 @@ def _max_age(value: str) -> str:
 
 def _directives(value: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for part in value.strip().strip("\"'").split(";"):
+    for part in _bare(value).split(";"):
         words = part.replace('"', " ").split()
         if words:
             found.setdefault(words[0], words[1:])

@@ -87,7 +87,7 @@ class Packages:
                 self.truncated = True
                 continue
             for entry in _folders_in(folder):
-                kind = _kind(entry, folder.name, folder.parent.name)
+                kind = _kind(entry, entry.relative_to(self.root))
                 if kind is not None:
                     yield kind, entry
                 if entry.name not in _SKIPPED and not entry.name.endswith(
@@ -229,8 +229,9 @@ def _folders_in(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _kind(folder: Path, parent: str, grandparent: str) -> str | None:
-    name = folder.name
+def _kind(folder: Path, inside: Path) -> str | None:
+    """What tells that a folder is a package; where the repository itself lies tells nothing."""
+    name, parent, grandparent = inside.name, inside.parent.name, inside.parent.parent.name
     if name.endswith((".dist-info", ".egg-info")):
         return "python"
     if parent == "node_modules" and not name.startswith((".", "@")):
@@ -239,6 +240,6 @@ def _kind(folder: Path, parent: str, grandparent: str) -> str | None:
         return "npm"
     if parent == "vendor" and (folder / "Cargo.toml").is_file():
         return "rust"
-    if "vendor" in folder.parts and re.search(r"/vendor/[\w-]+\.[\w.]+/", f"{folder.as_posix()}/"):
+    if "vendor" in inside.parts and re.search(r"/vendor/[\w-]+\.[\w.]+/", f"/{inside.as_posix()}/"):
         return "go"
     return None

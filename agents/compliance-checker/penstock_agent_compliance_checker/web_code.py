@@ -191,8 +191,6 @@ def _helmet_options(
                 seen.settings.append(Setting(header, action[1], file, line))
         elif header == "csp":
             seen.settings += _helmet_policy(options, match.start(), file, line)
-    if seen.off.keys() & {"csp"} and not given:
-        return
 
 
 def _helmet_policy(options: str, start: int, file: str, line: int) -> Iterator[Setting]:

@@ -55,9 +55,14 @@ def scan_file(source: SourceFile) -> Iterator[tuple[Rule, int]]:
         yield rule, line
 
 
+def kind_of(source: SourceFile) -> str | None:
+    """The kind that `read` knows a file by; None for what no parser is for."""
+    return _KINDS.get(source.suffix)
+
+
 def is_left_out(source: SourceFile) -> bool:
     """Whether a file is too large, or made by a program from others, and not looked at for that."""
-    kind = _KINDS.get(source.suffix)
+    kind = kind_of(source)
     if kind is None:
         return False
     return len(source.data) > MAX_BYTES or (kind != "yaml" and _is_minified(source))
@@ -69,7 +74,7 @@ def not_read() -> int:
 
 
 def _reader(source: SourceFile) -> Callable[[SourceFile], Found] | None:
-    if source.suffix in _KINDS:
+    if kind_of(source) is not None:
         return _parsed
     if _DOCKERFILE.fullmatch(source.base):
         return _dockerfile
@@ -102,8 +107,18 @@ def _is_minified(source: SourceFile) -> bool:
     return any(len(line) > MAX_LINE_CHARS for line in lines)
 
 
-def _read(kind: str, text: str) -> Found:
-    """What the child does; a parser is imported when the first file needs it."""
+def read(kind: str, text: str) -> Found:
+    """What the child does with a file; without the child, nothing bounds what that costs.
+
+    A parser is imported when the first file needs it.
+
+    Args:
+        kind: As `kind_of` says it.
+        text: All of the file.
+
+    Returns:
+        Rules and lines, in no order; the same pair may be there twice.
+    """
     # ruff: noqa: PLC0415
     if kind == "yaml":
         from penstock_agent_security_scanner.languages.config.scan import scan_yaml
@@ -118,4 +133,4 @@ def _read(kind: str, text: str) -> Found:
     return scan_program(kind, text, text.splitlines())
 
 
-_ASIDE = Aside(_read)
+_ASIDE = Aside(read)
