@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from penstock_testkit.chaos.clients import Clients
-from penstock_testkit.chaos.judge import Broken, all_ended, settle_unknown
+from penstock_testkit.chaos.judge import Broken, all_ended, settling
 from penstock_testkit.chaos.nemesis import Done, Nemesis, Skipped
 from penstock_testkit.chaos.observed import Availability, Log, availability, first_after
 from penstock_testkit.chaos.schedule import EVERY, LANES, Kind, plan
@@ -123,7 +123,6 @@ async def _campaign(
     say, tick = tell
     faults = plan(orders.seed, orders.lasts_s, orders.kinds, orders.lanes)
     nemesis = Nemesis(stack, log, faults, say)
-    settled = asyncio.Event()
     began_s = time.monotonic()
     async with _ticking(began_s, tick), clients.at_work() as finished:
         await nemesis.run(began_s)
@@ -133,14 +132,10 @@ async def _campaign(
         healed_at_s = time.monotonic()
         say("healed: nothing new is started, what was begun has to end")
         clients.stopping.set()
-        settling = asyncio.create_task(settle_unknown(stack, clients, settled))
-        try:
+        async with settling(stack, clients) as settled:
             async with asyncio.timeout(FINISH_S):
                 await finished()
             left = await all_ended(stack, orders.heals_s)
-        finally:
-            settled.set()
-            count = await settling
     healed_s = time.monotonic() - healed_at_s
     say(f"open: {dict(left) or 'nothing'} after {healed_s:.1f} s; judging")
     broken, counts = await judged(stack, clients, log, orders.kinds)
@@ -153,7 +148,7 @@ async def _campaign(
         overall=availability(log.operations, began_s, healed_at_s, ASKED),
         accepted=len(log.promises),
         healed_s=healed_s,
-        settled=count,
+        settled=len(settled),
     )
 
 

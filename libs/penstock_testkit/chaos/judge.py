@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from penstock_adapters.embedded.postgres_roles import service_of
@@ -49,6 +50,10 @@ READ_WITHIN_S = 300.0
 SETTLE_EVERY_S = 0.5
 COMPARED_MAX = 4_000  # runs whose state is asked for over HTTP
 AT_ONCE = 8
+
+
+Settled = tuple[str, str, int]
+"""Run, node, attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,23 +104,31 @@ class Stored:
 # --- the end ------------------------------------------------------------------------------------
 
 
-async def settle_unknown(stack: RunningStack, clients: Clients, done: asyncio.Event) -> int:
-    """Say of each lost outcome what agents really did, until `done`; gives how many there were."""
-    settled: set[tuple[str, str, int]] = set()
-    while not done.is_set():
-        clients.look()
-        _, listed = await clients.ask(
-            "read", "unknown", lambda: stack.call("GET", "/api/runs?unknown=1")
-        )
-        for item in listed.get("items", ()):
-            for node in item["unknown"]:
-                await _settle(stack, clients, item["run_id"], node, settled)
-        try:
-            async with asyncio.timeout(SETTLE_EVERY_S):
-                _ = await done.wait()
-        except TimeoutError:
-            continue
-    return len(settled)
+@asynccontextmanager
+async def settling(stack: RunningStack, clients: Clients) -> AsyncGenerator[set[Settled]]:
+    """Say of each lost outcome what agents really did; gives what was settled so far.
+
+    Only once all faults are healed: who is paused between its claim and its act has not acted yet.
+    """
+    settled: set[Settled] = set()
+
+    async def again() -> None:
+        while True:
+            clients.look()
+            _, listed = await clients.ask(
+                "read", "unknown", lambda: stack.call("GET", "/api/runs?unknown=1")
+            )
+            for item in listed.get("items", ()):
+                for node in item["unknown"]:
+                    await _settle(stack, clients, item["run_id"], node, settled)
+            await asyncio.sleep(SETTLE_EVERY_S)
+
+    task = asyncio.create_task(again())
+    try:
+        yield settled
+    finally:
+        _ = task.cancel()
+        _ = await asyncio.gather(task, return_exceptions=True)
 
 
 async def _settle(
@@ -123,7 +136,7 @@ async def _settle(
     clients: Clients,
     run: str,
     node: str,
-    settled: set[tuple[str, str, int]],
+    settled: set[Settled],
 ) -> None:
     status, shown = await clients.ask("read", run, lambda: stack.call("GET", f"/api/runs/{run}"))
     if status != 200 or node not in shown["nodes"]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import statistics
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from penstock_contracts.run.v1 import NodeSucceeded
 from penstock_contracts.values import MICROSECONDS
 from penstock_testkit.chaos.clients import Clients
 from penstock_testkit.chaos.executor import Act
-from penstock_testkit.chaos.judge import ONCE, Stored, all_ended, runs_ended
+from penstock_testkit.chaos.judge import ONCE, Stored, all_ended, runs_ended, settling
 from penstock_testkit.chaos.observed import Log, first_after
 from penstock_testkit.chaos.stack import TARGETS, ChaosStack
 
@@ -39,6 +40,7 @@ class Resumed:
         killed_s: monotonic seconds.
         away_s: until the supervisor had started the process again.
         ready_s: from its start until it said that it is ready.
+        cpu_s: CPU seconds that it had used by then; what more it took, it waited for the machine.
         works_s: from its start until an agent did what was asked for after the kill.
     """
 
@@ -46,6 +48,7 @@ class Resumed:
     killed_s: float
     away_s: float
     ready_s: float
+    cpu_s: float
     works_s: float
 
 
@@ -82,8 +85,9 @@ async def measured(
                 say(_line(one.target, [one]))
                 kills.append(one)
             clients.stopping.set()
-            await finished()
-            left = await all_ended(stack, HEALS_S)
+            async with settling(stack, clients):
+                await finished()
+                left = await all_ended(stack, HEALS_S)
         stored = await asyncio.to_thread(Stored, stack)
         return _judged(kills, clients.acts, stored, sum(left.values()))
     finally:
@@ -91,10 +95,17 @@ async def measured(
         await stack.stop()
 
 
+def cpu_seconds(pid: int) -> float:
+    """Give the CPU seconds that a process has used, its children left out."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def _kill(stack: ChaosStack, clients: Clients, log: Log, target: str) -> Resumed:
     killed_s = time.monotonic()
     await stack.end([target], orderly=False)
     started_s, ready_s = stack.starts[target][-1], stack.readies[target][-1]
+    cpu_s = cpu_seconds(stack.pid(target))
     first: float | None = None
 
     async def works() -> bool:
@@ -106,7 +117,14 @@ async def _kill(stack: ChaosStack, clients: Clients, log: Log, target: str) -> R
 
     await stack.until(works, RESUMES_WITHIN_S)
     assert first is not None
-    return Resumed(target, killed_s, started_s - killed_s, ready_s - started_s, first - started_s)
+    return Resumed(
+        target=target,
+        killed_s=killed_s,
+        away_s=started_s - killed_s,
+        ready_s=ready_s - started_s,
+        cpu_s=cpu_s,
+        works_s=first - started_s,
+    )
 
 
 def _judged(kills: Sequence[Resumed], acts: Sequence[Act], stored: Stored, left: int) -> Measured:
@@ -143,7 +161,8 @@ def _line(target: str, kills: Sequence[Resumed]) -> str:
 
     return (
         f"{target:<16} away {told([one.away_s for one in kills])} s; from its start: ready after "
-        f"{told([one.ready_s for one in kills])} s, work after "
+        f"{told([one.ready_s for one in kills])} s, of which CPU "
+        f"{told([one.cpu_s for one in kills])} s, work after "
         f"{told([one.works_s for one in kills])} s"
     )
 
