@@ -37,6 +37,8 @@ VERBS: dict[str, str] = {
     "executors": "penstock_cli.executors",
     "replay": "penstock_cli.replay",
     "dead": "penstock_cli.dead",
+    "backup": "penstock_cli.backup",
+    "restore": "penstock_cli.backup_restore",
     "rebuild": "penstock_cli.rebuild",
     "recover": "penstock_cli.recover",
 }

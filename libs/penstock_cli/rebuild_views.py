@@ -65,8 +65,7 @@ async def compare(open_place: OpenPlace, events: int, told: Told = quietly) -> C
     done = Compared(events)
     views, stored = hashlib.sha256(), hashlib.sha256()
     reader = open_place.place.stores[0].reader
-    partitions = await open_place.place.stores[0].ledger.partitions()
-    for partition in sorted(partitions):
+    for partition in await open_place.place.stores[0].partitions():
         if not run_partition_count([partition]):
             continue
         async for tenant, hashes in run_hashes(reader, partition):
@@ -106,9 +105,9 @@ def _hash(state: object, broken: str) -> str:
 async def _parts(place: Place) -> Sequence[Part]:
     """Give all partitions, the catalog first: runs refer to it."""
     found = [
-        Part(partition, store.reader, (await store.ledger.row(partition)).n)
+        Part(partition, store.reader, (await store.row(partition)).n)
         for store in place.stores
-        for partition in await store.ledger.partitions()
+        for partition in await store.partitions()
     ]
     return sorted(found, key=lambda part: (part.partition != CATALOG_PARTITION, part.partition))
 

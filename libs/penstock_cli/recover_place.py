@@ -26,7 +26,12 @@ from penstock_cli.faults import CliFault, ExitCode
 from penstock_cli.services import part_of_service
 from penstock_cli.stack_view import told
 from penstock_contracts.permissions import BusUser
-from penstock_contracts.subjects import Stream
+from penstock_contracts.subjects import (
+    APPROVAL_PARTITION,
+    CATALOG_PARTITION,
+    Stream,
+    run_partition,
+)
 from penstock_runtime.faults import PenstockFault, StoreRolledBack
 from penstock_runtime.ports.bus import RelayLog
 from penstock_runtime.ports.clock import Clock
@@ -46,6 +51,10 @@ SCHEMAS: Mapping[str, tuple[Schema, ...]] = {
 OWNERS: Mapping[str, tuple[str, BusUser]] = {
     SCHEDULER_DATABASE: ("scheduler", BusUser.SCHEDULER),
     APPROVAL_DATABASE: ("approval", BusUser.APPROVAL),
+}
+FOUNDING: Mapping[str, tuple[str, ...]] = {
+    SCHEDULER_DATABASE: (CATALOG_PARTITION, run_partition(0)),
+    APPROVAL_DATABASE: (APPROVAL_PARTITION,),
 }
 NAME = "penstock-recover"
 
@@ -132,7 +141,7 @@ async def opened(folder: StateFolder) -> AsyncGenerator[OpenPlace]:
             for database, (name, user) in OWNERS.items():
                 url = endpoints.postgres_urls[service_of(database)]
                 ledger = await stack.enter_async_context(PostgresLedger(url))
-                stores.append(Store(name, ledger, ledger, ledger))
+                stores.append(Store(name, ledger, ledger, ledger, FOUNDING[database]))
                 connection = await _connected(stack, endpoints.logins[user])
                 logs[name] = NatsRelayLog(connection)
                 reading = reading or connection

@@ -28,7 +28,7 @@ def progress(access: Access) -> Iterator[Told]:
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
         TimeElapsedColumn(),
     )  # fmt: skip
-    bar = Progress(*columns, console=err, transient=True, disable=access.json)
+    bar = Progress(*columns, console=err, transient=True, disable=access.json or not err.is_terminal)
     with bar:
         task = bar.add_task("looking", total=None)
 

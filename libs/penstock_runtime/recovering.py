@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 
 from penstock_contracts.ids import derive
 from penstock_contracts.partition.v1 import StoreRecovered
+from penstock_contracts.records import genesis_hash
 from penstock_contracts.run.v1 import OutcomeUnknown, RecoverRun
 from penstock_contracts.subjects import (
     CATALOG_PARTITION,
@@ -69,12 +70,24 @@ class Store:
 
     Attributes:
         name: shown to people, such as `scheduler`.
+        founding: partitions that it has in any case, so that one without a row is seen to be lost.
     """
 
     name: str
     ledger: Ledger
     reader: EventReader
     index: DueIndex
+    founding: Sequence[str] = ()
+
+    async def partitions(self) -> Sequence[str]:
+        """Name its partitions."""
+        return sorted({*await self.ledger.partitions(), *self.founding})
+
+    async def row(self, partition: str) -> PartitionRow:
+        """Give a partition's row, as it begins if there is none."""
+        if partition in await self.ledger.partitions():
+            return await self.ledger.row(partition)
+        return PartitionRow(partition, "", 0, 0, 0, genesis_hash(partition), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +174,19 @@ async def survey(place: Place, told: Told = quietly) -> RecoveryPlan:
         TransientFault: a server does not answer.
     """
     standing = [
-        (store.name, store.reader, await store.ledger.row(partition))
+        (store.name, store.reader, await store.row(partition))
         for store in place.stores
-        for partition in await store.ledger.partitions()
+        for partition in await store.partitions()
     ]
     read = await read_events(place.events, EVENTS_SOURCE, standing, told)
+    of_runs = next((s.name for s in place.stores if CATALOG_PARTITION in s.founding), "")
+    for finding in read.findings:
+        if not finding.store and run_partition_count([finding.partition]):
+            finding.store = of_runs  # it grew in what was lost
     attempts: list[OpenAttempt] = []
     count = 0
     for store in place.stores:
-        for partition in await store.ledger.partitions():
+        for partition in await store.partitions():
             if run_partition_count([partition]):
                 async for cells in _open_cells(store, partition):
                     found = [one for cell in cells.values() for one in _in_flight(cell)]
@@ -326,7 +343,7 @@ async def held(place: Place) -> AsyncGenerator[dict[str, dict[str, PartitionRow]
     holds: list[tuple[Ledger | ProjectionStore, str]] = []
     try:
         for store in place.stores:
-            for partition in await store.ledger.partitions():
+            for partition in await store.partitions():
                 rows[store.name][partition] = await _take(place.clock, store.ledger, partition)
                 holds.append((store.ledger, partition))
         for model in place.read_models:

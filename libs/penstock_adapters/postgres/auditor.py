@@ -113,7 +113,7 @@ class PostgresAuditor:
         """
         with as_faults(), self._snapshot() as connection:
             row = next((r for r in rows.all_rows(connection) if r.partition == partition), None)
-            report = _follow(partition, _every_event(connection, partition))
+            report = follow_chain(partition, every_event(connection, partition))
         if report.fault is not None:
             return report
         if row is None:
@@ -135,7 +135,8 @@ class PostgresAuditor:
                 connection.isolation_level = None
 
 
-def _every_event(connection: PgConnection, partition: str) -> Iterator[StoredRecord]:
+def every_event(connection: PgConnection, partition: str) -> Iterator[StoredRecord]:
+    """Give a partition's events from end to end, read page by page."""
     position = 0
     while True:
         params = {"partition": partition, "position": position, "limit": PAGE}
@@ -146,7 +147,8 @@ def _every_event(connection: PgConnection, partition: str) -> Iterator[StoredRec
         position = page[-1].position
 
 
-def _follow(partition: str, events: Iterator[StoredRecord]) -> ChainReport:
+def follow_chain(partition: str, events: Iterator[StoredRecord]) -> ChainReport:
+    """Compute a partition's chain anew, to its end or to the first fault."""
     head, count = genesis_hash(partition), 0
     for event in events:
         fault = _fault_of(event, count + 1, head)
