@@ -11,10 +11,10 @@ is not judged, so each of its fields says what is lost without it.
 
 Modules: `history` and `facts` (what is judged, and read once), `structure` (numbers, versions,
 chain), `run_ends`, `run_order`, `attempts`, `timing` (runs), `gates` and `votes` (people),
-`triggers` (what was accepted), `effects` (what agents really did), `parking`, `streams` (EVENTS
-and its markers), `views` and `folding` (the gateway), `outstanding` (the index of open
-aggregates), `leaks` (secrets), `clients` (what was told outside). `memory` takes a history from
-the adapters in memory.
+`triggers` and `delivered` (what was accepted), `effects` (what agents really did), `parking`,
+`streams` (EVENTS and its markers), `views` and `folding` (the gateway), `outstanding` (the index
+of open aggregates), `leaks` (secrets), `clients` (what was told outside). `memory` takes a
+history from the adapters in memory.
 """
 
 from penstock_testkit.checking.catalogue import CHECKS, Check, check

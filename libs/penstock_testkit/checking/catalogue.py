@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from penstock_testkit.checking import (
     attempts,
     clients,
+    delivered,
     effects,
     gates,
     leaks,
@@ -53,6 +54,7 @@ CHECKS: tuple[Check, ...] = (
     triggers.runs_start_as_matched,
     triggers.starts_are_confirmed,
     triggers.accepted_triggers_are_there,
+    delivered.what_was_delivered_is_decided,
     effects.effects_were_asked_for,
     effects.once_is_claimed_first,
     effects.once_happens_once,

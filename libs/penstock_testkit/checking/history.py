@@ -116,6 +116,8 @@ class History:
         fold: makes such rows from events (`penstock_testkit.checking.folding.rows_of`).
         effects: what agents did. If the store was put back, without what was in its lost tail.
         results: reported results that the timers have to wait for.
+        delivered: ids of triggers and commands that must have left an event
+            (`penstock_testkit.checking.delivered.answered_of`).
         accepted: what clients were told.
         observed: what clients read.
         secrets: byte strings of at least 8 bytes that may occur nowhere.
@@ -136,6 +138,7 @@ class History:
     fold: Fold | None = None
     effects: Sequence[Effected] = ()
     results: Sequence[Reported] = ()
+    delivered: Sequence[str] = ()
     accepted: Sequence[Accepted] = ()
     observed: Sequence[Observed] = ()
     secrets: Sequence[bytes] = ()

@@ -33,10 +33,12 @@ class _Times:
 
     Attributes:
         retry_us: of a node that waits for its next attempt.
+        total_us: end of the attempt, whether or not it is begun.
     """
 
     ends_us: list[int]
     retry_us: int | None = None
+    total_us: int | None = None
 
 
 def timers_wait_for_their_time(history: History) -> Iterator[Violation]:
@@ -79,9 +81,10 @@ def _times(before: _Times | None, fact: Fact) -> _Times:
     match fact.event:
         case TaskScheduled() as event:
             times = (event.queued_until_us, event.ends_by_us)
-            return _Times([time for time in times if time is not None])
+            ends = [time for time in times if time is not None]
+            return _Times(ends, total_us=event.ends_by_us)
         case TaskStarted() as event:
-            times = (event.running_until_us, max(ends, default=None))
+            times = (event.running_until_us, None if before is None else before.total_us)
             return _Times([time for time in times if time is not None])
         case TaskResultReceived() as event:
             return _Times([event.received_us + STORING_MAX_US])
