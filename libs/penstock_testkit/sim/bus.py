@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
-from penstock_adapters.memory.streams import MemoryServer, Refusal
+from penstock_adapters.memory.streams import MemoryServer, MemoryStream, Refusal
 from penstock_contracts.subjects import Stream
 from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.bus import Outgoing
@@ -23,6 +23,7 @@ class SimBus(MemoryServer):
     Attributes:
         repeats: share of commands that come a second time.
         said: commands that were ever stored, oldest first, for those that come again by chance.
+        lossy: streams that have lost messages.
         on_stored: called with the stream, subject and payload of all that is stored.
     """
 
@@ -31,6 +32,7 @@ class SimBus(MemoryServer):
         super().__init__(clock)
         self.repeats = 0.0
         self.said: list[tuple[str, bytes, Mapping[str, str]]] = []
+        self.lossy: set[str] = set()
         self.on_stored: Callable[[str, str, bytes], None] = lambda _stream, _subject, _payload: None
         self._dice = dice
 
@@ -54,6 +56,21 @@ class SimBus(MemoryServer):
             if self._dice.chance(self.repeats):
                 self.bring(self._dice.seconds(*AGAIN_S), subject, payload, headers)
         return stored
+
+    def delete_stream(self, name: str) -> None:
+        """Delete a stream, and note that it has lost what it held."""
+        self.lossy.add(str(name))
+        super().delete_stream(name)
+
+    def cut(self, name: str, last_sequence: int) -> None:
+        """Lose a tail, and note it."""
+        self.lossy.add(str(name))
+        super().cut(name, last_sequence)
+
+    def put_back(self, copy: Mapping[str, MemoryStream]) -> None:
+        """Put an older copy back, and note what has lost its newest messages by that."""
+        self.lossy.update(map(str, copy))
+        super().put_back(copy)
 
     def bring(
         self, after_s: float, subject: str, payload: bytes, headers: Mapping[str, str] | None = None

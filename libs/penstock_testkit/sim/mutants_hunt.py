@@ -17,7 +17,7 @@ from types import FrameType
 from penstock_testkit.sim import run_seed
 from penstock_testkit.sim.mutants import all_mutants
 
-SEED_CPU_S = 20.0  # a mutant may turn for ever: such a seed shows nothing
+SEED_CPU_S = 8.0  # a mutant may turn for ever: such a seed shows nothing
 NOBODY = "nobody"  # the name of the protocol as it is
 
 
