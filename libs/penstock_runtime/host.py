@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from penstock_contracts.values import MICROSECONDS
+from penstock_runtime.cancelling import apart
 from penstock_runtime.domain import Domain
 from penstock_runtime.faults import Fenced, StoreRolledBack, TransientFault
 from penstock_runtime.owner import NewIncarnation, Owner, Parts
@@ -111,7 +112,7 @@ class PartitionHost:
             await self._admitted.wait()
             parts = self._parts()
             try:
-                wait_s = RETRY_FIRST_S if await self._epoch(parts) else OTHERS_LEASE_S
+                wait_s = RETRY_FIRST_S if await apart(self._epoch(parts)) else OTHERS_LEASE_S
             except* (TransientFault, Fenced, NewIncarnation) as faults:
                 first = _first(faults)
                 self.fault = f"{type(first).__name__}: {first}"

@@ -14,6 +14,7 @@ from penstock_contracts.subjects import GATEWAY_PARTITION, ROOT, Stream
 from penstock_contracts.values import MICROSECONDS, Wire
 from penstock_contracts.workflow.v1 import WorkflowApplied
 from penstock_core.decision import BrokenInvariant
+from penstock_runtime.cancelling import apart
 from penstock_runtime.faults import Fenced, TransientFault
 from penstock_runtime.host import (
     LEASE_S,
@@ -108,7 +109,7 @@ class Projection:
         wait_s = RETRY_FIRST_S
         while True:
             try:
-                await self._epoch(await self._turn())
+                await apart(self._stint())
             except* (TransientFault, Fenced, _Moved) as faults:
                 self.fault = str(_first(faults))
                 log.warning("the projection has to begin again", extra={"reason": self.fault})
@@ -118,6 +119,10 @@ class Projection:
             self._runs.forget()
             await self._clock.sleep(wait_s)
             wait_s = min(wait_s * 2, RETRY_CAP_S)
+
+    async def _stint(self) -> None:
+        """Wait for a turn, and keep the read model as long as it lasts."""
+        await self._epoch(await self._turn())
 
     async def _turn(self) -> PartitionRow:
         """Wait until nobody else keeps the read model, and answer by it meanwhile."""
