@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -44,19 +44,30 @@ Json = dict[str, Any]
 class RunningStack:
     """The stack with its doors: HTTP API, bus, stores."""
 
-    def __init__(self, home: Path, environ: Mapping[str, str]) -> None:
-        """Prepare a stack in `home`; `environ` is what its services inherit beside our own."""
+    def __init__(
+        self, home: Path, environ: Mapping[str, str], names: Sequence[str] = SERVICES
+    ) -> None:
+        """Prepare a stack in `home`; `environ` is what its services inherit beside our own.
+
+        Args:
+            home: its state folder.
+            environ: what its services inherit beside our own environment.
+            names: its processes: services, and further instances such as `scheduler-2`.
+        """
         self.home = home
-        services = {name: [sys.executable, "-m", MODULES[name]] for name in SERVICES}
+        modules = {name: MODULES[name.rstrip("-0123456789")] for name in names}
+        services = {name: [sys.executable, "-m", module] for name, module in modules.items()}
         self._stack = EmbeddedStack(home, services, environ={**os.environ, **environ})
         self._http: aiohttp.ClientSession | None = None
         self._bus: NatsConnection | None = None
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def started(cls, home: Path, **environ: str) -> AsyncGenerator[Self]:
+    async def started(
+        cls, home: Path, names: Sequence[str] = SERVICES, **environ: str
+    ) -> AsyncGenerator[Self]:
         """Give a running stack; it is stopped at the end, whatever happened."""
-        stack = cls(home, environ)
+        stack = cls(home, environ, names)
         try:
             await stack.start()
             yield stack
@@ -69,12 +80,15 @@ class RunningStack:
         await self._open(self._stack.endpoints.gateway_url)
 
     async def _open(self, gateway_url: str) -> None:
-        token = self._stack.folder.admin_token.read_text().strip()
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = {"Authorization": f"Bearer {self.admin_token()}"}
         self._http = aiohttp.ClientSession(
             gateway_url, headers=headers, timeout=aiohttp.ClientTimeout(30)
         )
         await self.until(self._answers)
+
+    def admin_token(self) -> str:
+        """Give the administrator's token."""
+        return self._stack.folder.admin_token.read_text().strip()
 
     async def stop(self) -> None:
         """Stop everything."""
@@ -109,6 +123,10 @@ class RunningStack:
         before = self.pid(name)
         os.kill(before, signal.SIGKILL)
         await self.until(lambda: self._replaced(name, before))
+
+    async def restart(self, name: str) -> None:
+        """End one service as an operator would, start it again, and wait until it is ready."""
+        await self._stack.restart(name)
 
     async def _replaced(self, name: str, before: int) -> bool:
         return self._stack.pid(name) not in (None, before)

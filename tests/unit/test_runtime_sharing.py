@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -225,6 +226,23 @@ async def test_a_paused_approval_service_that_wakes_is_refused_at_the_store_and_
         assert numbers == sorted(set(numbers))
         assert standby.ready
         assert not world.approval.ready
+
+
+@pytest.mark.parametrize("turns", range(8))
+@in_virtual_time
+async def test_a_stop_at_the_moment_of_a_fault_is_a_stop(turns: int):
+    async with World() as world:
+        world.scheduler.gate.hold("renew")
+        await world.until(lambda: world.scheduler.gate.waiting == ["renew"] * 2)
+        for name in every(1):
+            assert await world.ledger.acquire(name, "scheduler-1", LEASE_S)
+        world.scheduler.gate.let_go()  # to learn that the lease is another's
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        (task,) = [one for one in world.scheduler.tasks if one.get_name() == "scheduler-1"]
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=60)
+        assert done
 
 
 # --- partitions that are added -------------------------------------------------------------------

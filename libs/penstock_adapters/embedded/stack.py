@@ -69,7 +69,8 @@ class Endpoints:
     """Where a started stack is reached.
 
     Attributes:
-        gateway_url: HTTP API, empty when no gateway was asked for.
+        gateway_url: HTTP API of the first gateway, empty when none was asked for.
+        gateway_urls: HTTP API by gateway.
         logins: how each user connects to the bus.
         postgres_urls: connection URL by role; the auditor's are in `auditor_urls`.
         auditor_urls: the auditor's connection URL by database.
@@ -81,6 +82,7 @@ class Endpoints:
     postgres_urls: Mapping[str, str]
     auditor_urls: Mapping[str, str]
     ops_urls: Mapping[str, str]
+    gateway_urls: Mapping[str, str]
 
 
 class EmbeddedStack:
@@ -152,6 +154,16 @@ class EmbeddedStack:
         except BaseException as error:
             await self._stop_all(f"{error}" if isinstance(error, Exception) else "interrupted")
             raise
+
+    async def restart(self, name: str) -> None:
+        """End one service gracefully and start it again; return when it is ready.
+
+        Raises:
+            StartFailedError: it does not become ready.
+        """
+        spec = self._supervised.spec(name)
+        await self._supervised.stop([name])
+        await self._supervised.start([spec])
 
     async def stop(self) -> None:
         """End services, then servers, gracefully within their bounds; safe to call twice."""
@@ -282,13 +294,18 @@ class EmbeddedStack:
             return role_url(postgres_url, role, secrets[postgres_secret(role)], name)
 
         roles = ((role(name), name) for name in DATABASES for role in (owner_of, service_of))
-        gateways = [ports[f"{name}.http"] for name in self._services if kind_of(name).api]
+        gateways = {
+            name: f"http://{LOOPBACK}:{ports[f'{name}.http']}"
+            for name in self._services
+            if kind_of(name).api
+        }
         return Endpoints(
-            gateway_url=f"http://{LOOPBACK}:{gateways[0]}" if gateways else "",
+            gateway_url=next(iter(gateways.values()), ""),
             logins=logins,
             postgres_urls={role: url(role, name) for role, name in roles},
             auditor_urls={name: url(AUDITOR, name) for name in DATABASES},
             ops_urls={name: f"http://{LOOPBACK}:{ports[name]}" for name in self._services},
+            gateway_urls=gateways,
         )
 
     def _write_credentials(self, secrets: SecretBook, endpoints: Endpoints) -> None:

@@ -246,6 +246,14 @@ class Supervisor:
         child = self._children.get(name)
         return child.pid if child is not None else None
 
+    def spec(self, name: str) -> ChildSpec:
+        """How the child called `name` is started.
+
+        Raises:
+            KeyError: there is no such child.
+        """
+        return self._children[name].spec
+
     async def start(self, specs: Iterable[ChildSpec]) -> None:
         """Start children together and wait until all are ready.
 
