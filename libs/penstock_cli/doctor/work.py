@@ -27,6 +27,7 @@ from penstock_runtime.ports.projection import ViewRow
 SHOWN_MAX: Final = 20  # findings of one kind; how many more there are is said
 OVERDUE_S: Final = 30.0
 CLOSED: Final = "CLOSED"
+BUILT_IN: Final = "inline"  # runs no agent but its own
 GRANT_KEYS_VARIABLE: Final = "PENSTOCK_GRANT_KEYS"
 Beat = Mapping[str, Any]
 
@@ -73,7 +74,7 @@ def _executor(beat: Beat, name: str, where: str, version: str) -> Iterator[Findi
         mend = "unset PENSTOCK_SANDBOX and PENSTOCK_ALLOW_UNSANDBOXED there, and start it again"
         detail = f"{name} runs agents UNSANDBOXED"
         yield found(Code.EXECUTOR_UNSANDBOXED, "executor", detail, where, mend)
-    else:
+    elif beat.get("adapter") != BUILT_IN:
         for lacks in beat.get("degraded") or ():
             mend = "give the service a cgroup of its own; see docs/adr/0007-bubblewrap-sandbox.md"
             detail = f"{name}: {lacks!s}"
