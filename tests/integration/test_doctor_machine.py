@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -37,6 +38,7 @@ from tests.integration.doctor_scene import (
 )
 
 WITHIN_S = 60.0
+RUNBOOKS = Path(__file__).resolve().parents[2] / "docs/runbooks"
 BLOCKED = SandboxHealth("bubblewrap", "none", False, (), "bwrap cannot start: EPERM", "see bwrap")
 
 
@@ -368,3 +370,14 @@ def test_the_real_disk_is_looked_at(tmp_path: Path):
 
 async def test_the_real_sandbox_may_be_asked_twice():
     assert (await isolated()).available
+
+
+def test_runbooks_name_codes_that_exist():
+    pages = [page for page in RUNBOOKS.glob("*.md") if page.stem != "README"]
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        first = text.partition("## Where to look\n\n1. ")[2].partition("\n2. ")[0]
+        named = re.findall(r"`([a-z]+_[a-z_]+[a-z])`", first)
+        assert "`penstock doctor`" in first, page
+        assert named, page
+        assert set(named) <= {code.value for code in Code}, page
