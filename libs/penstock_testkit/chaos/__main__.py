@@ -6,16 +6,13 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from penstock_adapters.system.process import run_loop
 from penstock_testkit.chaos.campaign import Orders, Outcome, chaos, table
 from penstock_testkit.chaos.schedule import EVERY, Kind, plan
 
+BAR_WIDTH = 50
 DISK_MIB_FIRST, DISK_MIB_A_MINUTE = 512, 64
 
 
@@ -55,28 +52,19 @@ def orders_of(told: argparse.Namespace) -> Orders:
 
 def run(home: Path, orders: Orders) -> Outcome:
     """Run it with a bar on a terminal, and with a line for each fault otherwise."""
-    console = Console()
-    if not console.is_terminal:
-        began = time.monotonic()
-        return run_loop(chaos(home, orders, _lines(began), lambda _: None))
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("chaos", total=orders.lasts_s)
+    began = time.monotonic()
+    bar = sys.stdout.isatty()
 
-        def say(line: str) -> None:
-            progress.update(task, description=line[:60])
-            progress.console.print(line, highlight=False)
-
-        return run_loop(
-            chaos(home, orders, say, lambda done_s: progress.update(task, completed=done_s))
-        )
-
-
-def _lines(began: float) -> Callable[[str], None]:
     def say(line: str) -> None:
-        print(f"{time.monotonic() - began:8.1f} s  {line}", flush=True)
+        clear = "\r\033[K" if bar else ""
+        print(f"{clear}{time.monotonic() - began:8.1f} s  {line}", flush=True)
 
-    return say
+    def tick(done_s: float) -> None:
+        if bar:
+            full = round(BAR_WIDTH * min(1.0, done_s / orders.lasts_s))
+            print(f"\r[{'#' * full:<{BAR_WIDTH}}] {done_s:5.0f} s", end="", flush=True)
+
+    return run_loop(chaos(home, orders, say, tick))
 
 
 def main(arguments: list[str]) -> int:
