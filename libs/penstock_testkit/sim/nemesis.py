@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING
 
 from penstock_adapters.memory.streams import MemoryStream
 from penstock_contracts.subjects import Stream
 from penstock_contracts.values import MICROSECONDS
 from penstock_testkit.sim.dice import Dice
 from penstock_testkit.sim.processes import Process
-
-if TYPE_CHECKING:
-    from penstock_testkit.sim.world import SimWorld
+from penstock_testkit.sim.restoring import Backup, Lost, back_up, restore
+from penstock_testkit.sim.world import SimWorld
 
 log = logging.getLogger(__name__)
 CALLS_AHEAD_MAX = 60  # of a process until it dies in the midst of one
@@ -21,6 +19,7 @@ OUTAGE_S = (0.1, 90.0)
 PAUSE_S = (0.5, 60.0)
 SKEW_S = 45.0
 COPIES_MAX = 3
+PARTITIONS_MAX = 4
 GARBAGE = (b"", b"{", b"null", b'{"specversion": "1.0", "id": "x", "type": "run.start_run.v1"}')
 
 
@@ -31,6 +30,7 @@ class Nemesis:
         done: what was done and when, as lines.
         old_times: streams whose messages may come with times of the past.
         skew_us: the most by which a clock was off.
+        lost: the time that the stores have forgotten, if they were put back.
     """
 
     def __init__(self, world: SimWorld, dice: Dice) -> None:
@@ -40,6 +40,8 @@ class Nemesis:
         self.skew_us = 0
         self._world = world
         self._dice = dice
+        self.lost: Lost | None = None
+        self._backup: Backup | None = None
         self._copies: list[Mapping[str, MemoryStream]] = []
         self._kinds: tuple[tuple[int, Callable[[], Awaitable[str]]], ...] = (
             (4, self._kill),
@@ -59,6 +61,7 @@ class Nemesis:
             (2, self._fill),
             (3, self._say_again),
             (1, self._garbage),
+            (1, self._grow),
         )
 
     async def rage(self, storm_s: float, faults: int) -> None:
@@ -70,11 +73,22 @@ class Nemesis:
         for moment_s in moments:
             await self._world.clock.sleep(moment_s - now_s)
             now_s = moment_s
+            if self._world.plan.restores:
+                await self._perhaps_restore(moment_s)
             kind = self._dice.choices(kinds, weights)[0]
             done = await kind()
             self.done.append(f"{moment_s:.3f} s: {done}")
             log.info("fault: %s", done)
         await self._world.clock.sleep(storm_s - now_s)
+
+    async def _perhaps_restore(self, moment_s: float) -> None:
+        """Back the stores up at one moment, and put them back at a later one, once."""
+        if self._backup is None:
+            self._backup = back_up(self._world)
+            self.done.append(f"{moment_s:.3f} s: the stores are backed up")
+        elif self.lost is None and self._dice.chance(0.5):
+            self.lost = await restore(self._world, self._backup)
+            self.done.append(f"{moment_s:.3f} s: the stores are restored, and recovered")
 
     def _later(self, bounds: tuple[float, float], mend: Callable[[], None]) -> float:
         """Undo something by itself after a while."""
@@ -130,6 +144,15 @@ class Nemesis:
 
         seconds = self._later(OUTAGE_S, mend)
         return f"{victim.name} and the {server} are cut off for {seconds:.3f} s"
+
+    async def _grow(self) -> str:
+        world = self._world
+        if world.partitions >= PARTITIONS_MAX:
+            return f"there are {world.partitions} partitions of runs already"
+        world.partitions += 1
+        victim = self._dice.choice([one for one in world.processes if "scheduler" in one.name])
+        victim.kill()
+        return f"{victim.name} begins again with {world.partitions} partitions of runs"
 
     # --- servers ------------------------------------------------------------------------------
 
@@ -187,6 +210,7 @@ class Nemesis:
         if bus.exists(name) and bus.up:
             stream = bus.streams[name]
             stream.remove(list(stream.messages))
+            bus.lossy.add(name.value)
         return f"{name} is purged"
 
     async def _keep_copy(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -98,10 +99,8 @@ class People(Users):
         trigger = f"msg:{asked.trigger_id}"
         aggregate = trigger_aggregate_id(TENANT, trigger)
         while (row := await self._get(View.TRIGGER, TENANT, aggregate)) is None:
-            try:
+            with contextlib.suppress(TransientFault):
                 self.trigger(asked.workflow, asked.trigger_id)
-            except TransientFault:
-                pass
             await self._pause()
         runs = tuple(str(run["run_id"]) for run in _objects(row.body.get("runs")))
         self.accepted[trigger] = Accepted(trigger, runs, self._clock.now_us())

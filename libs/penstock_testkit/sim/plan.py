@@ -60,6 +60,7 @@ class Plan:
     faults: int
     repeats: float
     weather: Weather
+    restores: bool
 
 
 def plan_of(seed: int) -> Plan:
@@ -91,6 +92,7 @@ def plan_of(seed: int) -> Plan:
             lost=dice.choice((0.0, 0.01, 0.05)) if rough else 0.0,
             unanswered=dice.choice((0.0, 0.01, 0.05)) if rough else 0.0,
         ),
+        restores=dice.chance(0.12),
     )
 
 

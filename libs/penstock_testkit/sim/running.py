@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from penstock_contracts.records import StoredRecord, read_published
 from penstock_contracts.registry import name_of
@@ -19,7 +19,10 @@ from penstock_contracts.subjects import (
 )
 from penstock_contracts.values import MICROSECONDS
 from penstock_testkit.checking import check
-from penstock_testkit.checking.history import History, Published, Violation
+from penstock_testkit.checking.delivered import answered_of
+from penstock_testkit.checking.effects import once_happens_once
+from penstock_testkit.checking.folding import rows_of
+from penstock_testkit.checking.history import Accepted, History, Published, Violation
 from penstock_testkit.sim.dice import Dice
 from penstock_testkit.sim.loop import ShuffledLoop, run_shuffled
 from penstock_testkit.sim.nemesis import Nemesis
@@ -98,7 +101,7 @@ class _Story:
             for task in (*rounds, *asking):
                 task.cancel()
             await asyncio.wait((*rounds, *asking))
-            await world.end()
+            await world.stop()
         for task in asking:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
@@ -138,25 +141,44 @@ class _Story:
             pause_s = min(pause_s * 1.2, LOOK_CAP_S)
         return True
 
+    def _violations(self, history: History) -> list[Violation]:
+        """Judge; of what the stores have forgotten, only that nothing was done twice."""
+        lost = self.nemesis.lost
+        if lost is None:
+            return check(history)
+        remembered = replace(
+            history,
+            effects=[one for one in history.effects if not lost.holds(one.at_us)],
+            observed=[one for one in history.observed if one.at_us > lost.to_us],
+            delivered=(),
+            results=(),
+        )
+        return [*once_happens_once(history), *check(remembered)]
+
     def _records(self) -> Mapping[str, Sequence[StoredRecord]]:
-        found = {
+        return {
             CATALOG_PARTITION: (), APPROVAL_PARTITION: (),
-            **{run_partition(n): () for n in range(self.plan.topology.partitions)},
+            **{run_partition(n): () for n in range(self.world.partitions)},
             **self.world.ledger.records(), **self.world.approvals.records(),
         }  # fmt: skip
-        return found
 
     def _open_runs(self) -> set[str]:
         """Give the runs that have not ended, reading only what is new."""
         ledger = self.world.ledger
         for partition in ledger.known():
-            seen = self._read.get(partition, 0)
+            seen = min(self._read.get(partition, 0), ledger.count(partition))
             for record in ledger.since(partition, seen):
                 if name_of(record.topic) in ENDINGS:
                     self._ended.add(record.aggregate_id)
             self._read[partition] = ledger.count(partition)
-        wanted = {run for one in self.people.accepted.values() for run in one.run_ids}
+        wanted = {run for one in self._accepted() for run in one.run_ids}
         return wanted - self._ended
+
+    def _accepted(self) -> Sequence[Accepted]:
+        """Give what was accepted and is not forgotten."""
+        lost = self.nemesis.lost
+        accepted = self.people.accepted.values()
+        return [one for one in accepted if lost is None or not lost.holds(one.at_us)]
 
     def _waiting(self) -> Sequence[str]:
         """Give the aggregates that are still open."""
@@ -204,8 +226,12 @@ class _Story:
             first_sequence=events.first_sequence,
             views=world.views.bodies(),
             seen=world.views.seen_now(),
+            fold=rows_of,
+            now_us=world.clock.now_us(),
+            delivered=tuple(answered_of(world.bus.said, world.bus.lossy)),
+            results=() if Stream.RUNS in world.bus.lossy else tuple(world.reported),
             effects=world.deeds.done,
-            accepted=list(self.people.accepted.values()),
+            accepted=self._accepted(),
             observed=self.people.observed,
             open_index={**world.ledger.open_index(), **world.approvals.open_index()},
             old_times=frozenset(self.nemesis.old_times),
@@ -214,7 +240,7 @@ class _Story:
             ended=not stuck,
         )
         defects = [Violation("defect", "a process", told) for told in world.defects]
-        found = [*defects, *stuck, *check(history)]
+        found = [*defects, *stuck, *self._violations(history)]
         digest = hashlib.sha256()
         for partition in sorted(records):
             for record in records[partition]:

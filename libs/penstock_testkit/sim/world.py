@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from pydantic_core import from_json
 
@@ -18,6 +17,7 @@ from penstock_adapters.memory.publisher import MemoryPublisher
 from penstock_adapters.memory.signing import MemorySigner, MemoryVerifier
 from penstock_adapters.memory.work import MemoryControl, MemoryWorkQueue
 from penstock_approval.app import host as approval_host
+from penstock_approval.app import shared as shared_approval
 from penstock_contracts.records import ReadEvent
 from penstock_contracts.subjects import Stream
 from penstock_contracts.task.v1 import TaskMessage
@@ -29,12 +29,13 @@ from penstock_runtime.dispatch import Renderer
 from penstock_runtime.faults import StoreRolledBack, TransientFault
 from penstock_runtime.keeping import ArtifactKeeper
 from penstock_runtime.owner import Parts
-from penstock_runtime.owning import own_until
 from penstock_runtime.ports.inbox import Source
 from penstock_runtime.ports.keeping import Keeper, NoKeeper
-from penstock_scheduler.app import SERVICE_ACTOR
-from penstock_scheduler.app import hosts as scheduler_hosts
+from penstock_scheduler.app import SERVICE_ACTOR, Wiring
+from penstock_scheduler.app import shared as shared_scheduler
 from penstock_testkit.builders.workflows import AGENTS
+from penstock_testkit.checking.delivered import reported_in
+from penstock_testkit.checking.history import Reported
 from penstock_testkit.fakes.bus import KeptHeartbeats
 from penstock_testkit.fakes.executor import FixedSecrets
 from penstock_testkit.fakes.measured import KeptMetrics
@@ -74,6 +75,7 @@ class SimWorld:
 
     Attributes:
         processes: all of them, the schedulers first.
+        partitions: how many of runs a scheduler asks for when it begins.
         alerts: what an operator would be woken for.
         defects: what ended a process that no service foresees.
     """
@@ -95,6 +97,7 @@ class SimWorld:
         self.heartbeats = KeptHeartbeats()
         self.metrics = KeptMetrics()
         self.deeds = Deeds(self.clock)
+        self.partitions = plan.topology.partitions
         self.alerts: list[str] = []
         self.defects: list[str] = []
         self._codes = TaskCodeBook(TASK_SECRET)
@@ -102,6 +105,7 @@ class SimWorld:
         self._dice = Dice(plan.seed, "world")
         self._restarts = True
         self._links = 0
+        self.reported: list[Reported] = []
         self.bus.on_stored = self._note_task
         self.processes = self._populate()
         for process in self.processes:
@@ -128,10 +132,14 @@ class SimWorld:
 
     def _restart_later(self, process: Process) -> None:
         if self._restarts:
-            self.loop.call_later(self._dice.seconds(*RESTART_S), process.start)
+            self.loop.call_later(self._dice.seconds(*RESTART_S), self._restart, process)
 
-    def heal(self) -> None:
-        """End the storm: everything is up, and everybody lives."""
+    def _restart(self, process: Process) -> None:
+        if self._restarts:
+            process.start()
+
+    def calm(self) -> None:
+        """End the storm: servers and links are as they should be."""
         self.bus.repeats = 0.0
         self.bus.start()
         for name in self.bus.streams:
@@ -140,6 +148,10 @@ class SimWorld:
             store.up = True
         for weather in self._weather.values():
             weather.clear()
+
+    def heal(self) -> None:
+        """End the storm: everything is up, and everybody lives."""
+        self.calm()
         for process in self.processes:
             process.skew_us = 0
             process.resume()
@@ -147,14 +159,19 @@ class SimWorld:
             if process.life is not None:
                 process.life.dies_at = 0
 
-    async def end(self) -> None:
-        """Kill everything for good."""
+    async def stop(self) -> None:
+        """Kill everything, and leave it dead."""
         self._restarts = False
         lives = [process.life for process in self.processes if process.life is not None]
         for life in lives:
             life.die()
         for life in lives:
             await life.ended()
+
+    def resume(self) -> None:
+        """Let everything live again, and be started again after each death."""
+        self._restarts = True
+        self.start()
 
     def lose_buckets(self) -> None:
         """Lose what JetStream holds beside its streams."""
@@ -171,7 +188,9 @@ class SimWorld:
         return found
 
     def _note_task(self, stream: str, subject: str, payload: bytes) -> None:
-        del subject
+        reported = reported_in(subject, payload, self.clock.now_us())
+        if reported is not None:
+            self.reported.append(reported)
         if stream == Stream.TASKS:
             task = TaskMessage.model_validate(from_json(payload)["data"])
             self.deeds.tasks[task.task_id] = task
@@ -196,7 +215,6 @@ class SimWorld:
         ledger: SimLedger,
         of: Sequence[Source],
         renderer: Renderer,
-        run_partitions: int = 1,
         keeper: Keeper | None = None,
     ) -> Parts:
         bus, store = self._link(life, "bus"), self._link(life, "store")
@@ -211,7 +229,6 @@ class SimWorld:
             renderer=renderer,
             clock=ProcessClock(life, self.clock),
             metrics=self.metrics,
-            run_partitions=lambda: run_partitions,
             keeper=keeper or NoKeeper(),
         )
 
@@ -219,24 +236,27 @@ class SimWorld:
         return LinkedPublisher(MemoryPublisher(self.bus), bus, self.bus.bring_later)
 
     def _begin_scheduler(self, life: Life) -> None:
-        name, partitions = life.process.name, self.plan.topology.partitions
+        name, clock = life.process.name, ProcessClock(life, self.clock)
         keeper = ArtifactKeeper(
             self.shelf, self.vault, self._publisher(self._link(life, "bus")),
-            Renderer("penstock/artifacts", SERVICE_ACTOR).render, ProcessClock(life, self.clock),
-            self.metrics, RETENTION_DAYS, partial(self._prepare, life),
+            Renderer("penstock/artifacts", SERVICE_ACTOR).render, clock, self.metrics,
+            RETENTION_DAYS, partial(self._prepare, life),
         )  # fmt: skip
-        parts = partial(self._parts, life, self.ledger, run_partitions=partitions, keeper=keeper)
-        reader = linked(self.ledger, self._link(life, "store"))
-        prepare = partial(self._prepare, life)
-        owned = scheduler_hosts(name, partitions, self._codes, reader, parts, prepare)
-        life.spawn(self._watched(life, own_until(asyncio.Event(), owned, _never)))
-        life.spawn(self._watched(life, keeper.run()))
+        parts = partial(self._parts, life, self.ledger, keeper=keeper)
+        book = linked(self.ledger, self._link(life, "store"))
+        wiring = Wiring(name, self._codes, book, parts, partial(self._prepare, life))
+        sharing = shared_scheduler(name, self.partitions, wiring, book, clock)
+        life.spawn(self._watched(life, sharing.run))
+        life.spawn(self._watched(life, keeper.run))
 
     def _begin_approval(self, life: Life) -> None:
+        name, clock = life.process.name, ProcessClock(life, self.clock)
         parts = partial(self._parts, life, self.approvals)
         prepare = partial(self._prepare, life)
-        host = approval_host(life.process.name, parts, prepare, MemorySigner(GRANT_SECRET))
-        life.spawn(self._watched(life, own_until(asyncio.Event(), (host,), _never)))
+        signer = MemorySigner(GRANT_SECRET)
+        book = linked(self.approvals, self._link(life, "store"))
+        make = partial(approval_host, name, parts, prepare, signer)
+        life.spawn(self._watched(life, shared_approval(name, make, book, clock).run))
 
     def _begin_executor(self, life: Life) -> None:
         name, bus = life.process.name, self._link(life, "bus")
@@ -258,7 +278,7 @@ class SimWorld:
         )
         options = Options(name, POOL, CAPACITY, 5.0, Workspaces(()))
         executor = Executor(ports, options)
-        life.spawn(self._watched(life, executor.run(asyncio.Event())))
+        life.spawn(self._watched(life, lambda: executor.run(asyncio.Event())))
 
     def _begin_gateway(self, life: Life) -> None:
         bus, store = self._link(life, "bus"), self._link(life, "store")
@@ -268,13 +288,13 @@ class SimWorld:
             lambda: LinkedInbox(MemoryInbox(self.bus, SOURCES), bus),  # type: ignore[arg-type,return-value]
             ProcessClock(life, self.clock), self.metrics, _forget,
         )  # fmt: skip
-        life.spawn(self._watched(life, projection.run()))
+        life.spawn(self._watched(life, projection.run))
 
-    async def _watched(self, life: Life, main: Any) -> None:  # noqa: ANN401 - a coroutine
+    async def _watched(self, life: Life, main: Callable[[], Awaitable[None]]) -> None:
         """Serve; what ends the service ends its process, as the exit of `main` would."""
         name = life.process.name
         try:
-            await main
+            await main()
         except* StoreRolledBack as found:
             self.alerts.append(str(found.exceptions[0]))
         except* TransientFault:
@@ -284,10 +304,6 @@ class SimWorld:
             self.defects.append(f"{name}: {told}")
         finally:
             life.die()
-
-
-async def _never() -> None:
-    await asyncio.get_running_loop().create_future()
 
 
 def _forget(events: Sequence[tuple[ReadEvent, Wire]]) -> None:
