@@ -8,12 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic_core import to_json
 
+from penstock_contracts import subjects
 from penstock_contracts.envelope import Envelope
 from penstock_contracts.partition.v1 import Marker
 from penstock_contracts.records import ReadEvent, StoredRecord, read_record
 from penstock_contracts.subjects import CATALOG_PARTITION
 from penstock_testkit.checking import Accepted, Effected, History, Observed, Published, check
+from penstock_testkit.checking.delivered import Said, answered_of, reported_in
 from penstock_testkit.checking.folding import rows_of
 from penstock_testkit.checking.leaks import forms_of
 from penstock_testkit.checking.samples import valid
@@ -352,6 +355,39 @@ def test_an_approval_that_waits_stands_in_the_index():
 def test_an_accepted_trigger_that_is_not_there_is_told():
     assert told_of(accepted=[Accepted("msg:lost", (), 0)]) == {"accepted"}
     assert told_of(accepted=[Accepted("msg:t-full", ("1" * 36,), 0)]) == {"accepted"}
+
+
+def said(subject: str, command_id: str, message_id: str = "") -> Said:
+    headers = {"Nats-Msg-Id": message_id} if message_id else {}
+    return subject, b'{"id": "' + command_id.encode() + b'"}', headers
+
+
+def test_what_was_taken_and_never_decided_is_told():
+    vote = said(subjects.approval("default", "x", "cast_vote"), "command-9")
+    lost = said(subjects.approval("default", "x", "cast_vote"), "never-seen")
+    trigger = said(subjects.trigger("default", "workflow.full"), "", "t-full")
+    copied = said(subjects.run("default", "run-0", "x", "report_result"), "never-answered")
+    assert told_of(delivered=tuple(answered_of([vote, trigger, copied]))) == set()
+    assert told_of(delivered=tuple(answered_of([vote, lost]))) == {"delivered"}
+    assert told_of(delivered=tuple(answered_of([lost])), caught_up=False) == set()
+    assert told_of(delivered=tuple(answered_of([lost], {"APPROVALS"}))) == set()
+
+
+def test_garbage_has_no_id_that_could_be_missed():
+    broken = (subjects.approval("default", "x", "cast_vote"), b'{"id": "com', {})
+    assert list(answered_of([broken])) == []
+
+
+def test_a_result_is_known_by_its_subject():
+    path = subjects.run("default", "run-0", "the-run", "report_result")
+    body = {"task_id": "1" * 36, "node": "a", "attempt": 2, "executor": "e", "token": "t"}
+    payload = to_json({"data": {**body, "outcome": "succeeded"}})
+    found = reported_in(path, payload, 7)
+    assert found is not None
+    assert (found.run_id, found.node, found.attempt, found.phase) == ("the-run", "a", 2, "run")
+    assert reported_in(path, b"{", 7) is None
+    other = subjects.run("default", "run-0", "the-run", "claim_task")
+    assert reported_in(other, payload, 7) is None
 
 
 def test_an_end_that_changes_is_told():
