@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
-from chains import STEPS, WORKFLOW, Chains, Endings, counted, start
+from chains import STEPS, WARM_UP, WORKFLOW, Chains, Endings, counted, start
 from soak_slopes import Slope, slope_of
 
 from penstock_adapters.nats.jetstream import JetStreamApi
@@ -177,6 +177,7 @@ async def soak(home: Path, minutes: float, share: float) -> bool:
             return False
         print(f"{minutes:g} minutes at {rate * STEPS:.0f} steps/s, {rate:.1f} runs/s", flush=True)
         async with counted(stack) as endings:
+            await endings.reach(WARM_UP + PROBES * PROBE_RUNS)  # it counts from the beginning
             watch = Watch(stack, endings)
             async with watching(watch):
                 await _load(stack, watch, rate, minutes * 60)
