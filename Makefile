@@ -7,6 +7,8 @@ MAKEFLAGS += --no-builtin-rules
 BIN := .venv/bin
 TESTS ?= tests
 PYTEST_ARGS ?=
+SEEDS ?= 200
+FIRST ?= 0
 IMAGE ?= penstock:0.1.0
 IMAGE_ARGS ?=
 # A file stays on one worker, so that what a module starts is started once.
@@ -14,7 +16,7 @@ PARALLEL ?= --numprocesses=auto --maxprocesses=4 --dist=loadfile
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 
-.PHONY: help venv demo up down test test-dagger agent-quality check lint types generate ratchet bench lock build image clean
+.PHONY: help venv demo up down test test-dagger agent-quality sim chaos soak check lint types generate ratchet bench lock build image clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | \
@@ -46,6 +48,16 @@ test-dagger: venv ## what needs a Dagger engine (_EXPERIMENTAL_DAGGER_RUNNER_HOS
 
 agent-quality: venv ## what the agents find, beside the tools they stand on (CORPUS=folder for another suite)
 	@$(BIN)/python -W ignore -m tests.quality $(if $(CORPUS),"$(CORPUS)")
+
+sim: venv ## many simulated worlds (SEEDS=200 FIRST=0), or one told at length (SEED=17 VERBOSE=1)
+	@$(BIN)/python -m penstock_testkit.sim $(if $(SEED),--seed $(SEED) $(if $(VERBOSE),--verbose),\
+		--seeds $(SEEDS) --first $(FIRST))
+
+chaos: venv ## a real stack under load while everything befalls it (MINUTES=2 SEED=n)
+	@$(BIN)/python -m penstock_testkit.chaos --minutes $(or $(MINUTES),2) $(if $(SEED),--seed $(SEED))
+
+soak: venv ## a real stack at 70 % of its capacity: memory, queues, completion (MINUTES=60)
+	@$(BIN)/python load-tests/soak.py --minutes $(or $(MINUTES),60)
 
 check: lint types ## everything CI runs: lint, types, import direction, generated files, tests
 	@$(BIN)/python -m penstock_testkit.generate --check

@@ -50,7 +50,7 @@ class ShuffledLoop(VirtualLoop):
     ) -> asyncio.Future[T]:
         task = SimTask.__new__(SimTask)
         task.number = next(self._numbers)  # before the loop's own set of tasks asks for it
-        task.__init__(main, loop=loop, context=context)  # type: ignore[misc]
+        task.__init__(main, loop=loop, context=context)
         self.on_task(task)
         return task
 
@@ -62,7 +62,7 @@ class ShuffledLoop(VirtualLoop):
             self._dice.shuffle(steps)
             ready.clear()
             ready.extend(steps)
-        super()._run_once()  # type: ignore[misc]
+        super()._run_once()
 
     def run_in_executor(  # type: ignore[override]
         self, executor: object, func: Callable[[*ArgsT], T], *args: *ArgsT
