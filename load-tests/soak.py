@@ -2,7 +2,8 @@
 
     python load-tests/soak.py [--minutes 60] [--share 0.7] [--home FOLDER]
 
-Capacity is measured first, on the very stack that is then loaded. Triggers go in by plain publishes
+Capacity is measured first, on the very stack that is then loaded, with as many runs as fill its
+caches to their bounds. Triggers go in by plain publishes
 at an even rate, whatever has ended meanwhile. Memory of every process, runs in flight, queued tasks
 and messages not yet decided on are looked at every few seconds. They are said to grow when the
 slope is certainly above zero (Theil and Sen, 95 %) and what it comes to is worth speaking of.
@@ -31,12 +32,12 @@ from penstock_adapters.system.process import run_loop
 from penstock_contracts.subjects import Stream
 from penstock_testkit.stack import SERVICES, RunningStack
 
-PROBE_RUNS: Final = 600  # of one measurement of capacity
-PROBES: Final = 3
+FILL_RUNS: Final = 21_000  # a partition keeps the states of 20,000 runs: its cache is full then
+PIECE_RUNS: Final = 3_000  # of one measurement of capacity
 IN_FLIGHT: Final = 100
 TICK_S: Final = 0.05
 LOOK_S: Final = 5.0
-WARM_UP_SHARE: Final = 0.25  # caches fill up to their bounds first
+WARM_UP_SHARE: Final = 0.15  # what finds its size anew at another rate
 FIRST_NUMBER: Final = 10_000_000  # of triggers, apart from those that measured capacity
 MIB: Final = 1024 * 1024
 DISK_RESERVE: Final = 1.3
@@ -158,26 +159,31 @@ async def watching(watch: Watch) -> AsyncGenerator[None]:
         _ = await asyncio.gather(task, return_exceptions=True)
 
 
-async def capacity(chains: Chains) -> float:
-    """Measure runs a second at most: the median of a few loads."""
-    rates = [(await chains.load(PROBE_RUNS, IN_FLIGHT)).rate / STEPS for _ in range(PROBES)]
-    print("capacity: " + ", ".join(f"{rate * STEPS:.0f}" for rate in rates) + " steps/s")
+async def capacity(chains: Chains, fill: int) -> float:
+    """Fill caches to their bounds; gives the median of the runs a second meanwhile."""
+    rates: list[float] = []
+    for done in range(0, fill, PIECE_RUNS):
+        loaded = await chains.load(min(PIECE_RUNS, fill - done), IN_FLIGHT)
+        rates.append(loaded.rate / STEPS)
+        print(
+            f"  filling: {done + loaded.steps // STEPS} runs, {loaded.rate:.0f} steps/s", flush=True
+        )
     return statistics.median(rates)
 
 
-async def soak(home: Path, minutes: float, share: float) -> bool:
+async def soak(home: Path, minutes: float, share: float, fill: int) -> bool:
     """Measure capacity, load at a share of it, and judge; gives whether it held."""
     async with RunningStack.started(home, PENSTOCK_SANDBOX="inline") as stack:
         free_before = shutil.disk_usage(home).free
         async with Chains.opened(stack) as chains:
-            most = await capacity(chains)
+            most = await capacity(chains, fill)
         rate = share * most
-        used = (free_before - shutil.disk_usage(home).free) / (PROBES * PROBE_RUNS)
+        used = (free_before - shutil.disk_usage(home).free) / fill
         if not _fits(home, max(used, 0.0) * rate * minutes * 60):
             return False
         print(f"{minutes:g} minutes at {rate * STEPS:.0f} steps/s, {rate:.1f} runs/s", flush=True)
         async with counted(stack) as endings:
-            await endings.reach(WARM_UP + PROBES * PROBE_RUNS)  # it counts from the beginning
+            await endings.reach(WARM_UP + fill)  # it counts from the beginning
             watch = Watch(stack, endings)
             async with watching(watch):
                 await _load(stack, watch, rate, minutes * 60)
@@ -237,11 +243,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     _ = parser.add_argument("--minutes", type=float, default=60.0)
     _ = parser.add_argument("--share", type=float, default=0.7, help="of capacity")
+    _ = parser.add_argument(
+        "--fill", type=int, default=FILL_RUNS, help="runs that measure capacity"
+    )
     _ = parser.add_argument("--home", type=Path, help="folder for the state; kept")
     told = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="penstock-soak-") as temporary:
         home = (told.home or Path(temporary)) / "state"
-        return 0 if run_loop(soak(home, told.minutes, told.share)) else 1
+        return 0 if run_loop(soak(home, told.minutes, told.share, told.fill)) else 1
 
 
 if __name__ == "__main__":
