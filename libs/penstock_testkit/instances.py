@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Self
 
 import aiohttp
-import psycopg
-from psycopg.rows import tuple_row
 
+from penstock_adapters.postgres.auditor import PostgresAuditor
 from penstock_contracts.ids import derive
+from penstock_contracts.records import ReadEvent, read_record
+from penstock_runtime.ports.ledger import PartitionRow
 from penstock_testkit.stack import MODULES, RunningStack
 
 STOP_WITHIN_S = 30.0
@@ -76,23 +77,12 @@ class Extra:
             return await self._process.wait()
 
 
-@dataclass(frozen=True, slots=True)
-class Ownership:
-    """A partition's row."""
-
-    owner: str
-    epoch: int
-    n: int
-    commit_number: int
-
-
 class Owners:
     """Reads a store's partitions over one connection, as an auditor."""
 
     def __init__(self, stack: RunningStack, database: str = SCHEDULER) -> None:
         """Read from `database`."""
-        url = stack.endpoints.auditor_urls[database]
-        self._connection = psycopg.connect(url, autocommit=True, row_factory=tuple_row)
+        self._auditor = PostgresAuditor(stack.endpoints.auditor_urls[database])
 
     def __enter__(self) -> Self:
         """Give itself."""
@@ -100,24 +90,30 @@ class Owners:
 
     def __exit__(self, *_: object) -> None:
         """Close the connection."""
-        self._connection.close()
+        self._auditor.close()
 
-    def all(self) -> Mapping[str, Ownership]:
+    def all(self) -> dict[str, PartitionRow]:
         """Give every partition's row, by name."""
-        query = b"SELECT partition, owner, epoch, n, commit_number FROM partitions"
-        rows = self._connection.execute(query).fetchall()
-        return {name: Ownership(*rest) for name, *rest in rows}
+        return {row.partition: row for row in self._auditor.partitions()}
 
-    def of(self, owner: str) -> list[str]:
-        """Name the partitions of one owner, in order."""
-        return sorted(name for name, row in self.all().items() if row.owner == owner)
+    def of(self, owner: str) -> dict[str, PartitionRow]:
+        """Give the rows of one owner."""
+        return {name: row for name, row in self.all().items() if row.owner == owner}
 
     def counts(self) -> Counter[str]:
         """Count the partitions of each owner."""
         return Counter(row.owner for row in self.all().values())
 
+    def stories(self) -> dict[str, list[ReadEvent]]:
+        """Give every aggregate's events, whichever partition they are in."""
+        found: dict[str, list[ReadEvent]] = defaultdict(list)
+        for name in self.all():
+            for record in self._auditor.of_partition(name):
+                found[record.aggregate_id].append(read_record(record))
+        return found
 
-async def moved(stack: RunningStack, owners: Owners, before: Mapping[str, Ownership]) -> float:
+
+async def moved(stack: RunningStack, owners: Owners, before: Mapping[str, PartitionRow]) -> float:
     """Wait until others have committed to these partitions; gives the seconds it took."""
     began = time.monotonic()
 
@@ -129,7 +125,7 @@ async def moved(stack: RunningStack, owners: Owners, before: Mapping[str, Owners
     return time.monotonic() - began
 
 
-def _follows(now: Ownership, old: Ownership) -> bool:
+def _follows(now: PartitionRow, old: PartitionRow) -> bool:
     return now.owner != old.owner and now.commit_number > old.commit_number
 
 
@@ -155,9 +151,11 @@ class Told:
 class Client:
     """Triggers runs at a steady pace and reads them, at all gateways in turn; tries once more."""
 
-    def __init__(self, stack: RunningStack, workflow: str, pace_s: float) -> None:
-        """Trigger `workflow` every `pace_s` seconds."""
-        self._urls: Sequence[str] = tuple(stack.endpoints.gateway_urls.values())
+    def __init__(
+        self, stack: RunningStack, workflow: str, pace_s: float, urls: Sequence[str] = ()
+    ) -> None:
+        """Trigger `workflow` every `pace_s` seconds, at the gateways of `urls` (default: all)."""
+        self._urls = tuple(urls) or tuple(stack.endpoints.gateway_urls.values())
         self._token = stack.admin_token()
         self._workflow = workflow
         self._pace_s = pace_s
@@ -173,6 +171,15 @@ class Client:
             tasks.create_task(self._go(http, stop, tasks))
             yield self.told
             stop.set()
+
+    async def post(self, path: str, body: object) -> int:
+        """Post something once, with patience; gives the status."""
+        headers = {"Authorization": f"Bearer {self._token}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as http,
+            http.post(self._urls[0] + path, json=body) as answer,
+        ):
+            return answer.status
 
     async def _go(
         self, http: aiohttp.ClientSession, stop: asyncio.Event, tasks: asyncio.TaskGroup
@@ -223,11 +230,14 @@ class Client:
         return 0, {}
 
 
-def pause(pid: int) -> None:
-    """Stop a process in its tracks."""
-    os.kill(pid, signal.SIGSTOP)
-
-
-def resume(pid: int) -> None:
-    """Let a paused process go on."""
-    os.kill(pid, signal.SIGCONT)
+@asynccontextmanager
+async def paused(stack: RunningStack, *instances: str) -> AsyncGenerator[None]:
+    """Stop these instances of a stack in their tracks until the context is left."""
+    pids = [stack.pid(name.removesuffix("-1")) for name in instances]
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
