@@ -42,8 +42,8 @@ log = logging.getLogger(__name__)
 BACKLOG_MAX = 20_000  # effects waiting to be published; beyond, commits wait
 QUEUED_MAX = 20_000  # tasks of this epoch that a sweep is known not to have to ask for again
 RETRY_FIRST_S = 0.05
-RETRY_CAP_S = 5.0
-RETRIES_MAX = 8  # some 11 s
+RETRY_CAP_S = 1.0  # a cluster chooses a stream's next leader within seconds
+RETRIES_MAX = 14  # some 11 s
 
 
 BusEffect = SendCommand | QueueTask | StopTask | Answer | KeepDead | PutBack

@@ -1,6 +1,7 @@
 """A connection that never buffers, notices a dead server in seconds, and never gives up."""
 
 import asyncio
+import math
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -268,15 +269,33 @@ class NatsConnection:
             return False
         return True
 
-    async def request(self, subject: str, payload: bytes = b"") -> bytes:
+    async def request(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        *,
+        ask_again_s: float | None = None,
+        timeout_s: float | None = None,
+    ) -> bytes:
         """Send one message and give its reply.
+
+        Args:
+            subject: where it goes.
+            payload: what it says.
+            ask_again_s: ask again after so long without a reply, within the same bound: for what
+                changes nothing, and may have been asked of a server that is just being replaced.
+            timeout_s: bound of the wait, if it is less than the settings'.
 
         Raises:
             TransientFault: no reply in time, or nobody serves the subject.
         """
-        reply = (await self.exchange((Frame(subject, payload),), self.settings.request_timeout_s))[
-            0
-        ]
+        frames = (Frame(subject, payload),)
+        left_s = min(timeout_s or math.inf, self.settings.request_timeout_s)
+        reply: bytes | None = None
+        while reply is None and left_s > 0 and self.is_connected:
+            wait_s = min(left_s, ask_again_s or left_s)
+            reply = (await self.exchange(frames, wait_s))[0]
+            left_s -= wait_s
         if reply is NOBODY:
             raise TransientFault(
                 f"nobody at {self.settings.address()} serves {subject}: "

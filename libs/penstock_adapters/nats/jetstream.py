@@ -18,6 +18,9 @@ CONSUMER_NOT_FOUND: Final = 10014
 WRONG_LAST_SEQUENCE: Final = 10071
 CONDITION_IN_FLIGHT: Final = 10164  # in clusters: one before it has not been decided yet
 
+# Nobody answers a question that reached a cluster while a stream's leader was being elected.
+ASK_AGAIN_S: Final = 1.0
+
 
 class RefusedError(TransientFault):
     """JetStream answered a request with an error.
@@ -78,15 +81,22 @@ class JetStreamApi:
         """Give the subject of an API call."""
         return f"{self._prefix}.{verb}"
 
-    async def call(self, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Make an API call.
+    async def call(
+        self,
+        verb: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        ask_again_s: float | None = None,
+        timeout_s: float | None = None,
+    ) -> dict[str, Any]:
+        """Make an API call, as `NatsConnection.request` makes one.
 
         Raises:
             RefusedError: JetStream said no.
             TransientFault: no answer.
         """
         payload = orjson.dumps(body) if body is not None else b""
-        raw = await self._connection.request(self.subject(verb), payload)
+        raw = await self._connection.request(self.subject(verb), payload, ask_again_s=ask_again_s)
         answer: dict[str, Any] = orjson.loads(raw)
         error = answer.get("error")
         if error is not None:
@@ -100,7 +110,8 @@ class JetStreamApi:
             RefusedError: with `STREAM_NOT_FOUND`.
             TransientFault: no answer.
         """
-        return stream_info_of(await self.call(f"STREAM.INFO.{stream}"))
+        answer = await self.call(f"STREAM.INFO.{stream}", ask_again_s=ASK_AGAIN_S)
+        return stream_info_of(answer)
 
     async def message_at(self, stream: str, sequence: int) -> StoredMessage | None:
         """Read the message at a sequence; None if there is none."""
@@ -118,7 +129,7 @@ class JetStreamApi:
 
     async def _message(self, stream: str, question: Mapping[str, Any]) -> StoredMessage | None:
         try:
-            answer = await self.call(f"STREAM.MSG.GET.{stream}", question)
+            answer = await self.call(f"STREAM.MSG.GET.{stream}", question, ask_again_s=ASK_AGAIN_S)
         except RefusedError as refused:
             if refused.err_code == NO_MESSAGE:
                 return None
@@ -139,7 +150,13 @@ class JetStreamApi:
         await self.call(f"STREAM.PURGE.{stream}", body)
 
     async def create_ephemeral(
-        self, stream: str, name: str, subject_filter: str, start: int, idle_s: int
+        self,
+        stream: str,
+        name: str,
+        subject_filter: str,
+        start: int,
+        idle_s: int,
+        timeout_s: float | None = None,
     ) -> None:
         """Create an unacknowledged pull consumer that reads from a sequence on.
 
@@ -149,6 +166,7 @@ class JetStreamApi:
             subject_filter: what it matches.
             start: first sequence, from 1.
             idle_s: seconds without a pull after which the server removes it.
+            timeout_s: bound of the wait, if it is less than the connection's.
         """
         config = {
             "name": name,
@@ -164,6 +182,7 @@ class JetStreamApi:
         await self.call(
             f"CONSUMER.CREATE.{stream}.{name}.{subject_filter}",
             {"stream_name": stream, "config": config, "action": "create"},
+            timeout_s=timeout_s,
         )
 
     async def delete_consumer(self, stream: str, name: str) -> None:

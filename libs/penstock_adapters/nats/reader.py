@@ -13,7 +13,7 @@ from uuid import uuid4
 import orjson
 
 from penstock_adapters.nats.connection import NatsConnection
-from penstock_adapters.nats.jetstream import JetStreamApi
+from penstock_adapters.nats.jetstream import JetStreamApi, RefusedError
 from penstock_adapters.nats.wire import ACK_PREFIX, headers_of, place_of, status_of
 from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.inbox import Received, Source
@@ -27,6 +27,8 @@ HEARTBEAT_S: Final = 2
 SILENCE_S: Final = 5.0  # two heartbeats and a margin
 CONSUMER_IDLE_S: Final = 60
 RETRY_S: Final = 0.5
+# A cluster may put a consumer on a server that has just been lost; a second one comes elsewhere.
+CREATED_WITHIN_S: Final = (1.5, 3.0, 5.0)
 HEARTBEAT_STATUS: Final = 100
 _REQUEST: Final = orjson.dumps(
     {
@@ -146,15 +148,28 @@ class SourceReader:
 
     async def _open(self) -> None:
         self._broken.clear()
-        name = f"inbox-{uuid4().hex}"
-        self._consumer = name
-        self._expected, self._credit = 1, 0
-        source = self.source
-        await self._api.create_ephemeral(
-            source.stream, name, source.subject_filter, self.accepted + 1, CONSUMER_IDLE_S
-        )
+        await self._create()
         self._heard = self._loop.time()
         self._ask()
+
+    async def _create(self) -> None:
+        source = self.source
+        for timeout_s in CREATED_WITHIN_S:
+            name = f"inbox-{uuid4().hex}"
+            self._consumer = name
+            self._expected, self._credit = 1, 0
+            start = self.accepted + 1
+            try:
+                await self._api.create_ephemeral(
+                    source.stream, name, source.subject_filter, start, CONSUMER_IDLE_S, timeout_s
+                )
+            except RefusedError:
+                raise
+            except TransientFault:
+                if timeout_s == CREATED_WITHIN_S[-1] or not self._connection.is_connected:
+                    raise
+            else:
+                return
 
     async def _drop_consumer(self) -> None:
         name, self._consumer = self._consumer, ""

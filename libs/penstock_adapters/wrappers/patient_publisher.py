@@ -9,8 +9,8 @@ from tenacity.wait import wait_base
 from penstock_runtime.ports.bus import Outgoing, Published, Publisher
 
 FIRST_WAIT_S = 0.1
-LONGEST_WAIT_S = 5.0
-TRIES = 20  # with the waits above about a minute and a half
+LONGEST_WAIT_S = 1.0
+TRIES = 95  # with the waits above about a minute and a half
 
 _AGAIN = frozenset({Published.FAILED, Published.FULL})
 
