@@ -112,6 +112,8 @@ class People(Users):
     async def _cancel(self, run: str, command_id: str) -> None:
         while True:
             row = await self._get(View.RUN, TENANT, run)
+            if row is None and self.patient:
+                return  # it is forgotten: the store was put back
             if row is not None:
                 if row.state not in ("running", "pending"):
                     return
