@@ -30,6 +30,12 @@ from tests.integration.doctor_scene import Report, report, scene
 
 WITHIN_S = 60.0
 CACHE_BYTES = 64 * 2**20
+_GUARD = """
+DROP TRIGGER IF EXISTS append_only ON stored_events;
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON stored_events
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+ALTER TABLE stored_events ENABLE ALWAYS TRIGGER append_only;
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,21 @@ class Bench:
         url = f"postgresql://{login}@{self.place}/{database}"
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(statement.encode())
+
+    def restore(self) -> None:
+        """Put rights, settings and triggers back, whatever a case left of them."""
+        service = service_of("penstock_scheduler")
+        for name in ("fsync", "full_page_writes"):
+            self.sql(f"ALTER SYSTEM SET {name} = on")
+        self.sql("SELECT pg_reload_conf()")
+        self.sql("ALTER ROLE auditor CONNECTION LIMIT -1")
+        self.sql(f"ALTER ROLE {service} RESET synchronous_commit")
+        self.sql(f"GRANT INSERT ON stored_events TO {service}", "penstock_scheduler")
+        self.sql(
+            f"REVOKE UPDATE, DELETE, TRUNCATE ON stored_events FROM {service}",
+            "penstock_scheduler",
+        )
+        self.sql(_GUARD, "penstock_approval")
 
     def psql(self, command: str) -> None:
         """Run psql as a mend names it, with the passwords that a person would type."""

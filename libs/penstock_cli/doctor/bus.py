@@ -46,6 +46,8 @@ class BusSight:
         queued: (pool, agent) -> tasks waiting or in flight.
         beats: executor -> what it tells of itself; None: could not be asked for.
         markers: partition -> last marker of its relay.
+        marked: all of them were read.
+        moved: partitions whose relay was seen at work.
         laid_aside: tasks in DEAD.
     """
 
@@ -56,6 +58,8 @@ class BusSight:
     queued: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     beats: Mapping[str, Mapping[str, Any]] | None = None
     markers: dict[str, PlacedMarker] = field(default_factory=dict[str, PlacedMarker])
+    marked: bool = False
+    moved: set[str] = field(default_factory=set[str])
     laid_aside: int = 0
 
 
@@ -80,7 +84,10 @@ async def see_bus(
         if reach.own_bus
         else "start nats-server there, or correct PENSTOCK_NATS_URL"
     )
-    findings = [found(Code.BUS_UNREACHABLE, "nats", text, reach.bus_url, start) for text in down]
+    grade = Grade.WEAK if up else None  # of a cluster the others go on
+    findings = [
+        found(Code.BUS_UNREACHABLE, "nats", text, reach.bus_url, start, grade) for text in down
+    ]
     if not up:
         return sight, findings
     sight.address = ", ".join(one.address for one in up)
@@ -133,16 +140,23 @@ def _merged(findings: list[Finding]) -> list[Finding]:
     return list(dict.fromkeys(findings))
 
 
+def _settings(login: BusLogin) -> NatsSettings:
+    return NatsSettings(
+        url=login.url,
+        user=login.user,
+        password=login.password,
+        inbox_prefix=login.inbox_prefix,
+        name="penstock-doctor",
+        connect_timeout_s=CONNECT_WITHIN_S,
+        request_timeout_s=ANSWER_WITHIN_S,
+        drain_timeout_s=1.0,
+    )
+
+
 async def _as_user(
     user: BusUser, login: BusLogin, reach: Reach, sight: BusSight, pools: Collection[str],
     account: str,
 ) -> list[Finding]:  # fmt: skip
-    settings = NatsSettings(
-        url=login.url, user=login.user, password=login.password,
-        inbox_prefix=login.inbox_prefix, name="penstock-doctor",
-        connect_timeout_s=CONNECT_WITHIN_S, request_timeout_s=ANSWER_WITHIN_S,
-        drain_timeout_s=1.0,
-    )  # fmt: skip
     mend = (
         Relief.RESTART.value
         if reach.own_bus
@@ -151,7 +165,7 @@ async def _as_user(
     )
     where = f"{sight.address}, user {login.user}"
     try:
-        async with inspecting(settings) as bus:
+        async with inspecting(_settings(login)) as bus:
             sight.logged_in.add(user)
             findings = [] if reach.shared else await _judge_rights(user, bus, where, mend)
             denied = any(one.code is Code.BUS_RIGHTS_MISSING for one in findings)
@@ -238,11 +252,32 @@ async def _collect_as_scheduler(
             count for subject, count in dead.items() if parse(subject).rest[0] == Stream.TASKS
         )
     if sight.streams[Stream.EVENTS] is not None:
-        for subject in await bus.subjects(Stream.EVENTS, MARKERS):
-            partition = parse(subject).rest[0]
-            marker = await bus.marker(partition)
-            if marker is not None:
-                sight.markers[partition] = marker
+        sight.markers = await _markers(bus)
+        sight.marked = True
+
+
+async def _markers(bus: BusInspection) -> dict[str, PlacedMarker]:
+    found: dict[str, PlacedMarker] = {}
+    for subject in await bus.subjects(Stream.EVENTS, MARKERS):
+        partition = parse(subject).rest[0]
+        marker = await bus.marker(partition)
+        if marker is not None:
+            found[partition] = marker
+    return found
+
+
+async def read_markers(reach: Reach) -> dict[str, PlacedMarker]:
+    """Read the markers of all partitions once more.
+
+    Raises:
+        TransientFault: the bus does not answer.
+        TimeoutError: it takes too long to.
+    """
+    async with (
+        asyncio.timeout(CONNECT_WITHIN_S + ANSWER_WITHIN_S),
+        inspecting(_settings(reach.logins[BusUser.SCHEDULER])) as bus,
+    ):
+        return await _markers(bus)
 
 
 async def _collect_tasks(bus: BusInspection, sight: BusSight, pools: Collection[str]) -> None:

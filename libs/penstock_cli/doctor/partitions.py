@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from penstock_adapters.embedded.postgres_roles import AUDITOR
 from penstock_adapters.postgres.inspection import Lease, StoreInspection
-from penstock_cli.doctor.bus import BusSight
+from penstock_cli.doctor.bus import BusSight, read_markers
 from penstock_cli.doctor.codes import Code
 from penstock_cli.doctor.findings import Finding, Relief, found, well
 from penstock_cli.doctor.machine import MICROSECONDS
@@ -19,7 +21,8 @@ from penstock_contracts.records import StoredRecord, chain_hash, decode_state, g
 from penstock_runtime.faults import PenstockFault
 from penstock_runtime.ports.bus import PlacedMarker
 
-CHANGING_HANDS_S: Final = 2.0  # another takes a free partition over within a second
+PASSES_WITHIN_S: Final = 2.0  # another takes a free partition over within a second
+PASSING: Final = (Code.PARTITION_UNOWNED, Code.RELAY_BEHIND, Code.READ_MODEL_BEHIND)
 LET_GO_S: Final = 10 * 365 * 86_400.0
 RELAY_LATE_S: Final = 30.0
 READ_MODEL_LATE_S: Final = 60.0
@@ -32,7 +35,7 @@ SERVICES: Final = {
 def judge_partitions(
     bus: BusSight, stores: StoreSight, reach: Reach, *, running: bool
 ) -> Iterator[Finding]:
-    """Judge every partition; reads single events again where something is suspected. Blocking.
+    """Judge every partition; what may pass by itself is looked at a second time. Blocking.
 
     Args:
         bus: what was seen of it.
@@ -40,106 +43,124 @@ def judge_partitions(
         reach: for reading again.
         running: whether services are at work here.
     """
-    faults = 0
-    for finding in _unowned(stores, reach, running=running):
-        faults += 1
-        yield finding
-    rows = {lease.partition: lease.n for leases in stores.leases.values() for lease in leases}
+    findings = list(_judged(bus, stores, reach, running=running))
+    passing = {(one.code, one.where) for one in findings if one.code in PASSING}
+    findings = [one for one in findings if one.code not in PASSING]
+    if passing:
+        time.sleep(PASSES_WITHIN_S)
+        later_bus, later_stores = _look_again(bus, stores, reach)
+        _leave_out_what_moves(later_bus, later_stores, bus, stores)
+        again = _judged(later_bus, later_stores, reach, running=running)
+        findings += [one for one in again if (one.code, one.where) in passing]
+    yield from findings
+    count = sum(map(len, stores.leases.values()))
+    if count and not findings:
+        yield well("partitions", f"{count}, all in order", reach.store_place)
+
+
+def _judged(bus: BusSight, stores: StoreSight, reach: Reach, *, running: bool) -> Iterator[Finding]:
     for database, leases in stores.leases.items():
         for lease in leases:
-            for finding in _judge(database, lease, bus, stores, reach):
-                faults += 1
-                yield finding
-    for finding in _read_model(stores, rows, reach):
-        faults += 1
-        yield finding
-    if rows and not faults:
-        yield well("partitions", f"{len(rows)}, all in order", reach.store_place)
+            yield from _owner(database, lease, reach, running=running)
+            if database != GATEWAY:
+                yield from _published(database, lease, bus, stores, reach)
+                yield from _shown(database, lease, stores, reach)
 
 
-def _unowned(stores: StoreSight, reach: Reach, *, running: bool) -> Iterator[Finding]:
-    """Judge leases; one that is just changing hands is looked at again."""
-    suspects = {
-        (database, lease.partition)
-        for database, leases in stores.leases.items()
-        for lease in leases
-        if lease.left_s < 0 and (running or not _let_go(lease))
-    }
-    if not suspects:
-        return
-    time.sleep(CHANGING_HANDS_S)
-    for database in sorted({name for name, _ in suspects}):
-        for lease in _leases(reach, database):
-            if lease.left_s >= 0 or (database, lease.partition) not in suspects:
-                continue
-            service = SERVICES[database]
-            ended = "was let go" if _let_go(lease) else f"ended {-lease.left_s:.0f} s ago"
-            detail = f"the lease of {lease.owner or 'nobody'} {ended}, and nobody took it"
-            mend = f"start the {service} (`penstock status` shows it; {Relief.RESTART})"
-            where = _place(reach, database, lease.partition)
-            yield found(Code.PARTITION_UNOWNED, "partition", detail, where, mend)
+def _look_again(bus: BusSight, stores: StoreSight, reach: Reach) -> tuple[BusSight, StoreSight]:
+    """Read leases, markers and the read model's place anew; what cannot be read is left out."""
+    later_bus, later = BusSight(address=bus.address), StoreSight(now_us=stores.now_us)
+    if bus.marked:
+        with contextlib.suppress(PenstockFault, TimeoutError):
+            later_bus.markers = asyncio.run(read_markers(reach))
+            later_bus.marked = True
+    for database in stores.leases:
+        with contextlib.suppress(PenstockFault), _auditing(reach, database) as store:
+            later.leases[database] = store.leases()
+            if database == GATEWAY:
+                later.seen = dict(store.seen())
+    return later_bus, later
 
 
-def _let_go(lease: Lease) -> bool:
-    """Tell whether its owner left in an orderly way: then the lease ends in 1970."""
-    return lease.left_s < -LET_GO_S
+def _leave_out_what_moves(
+    later_bus: BusSight, later: StoreSight, bus: BusSight, stores: StoreSight
+) -> None:
+    """Take for done what has moved since: it is behind, and works."""
+    for leases in later.leases.values():
+        for lease in leases:
+            name = lease.partition
+            if name in later_bus.markers and later_bus.markers[name] != bus.markers.get(name):
+                del later_bus.markers[name]
+                later_bus.moved.add(name)
+            if later.seen is not None and later.seen.get(name) != (stores.seen or {}).get(name):
+                later.seen = {**later.seen, name: lease.n}
 
 
-def _leases(reach: Reach, database: str) -> Sequence[Lease]:
-    try:
-        with StoreInspection(reach.stores[database, AUDITOR]) as store:
-            return store.leases()
-    except PenstockFault:
-        return ()  # the look at the store tells of it
+def _auditing(reach: Reach, database: str) -> StoreInspection:
+    return StoreInspection(reach.stores[database, AUDITOR])
 
 
 def _place(reach: Reach, database: str, partition: str) -> str:
     return f"{reach.store_place}, database {database}, partition {partition}"
 
 
-def _judge(
+def _owner(database: str, lease: Lease, reach: Reach, *, running: bool) -> Iterator[Finding]:
+    # A lease that was let go in an orderly way ends in 1970: with no stack at work, that is well.
+    let_go = lease.left_s < -LET_GO_S
+    if lease.left_s >= 0 or (let_go and not running):
+        return
+    service = SERVICES[database]
+    ended = "was let go" if let_go else f"ended {-lease.left_s:.0f} s ago"
+    detail = f"the lease of {lease.owner or 'nobody'} {ended}, and nobody took it"
+    mend = f"start the {service} (`penstock status` shows it; {Relief.RESTART})"
+    where = _place(reach, database, lease.partition)
+    yield found(Code.PARTITION_UNOWNED, "partition", detail, where, mend)
+
+
+def _published(
     database: str, lease: Lease, bus: BusSight, stores: StoreSight, reach: Reach
 ) -> Iterator[Finding]:
-    where = _place(reach, database, lease.partition)
-    marker = bus.markers.get(lease.partition)
-    if marker is None or database == GATEWAY:
+    """Compare the store with the last marker of its relay."""
+    if not bus.marked or lease.partition in bus.moved:
         return
+    where = _place(reach, database, lease.partition)
+    placed = bus.markers.get(lease.partition)
     looks = _Looks(reach, database)
-    text = looks.contradiction(lease, marker)
+    text = looks.contradiction(lease, placed) if placed is not None else ""
     if text:
         mend = (
-            "put the newer store back; if it is lost, stop the services and run `penstock "
-            "recover` (it settles every open `once` attempt as unknown)"
+            "put the newer store back; if it is lost: `penstock down`, `penstock recover` (it "
+            "settles every open `once` attempt as unknown), `penstock up --detach`"
         )
         yield found(Code.STORE_ROLLED_BACK, "store", f"CRITICAL: {text}", where, mend)
-    elif lease.n > marker.marker.last:
-        late_s = looks.age_s(lease.partition, marker.marker.last, stores.now_us)
-        if late_s > RELAY_LATE_S:
-            detail = (
-                f"{lease.n - marker.marker.last} events are committed and not in EVENTS, "
-                f"the oldest for {late_s:.0f} s"
-            )
-            service = SERVICES[database]
-            mend = f"start the {service} and see its log: `relay has to wait` names the reason"
-            yield found(Code.RELAY_BEHIND, "relay", detail, where, mend)
-
-
-def _read_model(stores: StoreSight, rows: dict[str, int], reach: Reach) -> Iterator[Finding]:
-    seen = stores.seen
-    if seen is None:
         return
-    for database, leases in stores.leases.items():
-        for lease in leases if database != GATEWAY else ():
-            have = seen.get(lease.partition, 0)
-            if have >= rows[lease.partition]:
-                continue
-            late_s = _Looks(reach, database).age_s(lease.partition, have, stores.now_us)
-            behind = lease.n - have
-            if late_s > READ_MODEL_LATE_S or behind > BEHIND_EVENTS:
-                where = f"{reach.store_place}, database {GATEWAY}, partition {lease.partition}"
-                detail = f"the read model lacks {behind} events, the oldest for {late_s:.0f} s"
-                mend = f"see the gateway's log, then {Relief.RESTART}; it goes on from its position"
-                yield found(Code.READ_MODEL_BEHIND, "read model", detail, where, mend)
+    last = placed.marker.last if placed is not None else 0
+    late_s = looks.age_s(lease.partition, last, stores.now_us) if lease.n > last else 0.0
+    if late_s > RELAY_LATE_S:
+        count = lease.n - last
+        detail = f"{count} events are committed and not in EVENTS, the oldest for {late_s:.0f} s"
+        service = SERVICES[database]
+        mend = (
+            f"`penstock status` shows whether the {service} runs; its log says `relay has to wait` "
+            f"with the reason; {Relief.RESTART}"
+        )
+        yield found(Code.RELAY_BEHIND, "relay", detail, where, mend)
+
+
+def _shown(database: str, lease: Lease, stores: StoreSight, reach: Reach) -> Iterator[Finding]:
+    """Compare the store with what the read model has applied."""
+    if stores.seen is None:
+        return
+    have = stores.seen.get(lease.partition, 0)
+    behind = lease.n - have
+    if behind <= 0:
+        return
+    late_s = _Looks(reach, database).age_s(lease.partition, have, stores.now_us)
+    if late_s > READ_MODEL_LATE_S or behind > BEHIND_EVENTS:
+        where = _place(reach, GATEWAY, lease.partition)
+        detail = f"the read model lacks {behind} events, the oldest for {late_s:.0f} s"
+        mend = f"see the gateway's log, then {Relief.RESTART}; it goes on from its position"
+        yield found(Code.READ_MODEL_BEHIND, "read model", detail, where, mend)
 
 
 class _Looks:

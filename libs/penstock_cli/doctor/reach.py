@@ -201,8 +201,7 @@ def _store(
 
 def _named_store(named: str, secrets: Mapping[str, str]) -> Reach:
     try:
-        parts = urlsplit(named)
-        _ = parts.port
+        parts = urlsplit(named)  # of several hosts, too
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in STORE_SCHEMES or not (parts.netloc or "host=" in parts.query):

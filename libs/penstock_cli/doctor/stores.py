@@ -122,6 +122,11 @@ class _Help:
             f"credentials/secrets.json calls {postgres_secret(role)}: `{change}`"
         )
 
+    def promote(self) -> str:
+        return "name the primary in PENSTOCK_POSTGRES_URL, or promote this one: " + self.sql(
+            "postgres", "SELECT pg_promote()"
+        )
+
     def sql(self, database: str, statement: str, who: str = "") -> str:
         """Give a statement as a command for a role, the administrator by default."""
         return f'`{_psql()} -X -c "{statement}" {self._place(database, who)}`'
@@ -174,6 +179,9 @@ _REFUSALS: Final = (
 )  # fmt: skip
 
 
+_WITHOUT_WRITES: Final = ("takes writes", "was overtaken")  # as the adapter says it
+
+
 def _refused(key: StoreKey, said: str, where: str, help_: _Help) -> Finding:
     database, role = key
     text = said.lower()
@@ -186,6 +194,11 @@ def _refused(key: StoreKey, said: str, where: str, help_: _Help) -> Finding:
     for words, code in _REFUSALS[1:3]:
         if any(word in text for word in words):
             return found(code, "postgres", detail, where, help_.password(role))
+    if any(word in text for word in _WITHOUT_WRITES):
+        detail = detail.partition(": ")[2] or detail
+        return found(
+            Code.STORE_IS_STANDBY, "postgres", detail, help_.reach.store_place, help_.promote()
+        )
     if all(word in text for word in _REFUSALS[3][0]):
         return found(Code.STORE_DATABASE_MISSING, "postgres", detail, where, help_.roles())
     if "[" in said and database:  # a statement was refused, not the connection
@@ -203,11 +216,8 @@ def _judge_server(
     database, role = key
     place = help_.reach.store_place
     if server.is_standby:
-        mend = "name the primary in PENSTOCK_POSTGRES_URL, or promote this one: " + help_.sql(
-            "postgres", "SELECT pg_promote()"
-        )
         detail = "the server follows another one and takes no writes"
-        yield found(Code.STORE_IS_STANDBY, "postgres", detail, place, mend)
+        yield found(Code.STORE_IS_STANDBY, "postgres", detail, place, help_.promote())
     for name in ("fsync", "full_page_writes"):
         if server.settings.get(name) == "off":
             reset = f"ALTER SYSTEM SET {name} = on"
