@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from penstock_contracts.records import StoredRecord, published_form
@@ -73,7 +74,9 @@ class StoreInbox:
                 self._at = records[-1].n
                 return list(self._received(records))
             self._next()
-        await asyncio.sleep(timeout_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await asyncio.Event().wait()
         return ()
 
     def _received(self, records: Sequence[StoredRecord]) -> Iterator[Received]:

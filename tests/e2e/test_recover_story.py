@@ -54,7 +54,7 @@ async def penstock(home: Path, *line: str) -> tuple[int, str]:
     return process.returncode or 0, told.decode() or faults.decode()
 
 
-async def done(home: Path, *line: str) -> Any:  # noqa: ANN401 - a document
+async def done(home: Path, *line: str) -> Any:
     """Run a verb that has to succeed; gives its document."""
     code, told = await penstock(home, *line)
     assert code == 0, told

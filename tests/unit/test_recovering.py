@@ -54,6 +54,7 @@ async def recovered(world: World) -> tuple[RecoveryPlan, Recovered]:
 
 async def all_is_well(world: World) -> None:
     """EVENTS and the read model are just what the store is."""
+    await world.until(lambda: all(map(world.relayed, PARTITIONS)), 900)
     await world.until(world.shown, 900)
     for partition in PARTITIONS:
         stored = world.records(partition)
@@ -105,7 +106,7 @@ async def test_an_effect_whose_result_is_lost_waits_for_a_person_and_is_not_repe
         await recovered(world)
         await world.start_all()
         await world.until(lambda: world.count(run, "outcome_unknown") == 1, 900)
-        await world.pass_time(3_600)
+        await world.pass_time(600)
         assert world.script.granted == [("pay", 1)]
         assert not world.ended(run)
         world.settle(run, "pay", happened=False)
@@ -141,7 +142,7 @@ async def test_an_attempt_in_flight_becomes_unknown_with_or_without_events(event
         assert done.settled == plan.attempts_count == 1
         await world.start_all()
         await world.until(lambda: world.scheduler.ready)
-        await world.pass_time(3_600)
+        await world.pass_time(600)
         assert world.script.granted == [("pay", 1)]
         world.settle(run, "pay", happened=True)
         await world.until(lambda: world.ended(run), 900)
