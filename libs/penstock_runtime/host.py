@@ -96,6 +96,10 @@ class PartitionHost:
         self._dismissed.clear()
         self._admitted.set()
 
+    def stand_back(self) -> None:
+        """Let it begin no other epoch; the present one, which is over, ends where it finds out."""
+        self._admitted.clear()
+
     def dismiss(self) -> None:
         """Have it let the partition go, and leave it to others until it is admitted."""
         self._admitted.clear()

@@ -166,7 +166,9 @@ class Sharing:
             host = self._hosts[holding.partition]
             others = holding.lease is Lease.RUNS and holding.owner != self._instance
             host.elsewhere = holding.owner if others else ""
-            if others and holding.epoch > host.epoch and host.admitted:
+            if others and host.admitted and holding.epoch > host.epoch > 0:
+                host.stand_back()
+            elif others and host.admitted and not host.epoch:
                 host.dismiss()
 
     def _take(self, roster: Roster) -> None:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
-import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
-from penstock_adapters.postgres.auditor import PostgresAuditor
 from penstock_contracts import subjects
 from penstock_contracts.ids import run_id
-from penstock_testkit.stack import MODULES, RunningStack
+from penstock_testkit.instances import Extra, Owners
+from penstock_testkit.stack import RunningStack
 from tests.e2e.published import assert_events_are_the_store
 
 pytestmark = [
@@ -32,43 +27,16 @@ SLOW = {
     f"n{i}": {"agent": "noop", "with": {"sleep_ms": 100}, "needs": [f"n{i - 1}"] if i else []}
     for i in range(8)
 }
-STOP_WITHIN_S = 20.0
 
 
-def environ_of(pid: int) -> dict[str, str]:
-    pairs = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
-    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+async def owned_by(stack: RunningStack, *instances: str) -> None:
+    """Wait until these own something each, and nobody else owns anything."""
+    with Owners(stack) as owners:
 
+        async def so() -> bool:
+            return set(owners.counts()) == set(instances)
 
-@asynccontextmanager
-async def second_scheduler(stack: RunningStack) -> AsyncGenerator[None]:
-    """Run another instance beside the stack's own, with the same access and another name."""
-    environ = environ_of(stack.pid("scheduler")) | {
-        "PENSTOCK_NAME": SECOND,
-        "PENSTOCK_INSTANCE": SECOND,
-        "PENSTOCK_OPS_PORT": "0",
-    }
-    with (stack.home / "logs" / f"{SECOND}.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", MODULES["scheduler"], env=environ, stdout=log, stderr=log
-        )
-        try:
-            yield
-        finally:
-            process.terminate()
-            assert await asyncio.wait_for(process.wait(), STOP_WITHIN_S) == 0
-
-
-def owners(stack: RunningStack) -> dict[str, str]:
-    with PostgresAuditor(stack.endpoints.auditor_urls["penstock_scheduler"]) as auditor:
-        return {row.partition: row.owner for row in auditor.partitions()}
-
-
-async def owned_by(stack: RunningStack, instance: str) -> None:
-    async def all_are() -> bool:
-        return set(owners(stack).values()) == {instance}
-
-    await stack.until(all_are)
+        await stack.until(so)
 
 
 def assert_each_node_succeeded_once(stack: RunningStack, run: str) -> None:
@@ -80,14 +48,14 @@ def assert_each_node_succeeded_once(stack: RunningStack, run: str) -> None:
 
 async def test_a_paused_scheduler_that_was_overtaken_changes_nothing(stack: RunningStack) -> None:
     await stack.apply("slow", SLOW)
-    assert set(owners(stack).values()) == {FIRST}
+    await owned_by(stack, FIRST)
     run = await stack.trigger("slow")
 
     async def half_way() -> bool:
         return len(stack.stored(run)) > 6
 
     await stack.until(half_way)
-    async with second_scheduler(stack):
+    async with Extra.beside(stack, "scheduler", SECOND):
         paused = stack.pid("scheduler")
         os.kill(paused, signal.SIGSTOP)
         try:
@@ -108,7 +76,7 @@ async def test_a_paused_scheduler_that_was_overtaken_changes_nothing(stack: Runn
 
         await stack.until(fenced)
         assert stack.pid("scheduler") == paused
-        assert set(owners(stack).values()) == {SECOND}
+        await owned_by(stack, FIRST, SECOND)  # awake, it has its share again, in new epochs
         again = await stack.trigger("slow")
         assert (await stack.ended(again))["run"]["status"] == "succeeded"
     await owned_by(stack, FIRST)
