@@ -41,7 +41,7 @@ def test_no_target_has_two_faults_at_once(seed: int) -> None:
         assert one.at_s + one.hold_s < LONG_S
         for other in faults[index + 1 :]:
             if one.needs & other.needs:
-                assert busy(one)[1] <= busy(other)[0]
+                assert busy(one)[1] <= busy(other)[0] + 0.02  # both are rounded
 
 
 def test_only_the_faults_that_are_asked_for_are_drawn() -> None:

@@ -30,7 +30,8 @@ from penstock_testkit.chaos.workflows import (
 )
 from penstock_testkit.stack import Json
 
-AGAIN_S = 0.25  # pause before a request is repeated
+AGAIN_S = 0.25  # pause before a request is repeated, doubled each time
+AGAIN_CAP_S = 2.0
 ANSWER_S = 12.0  # a request that took so long has failed; the gateway itself gives up after 10 s
 PROBE_EVERY_S = 0.25
 VOTE_EVERY_S = 0.4
@@ -141,11 +142,13 @@ class Clients:
         self, kind: str, key: str, what: Callable[[], Awaitable[Answer]], ok: frozenset[int] = OK
     ) -> Answer:
         """Repeat a request until it is answered as it should be, or refused for good."""
+        again_s = AGAIN_S
         while True:
             status, body = await self.ask(kind, key, what, ok)
             if status in ok or (400 <= status < 500 and status not in (408, 429)):
                 return status, body
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(again_s)
+            again_s = min(2 * again_s, AGAIN_CAP_S)
 
     async def _post(self, path: str, body: Json, key: str, token: str | None = None) -> Answer:
         headers = {"Idempotency_Key": key}
