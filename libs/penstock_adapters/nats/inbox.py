@@ -171,7 +171,8 @@ class NatsInbox:
         if self._end_watch is not None:
             self._end_watch()
         readers, self._readers = self._readers, {}
-        for reader in readers.values():
-            await reader.close()
+        for reader in readers.values():  # all of them, even if the closing is broken off
+            reader.stop()
+        await asyncio.gather(*(reader.close() for reader in readers.values()))
         self._buffer.clear()
         self._arrived.clear()

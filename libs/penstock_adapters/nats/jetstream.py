@@ -185,9 +185,9 @@ class JetStreamApi:
             timeout_s=timeout_s,
         )
 
-    async def delete_consumer(self, stream: str, name: str) -> None:
-        """Delete a consumer."""
-        await self.call(f"CONSUMER.DELETE.{stream}.{name}")
+    async def delete_consumer(self, stream: str, name: str, timeout_s: float | None = None) -> None:
+        """Delete a consumer, waiting no longer than `timeout_s` for the answer."""
+        await self.call(f"CONSUMER.DELETE.{stream}.{name}", timeout_s=timeout_s)
 
 
 def stream_info_of(answer: Mapping[str, Any]) -> StreamInfo:

@@ -24,6 +24,7 @@ BATCH_BYTES: Final = 32 * 1024 * 1024  # must exceed the largest message
 EXPIRES_S: Final = 30
 # A consumer is on one server of a cluster, and dies with it without a word.
 HEARTBEAT_S: Final = 2
+DROPPED_WITHIN_S: Final = 1.0
 SILENCE_S: Final = 5.0  # two heartbeats and a margin
 CONSUMER_IDLE_S: Final = 60
 RETRY_S: Final = 0.5
@@ -103,13 +104,18 @@ class SourceReader:
         self._held -= count
         self._ask()
 
-    async def close(self) -> None:
-        """Stop reading and delete the consumer."""
+    def stop(self) -> None:
+        """Read no further; `close` does the rest."""
         for end in self._endings:
             end()
         self._endings.clear()
         if self._keeper is not None:
             self._keeper.cancel()
+
+    async def close(self) -> None:
+        """Stop reading and delete the consumer."""
+        self.stop()
+        if self._keeper is not None:
             await asyncio.wait((self._keeper,))
             self._keeper = None
         await self._drop_consumer()
@@ -175,7 +181,7 @@ class SourceReader:
         name, self._consumer = self._consumer, ""
         if name and self._connection.is_connected:
             with suppress(TransientFault):  # it may be gone already; else it expires by itself
-                await self._api.delete_consumer(self.source.stream, name)
+                await self._api.delete_consumer(self.source.stream, name, DROPPED_WITHIN_S)
 
     def _ask(self) -> None:
         """Send requests while little may still arrive and there is room for what would come."""
