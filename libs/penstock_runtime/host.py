@@ -33,7 +33,7 @@ RENEWAL_PATIENCE_S = 10.0  # of an owner whom the store does not answer, with no
 OTHERS_LEASE_S = 0.5  # pause between two tries to take over a partition that another holds
 LEAVE_S = 2.0  # to give the lease back; else it runs out by itself
 RETRY_FIRST_S = 0.1
-RETRY_CAP_S = 5.0
+RETRY_CAP_S = 1.0  # a server that has come back is found at once
 Prepare = Callable[[], Awaitable[None]]
 
 
