@@ -29,6 +29,7 @@ from penstock_testkit.virtual_time import VirtualClock
 AVAILABLE = SandboxHealth("simulated", "none", True, (), None, None)
 NONCE: ContextVar[str | None] = ContextVar("nonce", default=None)
 _NONCES = "nonce-{}"
+BULK = 40_000  # times a node's name: an output that travels as an artifact
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,8 @@ def conduct_of(dice: Dice, task: TaskMessage) -> Conduct:
 
 def _good(dice: Dice, task: TaskMessage) -> JsonObject:
     if task.phase is not Phase.PLAN:
-        return {"by": f"{task.node}/{task.attempt}"}
+        by: JsonObject = {"by": f"{task.node}/{task.attempt}"}
+        return by | {"bulk": task.node * BULK} if dice.chance(0.12) else by
     if dice.chance(0.15):
         return {"output": {"nothing": "to do"}}
     return {"plan": {"effect": {"write": task.node}, "base": {"at": task.attempt}, "summary": "s"}}

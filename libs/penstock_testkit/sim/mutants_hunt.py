@@ -1,6 +1,7 @@
 """Look for the first seed that shows a mutant for what it is; in a process of its own.
 
-`python -m penstock_testkit.sim.mutants_hunt NAME FIRST LAST` prints one line as JSON.
+`python -m penstock_testkit.sim.mutants_hunt 1000 NAME:SEED ...` prints a line of JSON for each:
+the seed that is remembered is tried first, then all from 0 on.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from types import FrameType
@@ -17,7 +18,7 @@ from types import FrameType
 from penstock_testkit.sim import run_seed
 from penstock_testkit.sim.mutants import all_mutants
 
-SEED_CPU_S = 8.0  # a mutant may turn for ever: such a seed shows nothing
+SEED_CPU_S = 4.0  # a mutant may turn for ever: such a seed shows nothing
 NOBODY = "nobody"  # the name of the protocol as it is
 
 
@@ -82,5 +83,22 @@ def _bounded(seed: int) -> list[tuple[str, str]]:
         signal.signal(signal.SIGVTALRM, before)
 
 
+def hunt_each(wanted: Iterable[tuple[str, int]], last: int) -> Iterator[Catch]:
+    """Hunt several mutants: each with the seed that is remembered first, then from 0 on."""
+    for name, remembered in wanted:
+        yield hunt(name, (remembered, *range(last)))
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Hunt what is named, `NAME:SEED` each, after how many seeds each are tried at most."""
+    for catch in hunt_each(map(_wanted, arguments[1:]), int(arguments[0])):
+        print(json.dumps(asdict(catch)), flush=True)
+
+
+def _wanted(argument: str) -> tuple[str, int]:
+    name, _, seed = argument.partition(":")
+    return name, int(seed or 0)
+
+
 if __name__ == "__main__":
-    print(json.dumps(asdict(hunt(sys.argv[1], range(int(sys.argv[2]), int(sys.argv[3]))))))
+    main(sys.argv[1:])

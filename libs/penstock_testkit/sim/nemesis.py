@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
+from pydantic_core import from_json, to_json
+
 from penstock_adapters.memory.streams import MemoryStream
 from penstock_contracts.subjects import Stream
 from penstock_contracts.values import MICROSECONDS
@@ -61,6 +63,7 @@ class Nemesis:
             (2, self._fill),
             (3, self._say_again),
             (1, self._garbage),
+            (2, self._forge),
             (1, self._grow),
         )
 
@@ -147,7 +150,8 @@ class Nemesis:
 
     async def _grow(self) -> str:
         world = self._world
-        if world.partitions >= PARTITIONS_MAX:
+        # What was matched to a partition that the store has forgotten would be matched anew.
+        if world.partitions >= PARTITIONS_MAX or world.plan.restores:
             return f"there are {world.partitions} partitions of runs already"
         world.partitions += 1
         victim = self._dice.choice([one for one in world.processes if "scheduler" in one.name])
@@ -249,6 +253,22 @@ class Nemesis:
         for subject, payload, headers in which:
             self._world.bus.bring(self._dice.seconds(0.01, 30), subject, payload, headers)
         return f"{len(which)} old messages are said again"
+
+    async def _forge(self) -> str:
+        """Say something else of a task than its executor has said, with the code of another."""
+        results = [one for one in self._world.bus.said if one[0].endswith(".report_result")]
+        if not results:
+            return "there is no result to be forged"
+        subject, payload, _ = self._dice.choice(results)
+        envelope = from_json(payload)
+        data = envelope["data"]
+        other = from_json(self._dice.choice(results)[1])["data"]
+        data["node"], data["task_id"] = other["node"], other["task_id"]
+        data["attempt"] = self._dice.choice((1, data["attempt"] + 1))
+        data |= {"outcome": "succeeded", "output": {"forged": True}, "nonce": "forged"}
+        data.pop("error", None)
+        self._world.bus.bring(0.01, subject, to_json(envelope))
+        return f"a result of {data['node']} is forged"
 
     async def _garbage(self) -> str:
         said = self._world.bus.said

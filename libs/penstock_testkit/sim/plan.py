@@ -127,6 +127,8 @@ def _node(dice: Dice, needs: Sequence[str]) -> dict[str, Any]:
     if kind != "gate":
         node["agent"] = kind
         node["with"] = {"said": "{{run.feedback}}"}
+        if needs and dice.chance(0.3):
+            node["with"]["before"] = f"{{{{{needs[0]}.output}}}}"
         node["retry"] = {"attempts": dice.randint(1, 3), "delay": dice.choice((1, 5, 60))}
         node["timeout"] = {"total": dice.choice((20, 200)), "running": 10}
         if dice.chance(0.3):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from penstock_contracts.records import StoredRecord, read_published
 from penstock_contracts.registry import name_of
@@ -66,16 +68,17 @@ def run_seed(seed: int) -> Report:
     """Run what a seed stands for, and judge it."""
     plan = plan_of(seed)
     try:
-        return run_shuffled(seed, lambda loop: _Story(plan, loop).tell())
+        with tempfile.TemporaryDirectory(prefix="penstock-sim-") as scratch:
+            return run_shuffled(seed, lambda loop: _Story(plan, loop, Path(scratch)).tell())
     except Exception as error:  # noqa: BLE001 - the boundary of a seed: a defect is its finding
         where = traceback.format_exc(limit=-8)
         return Report(seed, [Violation("crash", type(error).__name__, f"{error}\n{where}")])
 
 
 class _Story:
-    def __init__(self, plan: Plan, loop: ShuffledLoop) -> None:
+    def __init__(self, plan: Plan, loop: ShuffledLoop, scratch: Path) -> None:
         self.plan = plan
-        self.world = SimWorld(plan, loop)
+        self.world = SimWorld(plan, loop, scratch)
         self.people = People(
             self.world.bus, self.world.views, self.world.clock, self.world.deeds,
             Dice(plan.seed, "people"),

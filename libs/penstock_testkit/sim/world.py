@@ -80,9 +80,10 @@ class SimWorld:
         defects: what ended a process that no service foresees.
     """
 
-    def __init__(self, plan: Plan, loop: ShuffledLoop) -> None:
-        """Make everything; nothing lives yet."""
+    def __init__(self, plan: Plan, loop: ShuffledLoop, scratch: Path) -> None:
+        """Make everything; nothing lives yet. Executors write below `scratch`."""
         self.plan = plan
+        self._scratch = scratch
         self.loop = loop
         follow(loop)
         self.clock = VirtualClock()
@@ -269,7 +270,7 @@ class SimWorld:
             secrets=FixedSecrets({}),
             verifier=MemoryVerifier(GRANT_SECRET),
             repositories=KeptRepositories(),
-            temporaries=FolderTemporaries(Path("/nowhere")),
+            temporaries=FolderTemporaries(self._scratch / f"{name}-{life.process.deaths}"),
             heartbeats=linked(self.heartbeats, bus),
             artifacts=self.shelf,
             clock=ProcessClock(life, self.clock),
