@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -147,6 +148,17 @@ def test_only_leftovers_of_the_dead_are_removed(tmp_path: Path):
     scratch.close()
     assert not scratch.root.exists()
     assert not owner_is_dead("penstock-sandbox-x-1-1")
+
+
+def test_a_folder_whose_owner_lives_in_another_container_stays(tmp_path: Path):
+    unseen = tmp_path / "penstock-sandbox-999999999-1-1"  # no such process is to be seen here
+    unseen.mkdir()
+    with (unseen / ".alive").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        Scratch(tmp_path).close()
+        assert unseen.is_dir()
+    Scratch(tmp_path).close()
+    assert not unseen.exists()
 
 
 def make_deep(folder: Path, levels: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 from contextlib import suppress
@@ -11,6 +12,8 @@ from penstock_adapters.process.leftovers import end_leftovers
 from penstock_adapters.process.owners import owner_is_gone, owner_tag
 
 PREFIX = "penstock-sandbox"
+_ALIVE = ".alive"
+_UNFINISHED = ".new-"
 
 _numbers = itertools.count(1)
 
@@ -31,7 +34,8 @@ def owner_is_dead(name: str) -> bool:
 class Scratch:
     """A 0700 folder of this process below `parent`, with one folder per task.
 
-    Programs and folders of owners that are no more are removed first.
+    Programs and folders of owners that are no more are removed first. An owner in another container
+    cannot be seen from here, so a folder tells by a lock that its owner lives.
     """
 
     def __init__(self, parent: Path) -> None:
@@ -39,7 +43,11 @@ class Scratch:
         parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         sweep(parent)
         self.root = parent / unique_name()
-        self.root.mkdir(mode=0o700)
+        unfinished = parent / f"{_UNFINISHED}{self.root.name}"  # which nobody sweeps
+        unfinished.mkdir(mode=0o700)
+        self._lock = os.open(unfinished / _ALIVE, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        unfinished.rename(self.root)
 
     def task_folder(self) -> Path:
         """Make a fresh private folder."""
@@ -54,13 +62,31 @@ class Scratch:
     def close(self) -> None:
         """Remove everything."""
         remove_tree(self.root)
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            os.close(lock)
 
 
 def sweep(parent: Path) -> None:
     """Remove folders of owners that are no more."""
     for entry in os.listdir(parent):
-        if owner_is_dead(entry):
+        if owner_is_dead(entry) and not _is_held(parent / entry):
             remove_tree(parent / entry)
+
+
+def _is_held(folder: Path) -> bool:
+    """Tell whether somebody anywhere on this machine holds the folder's lock."""
+    try:
+        lock = os.open(folder / _ALIVE, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def remove_tree(folder: Path) -> None:
