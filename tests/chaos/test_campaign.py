@@ -14,7 +14,8 @@ from penstock_testkit.chaos.schedule import EVERY, GENTLE, Kind
 
 pytestmark = [pytest.mark.e2e, pytest.mark.real, pytest.mark.slow]
 
-SEED = 11
+SEED = 12
+CALM_S = (0.3, 1.0)
 
 
 async def outcome_of(home: Path, orders: Orders) -> tuple[Outcome, list[str]]:
@@ -25,7 +26,9 @@ async def outcome_of(home: Path, orders: Orders) -> tuple[Outcome, list[str]]:
 
 @pytest.mark.timeout(600)
 async def test_a_gentle_chaos_loses_and_repeats_nothing(tmp_path: Path) -> None:
-    orders = Orders(SEED, lasts_s=14.0, kinds=GENTLE, lanes=1, http=3, bus=1, least=0.05)
+    orders = Orders(
+        SEED, lasts_s=18.0, kinds=GENTLE, lanes=1, calm_s=CALM_S, http=3, bus=1, least=0.05
+    )
     outcome, said = await outcome_of(tmp_path / "state", orders)
     told = table(outcome)
     assert list(outcome.broken) == [], told

@@ -15,7 +15,7 @@ from penstock_testkit.chaos.clients import Clients
 from penstock_testkit.chaos.judge import Broken, all_ended, settling
 from penstock_testkit.chaos.nemesis import Done, Nemesis, Skipped
 from penstock_testkit.chaos.observed import Availability, Log, availability, first_after
-from penstock_testkit.chaos.schedule import EVERY, LANES, Kind, plan
+from penstock_testkit.chaos.schedule import CALM_S, EVERY, LANES, Kind, plan
 from penstock_testkit.chaos.stack import ChaosStack, Disk
 from penstock_testkit.chaos.verdict import Counts, judged
 
@@ -31,6 +31,7 @@ class Orders:
 
     Attributes:
         lasts_s: seconds of load; all faults begin within.
+        calm_s: least and most seconds between two faults of a lane.
         least: share of client operations that has to succeed for the run to say anything.
         heals_s: how long runs may take to end once all faults are healed.
         disk_mib: size of JetStream's own disk; 0: it has none.
@@ -40,6 +41,7 @@ class Orders:
     lasts_s: float
     kinds: Collection[Kind] = EVERY
     lanes: int = LANES
+    calm_s: tuple[float, float] = CALM_S
     http: int = 5
     bus: int = 2
     least: float = 0.3
@@ -121,7 +123,7 @@ async def _campaign(
     tell: tuple[Callable[[str], None], Callable[[float], None]],
 ) -> Outcome:
     say, tick = tell
-    faults = plan(orders.seed, orders.lasts_s, orders.kinds, orders.lanes)
+    faults = plan(orders.seed, orders.lasts_s, orders.kinds, orders.lanes, orders.calm_s)
     nemesis = Nemesis(stack, log, faults, say)
     began_s = time.monotonic()
     async with _ticking(began_s, tick), clients.at_work() as finished:

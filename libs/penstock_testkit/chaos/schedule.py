@@ -12,7 +12,7 @@ from penstock_testkit.stack import SERVICES
 
 LANES = 2  # so many faults overlap
 FIRST_S = 4.0
-CALM_S = (1.0, 6.0)  # between two faults of a lane
+CALM_S = (3.0, 15.0)  # between two faults of a lane: work has to get a chance
 RESTART_S = 8.0  # what a restart is taken to last, so that the next fault meets a running process
 LONG_PAUSE_S = (12.0, 18.0)  # longer than any lease
 
@@ -114,7 +114,11 @@ def _drawn(number: int, at_s: float, kind: Kind, target: str, dice: Random) -> F
 
 
 def plan(
-    seed: int, lasts_s: float, kinds: Collection[Kind] = EVERY, lanes: int = LANES
+    seed: int,
+    lasts_s: float,
+    kinds: Collection[Kind] = EVERY,
+    lanes: int = LANES,
+    calm_s: tuple[float, float] = CALM_S,
 ) -> Sequence[Fault]:
     """Draw the faults of a run that lasts so long, by their time.
 
@@ -144,4 +148,4 @@ def plan(
             faults.append(fault)
             for name in fault.needs:
                 free[name] = begins + lasts
-        clock[lane] = begins + lasts + dice.uniform(*CALM_S)
+        clock[lane] = begins + lasts + dice.uniform(*calm_s)
