@@ -31,7 +31,7 @@ async def accepted(it: Scene, more: int) -> None:
 
 
 async def test_each_server_takes_over_from_the_other_under_load(tmp_path: Path) -> None:
-    async with scene(tmp_path, pair=True) as it:
+    async with scene(tmp_path, pair=True, once=True) as it:
         assert it.pair is not None
         first, second = it.pair.first, it.pair.second
         for lost, heir in ((first, second), (second, first)):

@@ -123,7 +123,11 @@ class Datastore(PostgresDatastore):
                 self._give_back(connection)
 
     def sever(self) -> None:
-        """Cut the busy connections, so that threads waiting for a silent server return."""
+        """Cut the busy connections, so that threads waiting for a silent server return.
+
+        The idle ones are not used again, neither here nor in other pools of the store.
+        """
+        self._server.distrust()
         with self._lock:
             busy = tuple(self._busy)
         for connection in busy:

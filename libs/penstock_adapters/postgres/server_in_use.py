@@ -41,6 +41,7 @@ class ServerInUse:
         self._lock = threading.Lock()
         self._address = ServerAddress()
         self._timeline = 0
+        self._trusted = False
 
     @property
     def address(self) -> ServerAddress:
@@ -49,20 +50,26 @@ class ServerInUse:
 
     def admits(self, connection: PgConnection) -> bool:
         """Learn of a new connection; False: its server was overtaken by another one."""
-        if not self._several:
-            return True
-        timeline, address = _timeline_of(connection), _address_of(connection)
+        timeline = _timeline_of(connection) if self._several else None
         with self._lock:
             if timeline is not None:
                 if timeline < self._timeline:
                     return False
                 self._timeline = timeline
-            self._address = address
+            self._address, self._trusted = _address_of(connection), True
         return True
 
     def was_left(self, connection: PgConnection) -> bool:
-        """Tell whether a newer connection leads elsewhere."""
-        return self._several and _address_of(connection) != self._address
+        """Tell whether a newer connection leads elsewhere, or none is trusted."""
+        left = self._several and _address_of(connection) != self._address
+        return left or not self._trusted
+
+    def distrust(self) -> None:
+        """Keep none of the connections there are: their server did not answer one of them.
+
+        Each of them would have to be waited for in vain, one after the other.
+        """
+        self._trusted = False
 
 
 def _names_several(url: str) -> bool:
