@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncGenerator, Iterator
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -22,6 +24,7 @@ from penstock_adapters.nats.connection import NatsConnection, NatsSettings, conn
 from penstock_adapters.nats.streams import ensure_artifacts, ensure_heartbeats, ensure_streams
 from penstock_adapters.nats.work import ensure_pool
 from penstock_adapters.postgres.migrate import Schema, migrate
+from penstock_cli.doctor.codes import Code
 from penstock_cli.doctor.stores import SCHEMAS
 from penstock_contracts.permissions import OWNED_STREAMS, BusUser
 from penstock_contracts.values import DEFAULT_TENANT
@@ -82,10 +85,31 @@ class Bench:
             "PENSTOCK_POSTGRES_URL": f"postgresql://{self.place}",
         }
 
-    async def examined(self, home: Path | None = None, **environ: str) -> Report:
+    async def examined(
+        self, home: Path | None = None, more: dict[str, Any] | None = None, **environ: str
+    ) -> Report:
         """Examine, with other settings in place of the servers' own."""
         where = home or self.folder.root
-        return await report(scene(where, self.environ | environ))
+        return await report(scene(where, self.environ | environ, **(more or {})))
+
+    async def until(
+        self, holds: Callable[[Report], bool], home: Path | None = None, **other: Any
+    ) -> Report:
+        """Examine until it holds: a busy machine may be late with an answer."""
+        end = time.monotonic() + WITHIN_S
+        found = await self.examined(home, **other)
+        while not holds(found) and time.monotonic() < end:
+            found = await self.examined(home, **other)
+        assert holds(found), found.faults
+        return found
+
+    async def shows(self, codes: set[Code], home: Path | None = None, **other: Any) -> Report:
+        """Examine until just these faults show."""
+        return await self.until(lambda found: found.codes == codes, home, **other)
+
+    async def finds(self, *codes: Code, **other: Any) -> Report:
+        """Examine until at least these faults show."""
+        return await self.until(lambda found: found.codes >= set(codes), **other)
 
     def sql(self, statement: str, database: str = "postgres", role: str = "") -> None:
         """Run a statement as a role, the administrator by default."""

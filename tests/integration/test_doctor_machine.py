@@ -144,7 +144,7 @@ async def test_a_look_that_hangs_hides_no_other(tmp_path: Path):
     try:
         given = machine(disk=hangs, sandbox=breaks, open_files=12)
         # Whatever else is slow here may be late as well; it is looked for by name.
-        found = await report(scene(tmp_path / "state", machine=given, within_s=3.0))
+        found = await report(scene(tmp_path / "state", machine=given, within_s=5.0))
     finally:
         freed.set()
     assert found.one(Code.LOOK_TIMED_OUT).subject == "disk"
