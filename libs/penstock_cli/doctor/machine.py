@@ -313,7 +313,7 @@ def look_at_ports(
         return
     try:
         remembered = read_object(folder.run / "ports.json") or {}
-    except EmbeddedError:
+    except (EmbeddedError, OSError):
         return  # the look at the folder tells of it
     for purpose, port in remembered.items():
         elsewhere = environ.get(_SERVER_VARIABLES.get(purpose, ""), "")

@@ -29,13 +29,19 @@ def look_at_folder(folder: StateFolder, uid: int) -> Iterator[Finding]:
         yield found(Code.STATE_NOT_A_FOLDER, SUBJECT, "is a file", str(root), mend)
         return
     here = next(path for path in (root, *root.parents) if path.exists())
-    if not os.access(here, os.W_OK):
+    if not os.access(here, os.W_OK) and (here != root or root.stat().st_uid == uid):
         mend = "choose another with PENSTOCK_HOME or --home"
         yield found(Code.STATE_NOT_WRITABLE, SUBJECT, "cannot be written", str(here), mend)
     if not root.is_dir():
         yield well(SUBJECT, f"{root} (made by `penstock up`)")
         return
-    faults = [*_ownership(root, uid), *_permissions(folder), *_documents(folder), *_lock(folder)]
+    faults = [*_ownership(root, uid)]
+    try:
+        faults += [*_permissions(folder), *_documents(folder), *_lock(folder)]
+    except PermissionError as error:
+        mend = "run this as the user who started the stack (`ls -ld` shows who that is)"
+        detail = f"{error.filename} may not be read"
+        faults = faults or [found(Code.STATE_FOREIGN, SUBJECT, detail, str(root), mend)]
     yield from faults
     if not faults:
         yield well(SUBJECT, f"{root}, credentials private")
@@ -44,7 +50,10 @@ def look_at_folder(folder: StateFolder, uid: int) -> Iterator[Finding]:
 def _ownership(root: Path, uid: int) -> Iterator[Finding]:
     owner = root.stat().st_uid
     if owner != uid:
-        mend = f"`chown -R {uid} {relative(root)}`, or run as the user with the number {owner}"
+        mend = (
+            f"run as the user with the number {owner}; to take a stopped stack over: "
+            f"`chown -R {uid} {relative(root)}`"
+        )
         detail = f"belongs to user {owner}, and you are {uid}"
         yield found(Code.STATE_FOREIGN, SUBJECT, detail, str(root), mend)
 

@@ -22,9 +22,10 @@ from penstock_contracts.permissions import HEARTBEAT_STREAM
 from penstock_contracts.subjects import Stream
 from penstock_core.approval.voting import allowed, is_requester
 from penstock_runtime.grants import read_keys
-from penstock_runtime.ports.projection import ViewRow
+from penstock_runtime.ports.projection import PAGE_MAX, ViewRow
 
 SHOWN_MAX: Final = 20  # findings of one kind; how many more there are is said
+TOLD_MAX: Final = 200  # agents that an executor names; it may have more
 OVERDUE_S: Final = 30.0
 CLOSED: Final = "CLOSED"
 BUILT_IN: Final = "inline"  # runs no agent but its own
@@ -98,7 +99,7 @@ def _tasks(bus: BusSight) -> Iterator[Finding]:
     for (pool, agent), count in sorted(bus.queued.items()):
         if pool not in served:
             waiting[pool] += count
-        elif agent not in served[pool]:
+        elif agent not in served[pool] and len(served[pool]) < TOLD_MAX:
             where = f"{bus.address}, stream {Stream.TASKS}, pool {pool}"
             detail = f"{count} tasks wait for agent {agent}, which no executor of {pool} has"
             mend = (
@@ -171,6 +172,8 @@ def _unknown(stores: StoreSight) -> Iterator[Finding]:
 
 def _approvals(stores: StoreSight) -> Iterator[Finding]:
     tokens = stores.views.get("token")
+    if tokens is not None and len(tokens) >= PAGE_MAX:
+        tokens = None  # there are more than were read
     for row in stores.views.get("approval", ())[:SHOWN_MAX]:
         where = f"approval {row.id}, run {row.parent}"
         expires_us = row.body.get("expires_us")
