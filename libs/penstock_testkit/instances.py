@@ -201,7 +201,7 @@ class Client:
         if status == 201:
             self.told.runs.extend(run["run_id"] for run in body["runs"])
         elif status == 202:
-            self.told.delivered.append(body["trigger_id"])
+            self.told.delivered.append(str(body["trigger_id"]))
 
     async def _read(self, http: aiohttp.ClientSession, number: int) -> None:
         run = self.told.runs[number % len(self.told.runs)]
