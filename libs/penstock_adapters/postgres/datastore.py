@@ -104,6 +104,7 @@ class Datastore(PostgresDatastore):
         self._busy: set[PgConnection] = set()
         self._lock = threading.Lock()
         self._closed = False
+        self._server.on_distrust(self._cut)
 
     def register_type_adapters(self) -> None:
         """Do nothing: no composite type is used, so constructing a recorder needs no server."""
@@ -125,9 +126,11 @@ class Datastore(PostgresDatastore):
     def sever(self) -> None:
         """Cut the busy connections, so that threads waiting for a silent server return.
 
-        The idle ones are not used again, neither here nor in other pools of the store.
+        Those of other pools of the store are cut, too, and the idle ones are not used again.
         """
         self._server.distrust()
+
+    def _cut(self) -> None:
         with self._lock:
             busy = tuple(self._busy)
         for connection in busy:

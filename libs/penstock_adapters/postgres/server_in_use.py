@@ -1,6 +1,7 @@
 """Which of several servers a store is on: the one that was promoted last, and no other."""
 
 import threading
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import psycopg
@@ -42,6 +43,11 @@ class ServerInUse:
         self._address = ServerAddress()
         self._timeline = 0
         self._trusted = False
+        self._cuts: list[Callable[[], None]] = []
+
+    def on_distrust(self, cut: Callable[[], None]) -> None:
+        """Call `cut` when the server does not answer: it ends what waits for it in one pool."""
+        self._cuts.append(cut)
 
     @property
     def address(self) -> ServerAddress:
@@ -67,9 +73,12 @@ class ServerInUse:
     def distrust(self) -> None:
         """Keep none of the connections there are: their server did not answer one of them.
 
-        Each of them would have to be waited for in vain, one after the other.
+        Each of them would have to be waited for in vain, one after the other; and threads whose
+        callers were cancelled wait on others, with nobody to end that.
         """
         self._trusted = False
+        for cut in self._cuts:
+            cut()
 
 
 def _names_several(url: str) -> bool:
