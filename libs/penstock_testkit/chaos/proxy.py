@@ -50,8 +50,10 @@ class Link:
         for task in tuple(self._tasks):
             _ = task.cancel()
         _ = await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._reset()  # what had still something to write to nobody
         if self._server is not None:
             await self._server.wait_closed()
+        await asyncio.sleep(0)  # what was reset is told so by the loop
 
     def change(self, weather: Weather, delay_s: float = 0.0) -> None:
         """Change the weather, for what is open as for what is opened later."""
