@@ -164,6 +164,21 @@ def _own_due_time_not_checked() -> AbstractContextManager[None]:
     return swapped((Batch, "_fire_timers", fire_timers))
 
 
+def _timer_tells_another_time() -> AbstractContextManager[None]:
+    def fire_timers(self: Batch, aggregate_id: str, cell: Cell, moment_us: int) -> None:
+        due = cell.decider.own_due(cell.state)
+        while due is not None and due <= moment_us and not cell.state.frozen:
+            context = Context(now_us=moment_us, command_id=f"timer/{due}", actor=self._actor())
+            outcome: Any = cell.decider.decide(cell.state, self.domain.timer, context)
+            events = getattr(outcome, "events", ())
+            if not events:
+                return
+            self._append(aggregate_id, cell, events, context)
+            due = cell.decider.own_due(cell.state)
+
+    return swapped((Batch, "_fire_timers", fire_timers))
+
+
 def _index_not_lowered() -> AbstractContextManager[None]:
     reindex = Batch._reindex
 
@@ -296,6 +311,12 @@ MUTANTS = (
         "`decide` checks the state's own due time: the index holds a lower bound",
         "a timer that is not due yet ends an attempt",
         _own_due_time_not_checked,
+    ),
+    _mutant(
+        "timer-tells-another-time",
+        "the `now` of a timer is its due time",
+        "what happens depends on who was up, and when",
+        _timer_tells_another_time,
     ),
     _mutant(
         "index-not-lowered",

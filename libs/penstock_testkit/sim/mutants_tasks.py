@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from itertools import count
 from typing import Any
 
 from penstock_contracts.codes import Code
+from penstock_contracts.ids import run_id
 from penstock_contracts.run.v1 import ClaimTask, ReportResult
 from penstock_contracts.trigger.v1 import ReceiveTrigger
 from penstock_contracts.values import Failure, Wire
 from penstock_core.catalog import decide as catalog_decide
 from penstock_core.catalog import decider as catalog_decider
+from penstock_core.catalog import matching
 from penstock_core.decision import Context, Decision, Outcome, Stale
 from penstock_core.run import attempts
 from penstock_core.run import decide as run_decide
@@ -19,6 +22,7 @@ from penstock_core.run.draft import Draft
 from penstock_core.run.effects import claim_answer
 from penstock_core.run.state import NodeState, RunState
 from penstock_executor.claims import Claim, Claims
+from penstock_runtime.batch import Batch
 from penstock_scheduler import triggers
 from penstock_scheduler.runs import RunDomain
 from penstock_testkit.sim.mutants import Mutant, swapped
@@ -173,6 +177,31 @@ def _triggers_decided_again() -> AbstractContextManager[None]:
     return swapped((catalog_decider.CatalogDecider, "decide", again))
 
 
+def _ids_not_derived() -> AbstractContextManager[None]:
+    numbers = count(1)
+
+    def drawn(tenant: str, workflow: str, trigger_id: str) -> str:
+        return run_id(tenant, workflow, f"{trigger_id}/{next(numbers)}")
+
+    return swapped((matching, "run_id", drawn))
+
+
+def _retries_not_counted() -> AbstractContextManager[None]:
+    return swapped((NodeState, "tries", property(lambda _node: 0)))
+
+
+def _batch_forgets_itself() -> AbstractContextManager[None]:
+    handle = Batch.handle
+
+    def on_what_was_read(self: Batch, message: Any, addressed: Any) -> None:  # noqa: ANN401
+        cell = self.cells[addressed.aggregate_id]
+        before = cell.state
+        handle(self, message, addressed)
+        cell.state = before
+
+    return swapped((Batch, "handle", on_what_was_read))
+
+
 MUTANTS = (
     Mutant(
         "claim-not-asked",
@@ -245,5 +274,23 @@ MUTANTS = (
         "a trigger is decided on once for its id",
         "a copy starts its runs again",
         _triggers_decided_again,
+    ),
+    Mutant(
+        "ids-not-derived",
+        "ids are derived and never drawn",
+        "nobody can say whether a run is there already",
+        _ids_not_derived,
+    ),
+    Mutant(
+        "retries-not-counted",
+        "the scheduler counts attempts",
+        "an attempt follows the last one",
+        _retries_not_counted,
+    ),
+    Mutant(
+        "batch-forgets-itself",
+        "later messages of a batch see what earlier ones made of its states",
+        "two messages of a batch are decided as if each were the only one",
+        _batch_forgets_itself,
     ),
 )
