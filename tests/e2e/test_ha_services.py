@@ -36,7 +36,7 @@ pytestmark = [
 
 NAMES = tuple(name for service in SERVICES for name in (service, f"{service}-2"))
 PARTITIONS = 3  # of runs, and the catalog: two for each scheduler
-PACE_S = 0.1  # between two triggers
+PACE_S = 0.2  # between two triggers
 LAST = 20  # runs that may not have ended yet when the triggers end
 FLOW = {"a": {"agent": "noop"}, "b": {"agent": "noop", "needs": ["a"]}}
 GATED = {
