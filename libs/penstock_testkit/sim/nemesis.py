@@ -91,6 +91,7 @@ class Nemesis:
             self.done.append(f"{moment_s:.3f} s: the stores are backed up")
         elif self.lost is None and self._dice.chance(0.5):
             self.lost = await restore(self._world, self._backup)
+            self._copies = []  # of EVENTS as it was before: owners would stop again, rightly
             self.done.append(f"{moment_s:.3f} s: the stores are restored, and recovered")
 
     def _later(self, bounds: tuple[float, float], mend: Callable[[], None]) -> float:
