@@ -50,7 +50,7 @@ http: "127.0.0.1:8222"
 #   ca_file: "/etc/nats/tls/ca.crt"
 # }}
 
-# Three servers; streams are then created with three replicas.
+# Three servers; PENSTOCK_NATS_REPLICAS=3 then has each stream kept by all of them.
 # cluster {{
 #   name: "penstock"
 #   listen: "0.0.0.0:6222"
