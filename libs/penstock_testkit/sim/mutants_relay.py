@@ -201,17 +201,6 @@ def is_marker(message: Received) -> bool:
     return parse(message.subject).kind == "relay"
 
 
-def _unit_out_of_order() -> AbstractContextManager[None]:
-    each = LinkedRelayLog._store_each
-
-    async def backwards(
-        self: LinkedRelayLog, messages: Sequence[tuple[str, bytes]], fence: tuple[str, int]
-    ) -> int:
-        return await each(self, messages[::-1], fence)
-
-    return swapped((LinkedRelayLog, "_store_each", backwards))
-
-
 MUTANTS = (
     Mutant(
         "marker-condition-absent",
@@ -224,12 +213,6 @@ MUTANTS = (
         "the marker only after every message of its unit was acknowledged",
         "an event fails alone, the marker passes, and EVENTS has a hole that nobody looks for",
         _marker_before_acks,
-    ),
-    Mutant(
-        "unit-out-of-order",
-        "events are relayed in store order",
-        "a reader takes the first of a unit and never its last",
-        _unit_out_of_order,
     ),
     Mutant(
         "unit-not-repeated",

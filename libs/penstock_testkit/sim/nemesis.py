@@ -22,7 +22,7 @@ PAUSE_S = (0.5, 60.0)
 SKEW_S = 45.0
 COPIES_MAX = 3
 PARTITIONS_MAX = 4
-GARBAGE = (b"", b"{", b"null", b'{"specversion": "1.0", "id": "x", "type": "run.start_run.v1"}')
+GARBAGE = (b"", b"{", b"null", b'{"specversion": "1.0", "type": "run.start_run.v1"}')
 
 
 class Nemesis:

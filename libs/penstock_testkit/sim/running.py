@@ -33,6 +33,7 @@ from penstock_testkit.sim.plan import Plan, plan_of
 from penstock_testkit.sim.world import SimWorld
 
 CALM_S = 6 * 3_600.0  # of virtual time in which everything must end once the storm is over
+LAST_S = 60.0  # for what was sent at the very end to be read
 SETTLE_S = 1_800.0  # and in which what was told must have been told to everybody
 LOOK_FIRST_S, LOOK_CAP_S = 0.5, 30.0
 # Streams remember what a restored store has forgotten: a decision whose approval is lost, a start
@@ -124,6 +125,7 @@ class _Story:
             return [Violation("liveness", run, "never ends") for run in sorted(self._open_runs())]
         if not await self._until(lambda: not self._waiting(), CALM_S):
             return [Violation("liveness", one, "waits for ever") for one in self._waiting()]
+        await self.world.clock.sleep(LAST_S)
         if not await self._until(lambda: not self._untold(), SETTLE_S):
             return [
                 Violation("liveness", partition, "is not told to everybody")
