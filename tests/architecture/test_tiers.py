@@ -56,6 +56,7 @@ def test_the_guard_ends_with_the_test():
 def test_tiers_are_the_known_ones():
     known = {
         "architecture",
+        "chaos",
         "conformance",
         "contracts",
         "e2e",
