@@ -9,6 +9,7 @@ from typing import Any
 
 from penstock_adapters import markers
 from penstock_adapters.memory.relay import MemoryRelayLog
+from penstock_contracts.codes import Code
 from penstock_contracts.records import ReadEvent, StoredRecord
 from penstock_contracts.subjects import parse
 from penstock_contracts.trigger.v1 import ConfirmStart
@@ -152,7 +153,7 @@ def _start_never_settled() -> AbstractContextManager[None]:
 
     def deaf(self: Any, state: Any, command: Wire, context: Context) -> Outcome:  # noqa: ANN401
         if isinstance(command, ConfirmStart):
-            return Stale("stale")
+            return Stale(Code.STALE)
         return decide(self, state, command, context)
 
     return swapped((catalog_decider.CatalogDecider, "decide", deaf))

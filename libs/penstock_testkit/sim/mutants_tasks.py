@@ -86,7 +86,7 @@ def _granted_before_the_commit() -> AbstractContextManager[None]:
     def answered(state: RunState, command: ClaimTask, context: Context) -> Outcome:
         outcome = claim(state, command, context)
         if isinstance(outcome, Decision):
-            return Stale("claimed", (claim_answer(state, command, granted=True),))
+            return Stale(Code.CLAIMED, (claim_answer(state, command, granted=True),))
         return outcome
 
     return swapped((run_decide, "claim", answered))
