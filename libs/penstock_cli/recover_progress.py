@@ -28,7 +28,8 @@ def progress(access: Access) -> Iterator[Told]:
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
         TimeElapsedColumn(),
     )  # fmt: skip
-    bar = Progress(*columns, console=err, transient=True, disable=access.json or not err.is_terminal)
+    hidden = access.json or not err.is_terminal
+    bar = Progress(*columns, console=err, transient=True, disable=hidden)
     with bar:
         task = bar.add_task("looking", total=None)
 

@@ -231,7 +231,7 @@ async def test_rights_that_are_not_ours_are_mended_by_our_account(bench: Bench, 
         trigger={"publish": [">"], "subscribe": [">"]},
     )
     async with bad_nats(tmp_path, config) as server:
-        environ = {"PENSTOCK_NATS_URL": server.url}
+        environ: dict[str, Any] = {"PENSTOCK_NATS_URL": server.url}
         found = await bench.finds(
             Code.BUS_RIGHTS_MISSING, Code.BUS_RIGHTS_EXCESS, Code.BUS_PAYLOAD_SMALL, **environ
         )

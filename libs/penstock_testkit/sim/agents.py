@@ -75,6 +75,10 @@ class Deeds:
             )
         )
 
+    def of_node(self, run_id: str, node: str) -> bool:
+        """Tell whether any attempt of a node has acted upon the world."""
+        return any((deed.run_id, deed.node) == (run_id, node) for deed in self.done)
+
     def of_attempt(self, run_id: str, node: str, attempt: int) -> bool:
         """Tell whether an attempt has acted upon the world."""
         return any(

@@ -62,9 +62,9 @@ class ShuffledLoop(VirtualLoop):
             self._dice.shuffle(steps)
             ready.clear()
             ready.extend(steps)
-        super()._run_once()
+        super()._run_once()  # pyright: ignore[reportAttributeAccessIssue] - asyncio's own
 
-    def run_in_executor(  # type: ignore[override]
+    def run_in_executor(
         self, executor: object, func: Callable[[*ArgsT], T], *args: *ArgsT
     ) -> asyncio.Future[T]:
         """Call at once: threads have an order of their own."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from penstock_contracts import subjects
@@ -38,6 +38,7 @@ class People(Users):
         accepted: triggers that somebody was told of as accepted.
         observed: what they have read of runs.
         patient: they do what ends things: the storm is over.
+        restored: the store has forgotten something: they look whether any attempt has acted.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class People(Users):
         self.accepted: dict[str, Accepted] = {}
         self.observed: list[Observed] = []
         self.patient = False
+        self.restored: Callable[[], bool] = lambda: False
         self._views = views
         self._clock = clock
         self._deeds = deeds
@@ -174,11 +176,16 @@ class People(Users):
                 node = row.id.removeprefix(f"{row.parent}/")
                 body = SettleOutcome(
                     run_id=row.parent, node=node, attempt=attempt, reason="looked it up",
-                    happened=self._deeds.of_attempt(row.parent, node, attempt), output={},
+                    happened=self._happened(row.parent, node, attempt), output={},
                 )  # fmt: skip
                 partition = str(run.body["partition"])
                 path = subjects.run(TENANT, partition, row.parent, "settle_outcome")
                 self._try_to_send(path, body)
+
+    def _happened(self, run: str, node: str, attempt: int) -> bool:
+        if self.restored():
+            return self._deeds.of_node(run, node)
+        return self._deeds.of_attempt(run, node, attempt)
 
     async def redrive(self) -> None:
         """Once the storm is over, put parked messages back."""

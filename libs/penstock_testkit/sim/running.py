@@ -88,6 +88,7 @@ class _Story:
             Dice(plan.seed, "people"),
         )  # fmt: skip
         self.nemesis = Nemesis(self.world, Dice(plan.seed, "nemesis"))
+        self.people.restored = lambda: self.nemesis.lost is not None
         self._ended: set[str] = set()
         self._read: dict[str, int] = {}
 

@@ -63,19 +63,6 @@ class Wiring:
         return PartitionHost(partition, self._instance, domain, parts, self._prepare)
 
 
-def hosts(
-    instance: str,
-    run_partitions: int,
-    codes: TaskCodeBook,
-    reader: EventReader,
-    parts: MakeParts,
-    prepare: Prepare,
-) -> Sequence[PartitionHost]:
-    """Give the hosts of the catalog and of all run partitions, for one that shares with nobody."""
-    wiring = Wiring(instance, codes, reader, parts, prepare)
-    return [wiring.host(name, lambda: run_partitions) for name in partitions(run_partitions)]
-
-
 def shared(
     instance: str,
     run_partitions: int,
