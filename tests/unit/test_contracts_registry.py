@@ -28,12 +28,12 @@ from penstock_contracts.registry import (
     read_event,
     type_of,
 )
-from penstock_contracts.run.v1 import CancelRun, NodeSkipped
+from penstock_contracts.run.v1 import CancelRun, NodeSkipped, RecoverRun
 from penstock_contracts.run.v1 import FireTimers as RunTimers
 from penstock_contracts.trigger.v1 import ReceiveTrigger
 from penstock_contracts.values import Wire
 
-NEVER_ON_THE_BUS = {RunTimers, ApprovalTimers, ReceiveTrigger}
+NEVER_ON_THE_BUS = {RunTimers, ApprovalTimers, ReceiveTrigger, RecoverRun}
 NEITHER = {Marker}
 
 

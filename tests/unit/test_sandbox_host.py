@@ -153,10 +153,13 @@ def test_only_leftovers_of_the_dead_are_removed(tmp_path: Path):
 def test_a_folder_whose_owner_lives_in_another_container_stays(tmp_path: Path):
     unseen = tmp_path / "penstock-sandbox-999999999-1-1"  # no such process is to be seen here
     unseen.mkdir()
-    with (unseen / ".alive").open("w") as held:
+    held = os.open(unseen, os.O_RDONLY)
+    try:
         fcntl.flock(held, fcntl.LOCK_EX)
         Scratch(tmp_path).close()
         assert unseen.is_dir()
+    finally:
+        os.close(held)
     Scratch(tmp_path).close()
     assert not unseen.exists()
 

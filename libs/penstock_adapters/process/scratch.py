@@ -12,7 +12,6 @@ from penstock_adapters.process.leftovers import end_leftovers
 from penstock_adapters.process.owners import owner_is_gone, owner_tag
 
 PREFIX = "penstock-sandbox"
-_ALIVE = ".alive"
 _UNFINISHED = ".new-"
 
 _numbers = itertools.count(1)
@@ -35,7 +34,7 @@ class Scratch:
     """A 0700 folder of this process below `parent`, with one folder per task.
 
     Programs and folders of owners that are no more are removed first. An owner in another container
-    cannot be seen from here, so a folder tells by a lock that its owner lives.
+    cannot be seen from here, so a lock on the folder itself tells that its owner lives.
     """
 
     def __init__(self, parent: Path) -> None:
@@ -45,7 +44,7 @@ class Scratch:
         self.root = parent / unique_name()
         unfinished = parent / f"{_UNFINISHED}{self.root.name}"  # which nobody sweeps
         unfinished.mkdir(mode=0o700)
-        self._lock = os.open(unfinished / _ALIVE, os.O_RDWR | os.O_CREAT, 0o600)
+        self._lock = os.open(unfinished, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         unfinished.rename(self.root)
 
@@ -77,7 +76,7 @@ def sweep(parent: Path) -> None:
 def _is_held(folder: Path) -> bool:
     """Tell whether somebody anywhere on this machine holds the folder's lock."""
     try:
-        lock = os.open(folder / _ALIVE, os.O_RDWR | os.O_NOFOLLOW)
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         return False
     try:

@@ -73,7 +73,7 @@ def outstanding(state: RunState) -> tuple[Outstanding, ...]:
     if state.status is not RunStatus.RUNNING:
         return ()
     items: list[Outstanding] = []
-    for name, node in state.nodes.items():
+    for name, node in sorted(state.nodes.items()):  # the map's own order is another in each process
         if node.status in _IN_FLIGHT and node.nonce is None:
             items.append(Outstanding(_queue_task(state, name), node.asked_us))
         elif node.received is not None and node.status is NodeStatus.STORING:
@@ -213,7 +213,7 @@ def _stop_task(state: RunState, name: str, node: NodeState) -> StopTask:
 def _let_go(before: RunState) -> tuple[Effect, ...]:
     """Stop tasks and withdraw approvals that the end of the run leaves behind."""
     gone: list[Effect] = []
-    for name, node in before.nodes.items():
+    for name, node in sorted(before.nodes.items()):
         if node.status in _IN_FLIGHT:
             gone.append(_stop_task(before, name, node))
         elif node.status is NodeStatus.GATED and node.approval_id is not None:

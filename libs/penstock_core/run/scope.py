@@ -56,7 +56,7 @@ def begun_scope(
     if feedback is None:
         review = state.nodes[node.name].review
         feedback = "" if review is None else review.run_feedback
-    names = tuple({ref.root for ref in references if ref.root in state.nodes})
+    names = tuple(sorted({ref.root for ref in references if ref.root in state.nodes}))
     return scope_of(state, names, feedback)
 
 
