@@ -122,6 +122,20 @@ def test_tokens_are_issued_once_and_revoked():
     story.when(RevokeToken(name="ci")).rejected(Code.NO_MATCH)
 
 
+def test_a_copy_of_a_command_brings_nothing_back_however_late_it_comes():
+    token = IssueToken(name="ci", sha256="0" * 64, roles=("viewer",))
+    story = entry().when(token, "issue-1").when(RevokeToken(name="ci"), "revoke-1")
+    story.when(token, "issue-1").stale()
+    assert not story.state.in_use
+
+    older, newer = (RegisterAgent(manifest=WORK.model_copy(update={"version": v})) for v in "12")
+    story = entry().when(older, "register-1").when(newer, "register-2").when(newer, "register-3")
+    digest = story.state.digest
+    for copied in ("register-1", "register-2", "register-3"):
+        story.when(older, copied).stale()
+    assert story.state.digest == digest
+
+
 def breaker(state: BreakerState, since_us: int) -> ReportBreaker:
     return ReportBreaker(
         executor="host.one", pool="default", adapter="dagger", state=state, failures=5,

@@ -204,6 +204,7 @@ class AgentRegistered(Wire):
     tenant: str
     digest: Digest
     manifest: AgentManifest
+    command_id: str = ""
 
 
 class AgentUnchanged(Wire):
@@ -211,6 +212,7 @@ class AgentUnchanged(Wire):
 
     TYPE: ClassVar[str] = "agent.agent_unchanged.v1"
     digest: Digest
+    command_id: str = ""
 
 
 class AgentRemoved(Wire):
@@ -219,6 +221,7 @@ class AgentRemoved(Wire):
     TYPE: ClassVar[str] = "agent.agent_removed.v1"
     tenant: str
     name: str
+    command_id: str = ""
 
 
 class CommandRejected(Wire):

@@ -113,6 +113,7 @@ class TokenIssued(Wire):
     sha256: str
     roles: tuple[str, ...]
     groups: tuple[str, ...] = ()
+    command_id: str = ""
 
 
 class TokenRevoked(Wire):
@@ -121,6 +122,7 @@ class TokenRevoked(Wire):
     TYPE: ClassVar[str] = "token.token_revoked.v1"
     tenant: str
     name: str
+    command_id: str = ""
 
 
 class TokenUnchanged(Wire):
@@ -128,6 +130,7 @@ class TokenUnchanged(Wire):
 
     TYPE: ClassVar[str] = "token.token_unchanged.v1"
     name: str
+    command_id: str = ""
 
 
 class CommandRejected(Wire):

@@ -164,6 +164,7 @@ class WorkflowApplied(Wire):
     digest: Digest
     document: JsonObject
     agents: dict[str, Digest] = {}
+    command_id: str = ""
 
 
 class WorkflowUnchanged(Wire):
@@ -171,6 +172,7 @@ class WorkflowUnchanged(Wire):
 
     TYPE: ClassVar[str] = "workflow.workflow_unchanged.v1"
     digest: Digest
+    command_id: str = ""
 
 
 class WorkflowRemoved(Wire):
@@ -179,6 +181,7 @@ class WorkflowRemoved(Wire):
     TYPE: ClassVar[str] = "workflow.workflow_removed.v1"
     tenant: str
     name: str
+    command_id: str = ""
 
 
 class Problem(Wire):

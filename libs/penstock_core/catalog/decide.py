@@ -24,7 +24,7 @@ def decide(state: EntryState, command: Wire, context: Context) -> Outcome:
     Raises:
         BrokenInvariant: the command is of another kind.
     """
-    if context.command_id in state.rejected:
+    if context.command_id in state.rejected or context.command_id in state.done:
         return Stale(Code.STALE)
     match command:
         case trigger.ReceiveTrigger():
@@ -44,7 +44,9 @@ def decide(state: EntryState, command: Wire, context: Context) -> Outcome:
         case workflow.RemoveWorkflow():
             if not state.in_use:
                 return Rejection(Code.UNKNOWN_WORKFLOW, f"there is no workflow {command.name!r}")
-            removed = workflow.WorkflowRemoved(tenant=context.tenant, name=command.name)
+            removed = workflow.WorkflowRemoved(
+                tenant=context.tenant, name=command.name, command_id=context.command_id
+            )
             return Decision((removed,))
         case executor.ReportBreaker():
             return _breaker(state, command, context)
@@ -53,7 +55,10 @@ def decide(state: EntryState, command: Wire, context: Context) -> Outcome:
         case trigger.RevokeToken():
             if not state.in_use:
                 return Rejection(Code.NO_MATCH, f"there is no token {command.name!r}")
-            return Decision((trigger.TokenRevoked(tenant=context.tenant, name=command.name),))
+            revoked = trigger.TokenRevoked(
+                tenant=context.tenant, name=command.name, command_id=context.command_id
+            )
+            return Decision((revoked,))
         case _:
             raise BrokenInvariant(f"{type(command).__name__} is no command to the catalog")
 
@@ -64,9 +69,12 @@ def _register(state: EntryState, command: agent.RegisterAgent, context: Context)
         return _refused(problems)
     digest = manifest_digest(command.manifest)
     if state.in_use and state.digest == digest:
-        return Decision((agent.AgentUnchanged(digest=digest),))
+        return Decision((agent.AgentUnchanged(digest=digest, command_id=context.command_id),))
     registered = agent.AgentRegistered(
-        tenant=context.tenant, digest=digest, manifest=command.manifest
+        tenant=context.tenant,
+        digest=digest,
+        manifest=command.manifest,
+        command_id=context.command_id,
     )
     return Decision((registered,))
 
@@ -82,7 +90,10 @@ def _remove_agent(state: EntryState, command: agent.RemoveAgent, context: Contex
     )
     if users:
         return Rejection(Code.IN_USE, f"agent {command.name!r} is used by {', '.join(users)}")
-    return Decision((agent.AgentRemoved(tenant=context.tenant, name=command.name),))
+    removed = agent.AgentRemoved(
+        tenant=context.tenant, name=command.name, command_id=context.command_id
+    )
+    return Decision((removed,))
 
 
 def _apply(state: EntryState, command: workflow.ApplyWorkflow, context: Context) -> Outcome:
@@ -93,13 +104,15 @@ def _apply(state: EntryState, command: workflow.ApplyWorkflow, context: Context)
     definition = workflow.WorkflowDefinition.model_validate(command.document)
     digest = definition_digest(command.document)
     if state.in_use and state.digest == digest:
-        return Decision((workflow.WorkflowUnchanged(digest=digest),))
+        same = workflow.WorkflowUnchanged(digest=digest, command_id=context.command_id)
+        return Decision((same,))
     names = frozenset(node.agent for node in definition.nodes.values() if node.agent)
     applied = workflow.WorkflowApplied(
         tenant=context.tenant,
         digest=digest,
         document=canonical_document(command.document),
         agents=context.library.digests_of(context.tenant, names),
+        command_id=context.command_id,
     )
     return Decision((applied,))
 
@@ -113,13 +126,15 @@ def _refused(problems: tuple[workflow.Problem, ...]) -> Rejection:
 
 def _issue(state: EntryState, command: trigger.IssueToken, context: Context) -> Outcome:
     if state.in_use and state.digest == token_mark(command.sha256, command.roles, command.groups):
-        return Decision((trigger.TokenUnchanged(name=command.name),))
+        same = trigger.TokenUnchanged(name=command.name, command_id=context.command_id)
+        return Decision((same,))
     issued = trigger.TokenIssued(
         tenant=context.tenant,
         name=command.name,
         sha256=command.sha256,
         roles=command.roles,
         groups=command.groups,
+        command_id=context.command_id,
     )
     return Decision((issued,))
 

@@ -37,6 +37,9 @@ def evolve(state: EntryState, event: Wire) -> EntryState:
         case MessageRedriven():
             return replace(state, frozen=without(state.frozen, event))
         case _:
+            command_id = getattr(event, "command_id", "")
+            if command_id:
+                state = replace(state, done=state.done.set(command_id, None))
             return _changed(replace(state, status=_status_after(state, event)), event)
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from immutables import Map
+
 from penstock_contracts.executor.v1 import BreakerState
 from penstock_contracts.partition.v1 import MessageParked
 from penstock_contracts.trigger.v1 import MatchedRun
@@ -30,6 +32,8 @@ class EntryState:
         waiting: a trigger's runs whose start is not confirmed yet.
         asked_us: when their start was asked for.
         breaker: how an executor's breaker stands, and since when.
+        done: ids of the commands that have changed it: a copy of one, of whatever age, would bring
+            back an older definition, or a token that was revoked.
     """
 
     aggregate_id: str
@@ -45,6 +49,7 @@ class EntryState:
     asked_us: int = 0
     breaker: BreakerState = BreakerState.CLOSED
     since_us: int = 0
+    done: Map[str, None] = Map()
     rejected: tuple[str, ...] = ()
     frozen: tuple[MessageParked, ...] = ()
 
