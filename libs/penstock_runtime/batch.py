@@ -177,7 +177,9 @@ class Batch:
         self._append(addressed.aggregate_id, cell, (event,), self._context(message, addressed))
 
     def _park_apart(self, message: Received, code: Code, detail: str) -> None:
-        apart = parked_id(self.row.partition, message.stream, message.sequence, message.time_us)
+        apart = apart_of(self.row.partition, message)
+        if apart in self.cells and self.cells[apart].state.version:
+            return  # its stream was lost and is read again: it is kept already
         self.cells[apart] = Cells.parked(apart)
         event = self._parked(message, code, detail, None)
         context = Context(now_us=message.time_us, tenant=_tenant_of(message.subject))
@@ -357,6 +359,11 @@ class Batch:
             chain_head=self.chain,
             positions=self.positions,
         )
+
+
+def apart_of(partition: str, message: Received) -> str:
+    """Give the aggregate that keeps a message which belongs to no other."""
+    return parked_id(partition, message.stream, message.sequence, message.time_us)
 
 
 def told_here(domain: Domain[Any], state: Aggregate, tenant: str) -> bool:

@@ -13,7 +13,7 @@ from penstock_contracts.records import StoredRecord
 from penstock_contracts.values import MICROSECONDS, Wire
 from penstock_core.catalog.library import Library
 from penstock_core.decision import Rejection
-from penstock_runtime.batch import FROZEN_LOOK_US, Batch, told_here
+from penstock_runtime.batch import FROZEN_LOOK_US, Batch, apart_of, told_here
 from penstock_runtime.cells import Cell, Cells
 from penstock_runtime.dispatch import Dispatch, Renderer
 from penstock_runtime.domain import Addressed, Domain, Refused
@@ -233,7 +233,8 @@ class Owner:
             await self._consume_together((message,))
         except VersionConflict as error:
             self.cells.drop()
-            batch = self._batch({})
+            apart = apart_of(self.row.partition, message)
+            batch = self._batch(await self.cells.load({apart: None}))
             batch.park(message, None, Code.INVARIANT_BROKEN, str(error))
             await self._commit(batch)
 
@@ -290,14 +291,23 @@ class Owner:
         understood: Sequence[tuple[Received, Addressed | Refused | MalformedMessage]],
         presumed_new: Collection[str],
     ) -> dict[str, Cell]:
-        """Load states and, where a command's target is unknown, its earlier refusal."""
+        """Load states and, where a command's target is unknown, its earlier refusal.
+
+        Of what cannot be understood, whether it is kept already.
+        """
         cells = await self.cells.load(wanted, presumed_new)
-        refusals = {
-            refused_id(self.row.partition, reading.command_id): None
+        partition = self.row.partition
+        apart: dict[str, Wire | None] = {
+            refused_id(partition, reading.command_id): None
             for _, reading in understood
             if isinstance(reading, Addressed) and self._may_be_told(reading, cells)
         }
-        return {**await self.cells.load(refusals), **cells} if refusals else cells
+        apart |= {
+            apart_of(partition, message): None
+            for message, reading in understood
+            if isinstance(reading, MalformedMessage)
+        }
+        return {**await self.cells.load(apart), **cells} if apart else cells
 
     def _may_be_told(self, reading: Addressed, cells: Mapping[str, Cell]) -> bool:
         if told_here(self.domain, cells[reading.aggregate_id].state, reading.tenant):

@@ -81,6 +81,20 @@ async def test_what_cannot_be_decoded_is_parked_and_the_partition_goes_on():
 
 
 @in_virtual_time
+async def test_what_was_parked_is_not_parked_again_when_its_stream_is_read_again():
+    async with World() as world:
+        await world.ready_for(FLOW)
+        world.bus.store(subjects.trigger(TENANT, "workflow.flow"), b"{not json")
+        world.bus.store(subjects.trigger(TENANT, "workflow.flow"), b"{nor this")
+        await world.until(lambda: len(world.parked(CATALOG_PARTITION)) == 2)
+        last = world.bus.stream(Stream.TRIGGERS).last_sequence
+        world.bus.cut(Stream.TRIGGERS, last - 1)  # the position's message is gone: read all again
+        run = world.trigger("flow")
+        await world.until(lambda: world.ended(run))
+        assert len(world.parked(CATALOG_PARTITION)) == 2
+
+
+@in_virtual_time
 async def test_a_large_parked_message_keeps_its_beginning_and_is_not_put_back():
     async with World() as world:
         await world.ready_for(FLOW)
