@@ -80,6 +80,7 @@ class RunningTasks:
     def __init__(self) -> None:
         self._by_id: dict[str, Running] = {}
         self._changed = asyncio.Event()
+        self._some = asyncio.Event()
 
     def __len__(self) -> int:
         """Count them."""
@@ -96,11 +97,14 @@ class RunningTasks:
     def add(self, running: Running) -> None:
         """Take a task in."""
         self._by_id[running.delivery.task.task_id] = running
+        self._some.set()
 
     def remove(self, running: Running) -> None:
         """Let a task go and wake who waits for room."""
         del self._by_id[running.delivery.task.task_id]
         self._changed.set()
+        if not self._by_id:
+            self._some.clear()
 
     async def fewer(self) -> None:
         """Wait until a task has ended."""
@@ -108,8 +112,13 @@ class RunningTasks:
         _ = await self._changed.wait()
 
 
+    async def some(self) -> None:
+        """Wait until there is a task."""
+        _ = await self._some.wait()
+
+
 class Pulse:
-    """Looks at all tasks ten times a second; a short task costs it nothing.
+    """Looks at all tasks ten times a second while there are any; a short task costs it nothing.
 
     Args:
         beat_s: how often the server is told that work goes on: a third of its patience.
@@ -128,6 +137,7 @@ class Pulse:
     async def run(self) -> None:
         """Tick until cancelled."""
         while True:
+            await self._tasks.some()
             await self._clock.sleep(TICK_S)
             self.tick()
 
