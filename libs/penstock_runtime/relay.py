@@ -89,10 +89,13 @@ class Relay:
         raise TransientFault(f"{self._partition}: an earlier owner keeps relaying")
 
     async def _resume(self) -> PlacedMarker | None:
+        # The fence first: of a stream that is lost between the two, what we write is refused. The
+        # other way round the old marker would be repeated at the head of an empty stream. And all
+        # of it or nothing: a new fence beside an old number would do the same.
+        fence = await self._log.last_sequence(self._partition)
         placed = await self._log.last_marker(self._partition)
-        self._fence = await self._log.last_sequence(self._partition)
         if placed is None:
-            self._done, self._head = 0, genesis_hash(self._partition)
+            self._fence, self._done, self._head = fence, 0, genesis_hash(self._partition)
             return None
         # The store's own history first: a store put back to an earlier state has an earlier epoch
         # as well, and would take itself for fenced.
@@ -106,7 +109,7 @@ class Relay:
             raise StoreRolledBack(f"{self._partition}: event {last} in EVENTS is not the store's")
         if placed.marker.epoch > self._epoch:
             raise Fenced(f"{self._partition}: epoch {placed.marker.epoch} has relayed")
-        self._done, self._head = last, head
+        self._fence, self._done, self._head = fence, last, head
         return placed
 
     async def _head_at(self, n: int) -> bytes:

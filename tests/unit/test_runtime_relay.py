@@ -334,3 +334,72 @@ async def test_an_owner_behind_the_relay_has_been_overtaken():
     with pytest.raises(Fenced, match="run-0: another owner has gone on"):
         await stage.relay(row).open(row)
     assert await stage.relay(now).open(now) == 2
+
+
+class LostBetween:
+    """EVENTS is lost, or does not answer, between two looks of the relay.
+
+    Attributes:
+        befalls: what happens in front of the second look from here; None: nothing.
+        silent: looks at the marker that will not be answered.
+    """
+
+    def __init__(self, inner: RelayLog) -> None:
+        self._inner = inner
+        self._looks = 0
+        self.befalls: Callable[[], object] | None = None
+        self.silent = 0
+
+    def _look(self) -> None:
+        self._looks += 1
+        if self.befalls is not None and self._looks == 2:
+            self.befalls()
+
+    async def last_marker(self, partition: str) -> PlacedMarker | None:
+        self._look()
+        if self.silent:
+            self.silent -= 1
+            raise TransientFault("the bus does not answer")
+        return await self._inner.last_marker(partition)
+
+    async def last_sequence(self, partition: str) -> int:
+        self._look()
+        return await self._inner.last_sequence(partition)
+
+    async def publish_unit(
+        self,
+        partition: str,
+        messages: Sequence[tuple[str, bytes]],
+        marker: Callable[[int], Marker],
+        fence_sequence: int,
+    ) -> int:
+        return await self._inner.publish_unit(partition, messages, marker, fence_sequence)
+
+
+@in_virtual_time
+async def test_a_stream_lost_between_two_looks_is_filled_from_the_first_event():
+    stage = Stage()
+    row = await stage.stored(await owned(stage.ledger, PARTITION), 1, 2, 3)
+    async with stage.relaying(row) as relay:
+        relay.allow(row.n)
+        await stage.until(lambda: stage.numbers() == [1, 2, 3])
+    log = LostBetween(stage.log)
+    log.befalls = lambda: stage.bus.recreate(Stream.EVENTS)
+    async with stage.relaying(row, log) as relay:
+        relay.allow(row.n)
+        await stage.until(lambda: stage.numbers() == [1, 2, 3])
+        assert await stage.marked() == 3
+
+
+@in_virtual_time
+async def test_a_look_that_fails_half_way_changes_nothing():
+    stage = Stage()
+    row = await stage.stored(await owned(stage.ledger, PARTITION), 1, 2, 3)
+    log = LostBetween(stage.log)
+    async with stage.relaying(row, log) as relay:
+        relay.allow(row.n)
+        await stage.until(lambda: stage.numbers() == [1, 2, 3])
+        stage.bus.recreate(Stream.EVENTS)
+        log.silent = 1
+        await stage.until(lambda: stage.numbers() == [1, 2, 3])
+        assert await stage.marked() == 3

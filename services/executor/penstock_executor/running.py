@@ -111,7 +111,6 @@ class RunningTasks:
         self._changed.clear()
         _ = await self._changed.wait()
 
-
     async def some(self) -> None:
         """Wait until there is a task."""
         _ = await self._some.wait()
