@@ -31,6 +31,18 @@ from penstock_contracts.values import DEFAULT_TENANT
 STOP_WITHIN_S = 30.0
 
 
+def _stands(pid: int) -> bool:
+    """Tell whether all threads of a process are stopped: a signal takes a while to reach them."""
+    try:
+        threads = [
+            (thread / "stat").read_text().rpartition(")")[2].split()[0]
+            for thread in Path(f"/proc/{pid}/task").iterdir()
+        ]
+    except OSError:  # one has just ended
+        return False
+    return set(threads) <= {"T", "t"}
+
+
 class RealProcess:
     """One server process that a test may end in any way and start again."""
 
@@ -79,8 +91,10 @@ class RealProcess:
         self._process = None
 
     def pause(self) -> None:
-        """Stop it from running without ending it."""
+        """Stop it from running without ending it; every thread of it stands when this returns."""
         os.kill(self.pid, signal.SIGSTOP)
+        if not wait_until(lambda: _stands(self.pid), STOP_WITHIN_S):
+            raise AssertionError(f"process {self.pid} does not stop")
 
     def resume(self) -> None:
         """Let it run again."""
