@@ -3,6 +3,9 @@
 Tests of the tiers `unit` and `property` are pure: while one of them runs, opening a connection
 or sleeping is an error. The guard wraps the whole test, set-up included, and is not a fixture,
 so that it also holds for tests that Hypothesis repeats.
+
+Tests of real servers and processes are tried once more when they fail (ADR 0004); more second
+tries than `SECOND_TRIES_MAX` fail the run.
 """
 
 from __future__ import annotations
@@ -17,6 +20,9 @@ from typing import NoReturn
 import pytest
 
 PURE_TIERS = ("unit", "property")
+REAL_TIERS = ("conformance", "integration", "e2e", "security")
+ONCE_TIERS = ("chaos", "simulation")  # what they see once has happened
+SECOND_TRIES_MAX = 3
 TESTS = Path(__file__).parent
 
 
@@ -58,3 +64,23 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         patch.setattr(time, "sleep", _no_sleep)
         patch.setattr(asyncio, "sleep", _only_yield)
         return (yield)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        tier = tier_of(item.path)
+        if tier in ONCE_TIERS:
+            continue
+        if tier in REAL_TIERS or item.get_closest_marker("real"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return
+    tries = len(reporter.stats.get("rerun", ()))
+    if tries > SECOND_TRIES_MAX and session.exitstatus == pytest.ExitCode.OK:
+        reporter.write_line(f"\n{tries} second tries, {SECOND_TRIES_MAX} are taken", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -35,7 +35,7 @@ name = "mine"
 source = { editable = "." }
 [[package]]
 name = "click"
-source = { registry = "https://example.org/simple" }
+source = { registry = "vendored" }
 [[package]]
 name = "Zope.Interface"
 """
@@ -44,7 +44,7 @@ name = "mine"
 version = "0.1.0"
 [[package]]
 name = "serde"
-source = "registry+https://example.org/index"
+source = "registry+elsewhere"
 """
 CARGO = """[dependencies]
 serde = "1"
