@@ -4,18 +4,12 @@ import asyncio
 
 import pytest
 
-from penstock_adapters.memory.inbox import MemoryInbox
 from penstock_contracts.approval.v1 import Choice
 from penstock_contracts.partition.v1 import StoreRecovered
 from penstock_contracts.run.v1 import RunStarted
 from penstock_contracts.subjects import APPROVAL_PARTITION, CATALOG_PARTITION, Stream
 from penstock_runtime.recovering import (
-    EVENTS_SOURCE,
-    Place,
-    Recovered,
-    RecoveryPlan,
     StillServed,
-    Store,
     recover,
     survey,
 )
@@ -24,45 +18,14 @@ from penstock_testkit.builders.workflows import gate, node, workflow
 from penstock_testkit.virtual_time import in_virtual_time
 from penstock_testkit.world import Act, World
 from penstock_testkit.world.world import RUN_PARTITION
+from tests.unit.recovering_world import all_is_well, place, recovered
 
-PARTITIONS = (CATALOG_PARTITION, RUN_PARTITION, APPROVAL_PARTITION)
 AGAIN = {"attempts": 3}
 PAYING = workflow(nodes={"a": node(), "pay": node("a", agent="pay", retry=AGAIN), "b": node("pay")})
 ASKING = workflow(
     nodes={"ok": gate(), "pay": node("ok", agent="pay"), "b": node("pay")},
 )
 HELD = Act(after_s=20.0)
-
-
-def place(world: World) -> Place:
-    return Place(
-        stores=(
-            Store("scheduler", world.ledger, world.ledger, world.ledger),
-            Store("approval", world.approvals, world.approvals, world.approvals),
-        ),
-        events=lambda: MemoryInbox(world.bus, (EVENTS_SOURCE,)),
-        read_models=(world.views,),
-        clock=world.clock,
-        metrics=world.metrics,
-    )
-
-
-async def recovered(world: World) -> tuple[RecoveryPlan, Recovered]:
-    plan = await survey(place(world))
-    return plan, await recover(place(world), plan, "ann", "the disk was lost")
-
-
-async def all_is_well(world: World) -> None:
-    """EVENTS and the read model are just what the store is."""
-    await world.until(lambda: all(map(world.relayed, PARTITIONS)), 900)
-    await world.until(world.shown, 900)
-    for partition in PARTITIONS:
-        stored = world.records(partition)
-        assert [record.n for record in stored] == list(range(1, len(stored) + 1))
-        found = [event.n for event in world.published(partition)]
-        assert found == [record.n for record in stored]
-    for run in {r.aggregate_id for r in world.records(RUN_PARTITION) if "run." in r.topic}:
-        assert await world.view_hash(run) == await world.store_hash(run)
 
 
 @in_virtual_time
