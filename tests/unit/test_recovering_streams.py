@@ -17,7 +17,7 @@ from penstock_testkit.virtual_time import in_virtual_time
 from penstock_testkit.world import World
 from penstock_testkit.world.world import RUN_PARTITION
 from penstock_webhook_gateway.rebuilding import fold, hashes
-from tests.unit.test_recovering import PARTITIONS, all_is_well, place
+from tests.unit.recovering_world import PARTITIONS, all_is_well, place
 
 
 class _KilledError(Exception):

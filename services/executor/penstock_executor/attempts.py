@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-import secrets as random
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -56,7 +56,7 @@ _log = logging.getLogger(__name__)
 
 def draw_nonce() -> str:
     """Draw a nonce that nobody can guess."""
-    return random.token_hex(NONCE_BYTES)
+    return secrets.token_hex(NONCE_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
