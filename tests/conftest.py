@@ -23,6 +23,7 @@ PURE_TIERS = ("unit", "property")
 REAL_TIERS = ("conformance", "integration", "e2e", "security")
 ONCE_TIERS = ("chaos", "simulation")  # what they see once has happened
 SECOND_TRIES_MAX = 3
+REASON_CHARS = 3_000
 TESTS = Path(__file__).parent
 
 
@@ -84,3 +85,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if tries > SECOND_TRIES_MAX and session.exitstatus == pytest.ExitCode.OK:
         reporter.write_line(f"\n{tries} second tries, {SECOND_TRIES_MAX} are taken", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say of each second try why there had to be one."""
+    for report in terminalreporter.stats.get("rerun", ()):
+        terminalreporter.write_sep("_", f"first try of {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext[-REASON_CHARS:])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import uuid
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from penstock_adapters.embedded.processes import Identity
 from penstock_testkit.detached import DetachedStack
 from penstock_testkit.sandbox_probes import processes_marked
 from penstock_testkit.stack import RunningStack
@@ -60,11 +61,15 @@ async def until_running(stack: RunningStack) -> None:
     await stack.until(lives)
 
 
-async def nothing_left(stack: DetachedStack) -> None:
-    """Wait until no process of the agent lives, nor any that names the stack's folder."""
+async def nothing_left(stack: DetachedStack, everyone: Sequence[Identity] = ()) -> None:
+    """Wait until no process of the agent lives, nor of the stack, nor any that names its folder.
+
+    A process that ends has lost its command line a moment before it has gone.
+    """
 
     async def gone() -> bool:
-        return not processes_marked(MARK) and not processes_marked(str(stack.home))
+        marked = processes_marked(MARK) or processes_marked(str(stack.home))
+        return not marked and not any(one.alive() for one in everyone)
 
     await stack.until(gone, GONE_WITHIN_S)
 
@@ -90,8 +95,7 @@ async def test_a_killed_supervisor_leaves_no_orphans_and_the_next_start_recovers
         everyone = stack.everyone()
         assert len(everyone) == 7
         assert await stack.ended_by(signal.SIGKILL) == -signal.SIGKILL
-        await nothing_left(stack)
-        assert not any(one.alive() for one in everyone)
+        await nothing_left(stack, everyone)
 
         await stack.start()
         assert (await stack.ended(run))["run"]["status"] == "succeeded"
@@ -106,7 +110,7 @@ async def test_a_killed_supervisor_leaves_no_orphans_and_the_next_start_recovers
         everyone = stack.everyone()
         assert await stack.ended_by(signal.SIGTERM) == 0
         assert not any(one.alive() for one in everyone)
-        await nothing_left(stack)
+        await nothing_left(stack, everyone)
 
 
 async def test_two_instances_run_side_by_side(tmp_path: Path) -> None:
