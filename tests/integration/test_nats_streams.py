@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from penstock_adapters.nats.connection import NatsConnection, NatsSettings, connect
-from penstock_adapters.nats.heartbeats import NatsHeartbeats
+from penstock_adapters.nats.heartbeats import NatsHeartbeats, keep_bucket
 from penstock_adapters.nats.jetstream import JetStreamApi
 from penstock_adapters.nats.streams import (
     ensure_heartbeats,
@@ -25,6 +25,8 @@ pytestmark = pytest.mark.real
 
 DAY_NS = 86_400 * 1_000_000_000
 INPUTS = (Stream.TRIGGERS, Stream.CATALOG, Stream.RUNS, Stream.APPROVALS)
+WAIT_S = 60.0
+RETRY_S = 0.05
 FOREIGN_POWERS = (
     "allow_rollup_hdrs",
     "allow_msg_ttl",
@@ -180,3 +182,32 @@ async def test_heartbeats_expire_and_are_replaced(nats: RealNats, admin: NatsCon
     assert not config.get("allow_rollup_hdrs", False), "executors publish here"
     await scheduler.close()
     await executor.close()
+
+
+async def stored(hand: NatsHeartbeats) -> None:
+    """Send heartbeats until one is kept."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            try:
+                return await hand.put("one", {"free": 4})
+            except TransientFault:
+                await asyncio.sleep(RETRY_S)
+
+
+async def test_heartbeats_are_kept_again_after_the_server_has_lost_them(nats: RealNats):
+    scheduler = await connected(nats, BusUser.SCHEDULER)
+    executor = await connected(nats, BusUser.EXECUTOR)
+    keeping = asyncio.create_task(keep_bucket(scheduler))
+    hand = NatsHeartbeats(executor)
+    try:
+        await stored(hand)
+        session = executor.session
+        nats.kill()
+        assert await executor.wait_disconnected(session, WAIT_S)
+        nats.start()
+        await stored(hand)
+    finally:
+        keeping.cancel()
+        await asyncio.wait((keeping,))
+        await scheduler.close()
+        await executor.close()

@@ -11,6 +11,8 @@ from penstock_testkit.sim.plan import plan_of
 
 SEEDS = 200
 FEW = range(5_000, 5_008)  # in this process, where coverage is measured
+ONCE_SHOWN = {"stamps run ahead of the clock": 1273}
+"""What a seed has shown once -> that seed."""
 
 
 def simulate(*arguments: str, **environ: str) -> str:
@@ -40,6 +42,12 @@ def test_a_seed_keeps_every_promise(seed: int) -> None:
     report = run_seed(seed)
     assert report.violations == [], report.line
     assert report.events
+
+
+@pytest.mark.parametrize("seed", ONCE_SHOWN.values(), ids=ONCE_SHOWN)
+def test_what_a_seed_has_shown_it_shows_no_more(seed: int) -> None:
+    report = run_seed(seed)
+    assert report.violations == [], report.line
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Heartbeats of executors, in the key-value bucket of that name."""
 
+import logging
 from collections.abc import Mapping
 from typing import Final
 
@@ -10,20 +11,41 @@ from penstock_adapters.nats.connection import NatsConnection
 from penstock_adapters.nats.jetstream import JetStreamApi
 from penstock_adapters.nats.publisher import outcome_of
 from penstock_adapters.nats.replies import Frame
+from penstock_adapters.nats.streams import ensure_heartbeats
 from penstock_adapters.nats.wire import header_block
 from penstock_contracts.subjects import HEARTBEAT_BUCKET, token
 from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.bus import Published
 
+LOOK_S: Final = 60.0
+_log = logging.getLogger(__name__)
 _BUCKET: Final = f"KV_{HEARTBEAT_BUCKET}"
 _DELETED: Final = header_block({"KV-Operation": "DEL"})
+
+
+async def keep_bucket(connection: NatsConnection) -> None:
+    """Make the bucket anew after each reconnect, until cancelled; for the scheduler.
+
+    It is kept in memory: a server that was started again does not have it.
+    """
+    while True:
+        session = connection.session
+        while not await connection.wait_connected(LOOK_S):
+            pass
+        try:
+            await ensure_heartbeats(connection)
+        except TransientFault as fault:
+            _log.warning("heartbeats cannot be kept", extra={"reason": str(fault)})
+            continue
+        while not await connection.wait_disconnected(session, LOOK_S):
+            pass
 
 
 class NatsHeartbeats:
     """Entries that expire by themselves; implements the port `Heartbeats`."""
 
     def __init__(self, connection: NatsConnection) -> None:
-        """Write over `connection`; the bucket is made by `ensure_heartbeats`."""
+        """Write over `connection`; the bucket is made by the scheduler."""
         self._connection = connection
         self._api = JetStreamApi(connection)
 

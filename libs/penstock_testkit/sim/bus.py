@@ -24,6 +24,8 @@ class SimBus(MemoryServer):
         repeats: share of commands that come a second time.
         said: commands that were ever stored, oldest first, for those that come again by chance.
         lossy: streams that have lost messages.
+        ahead_us: by how much the stamp of a message was ever ahead of the clock: no two have the
+            same, and all that is stored in one instant of virtual time is stamped from it on.
         on_stored: called with the stream, subject and payload of all that is stored.
     """
 
@@ -33,6 +35,7 @@ class SimBus(MemoryServer):
         self.repeats = 0.0
         self.said: list[tuple[str, bytes, Mapping[str, str]]] = []
         self.lossy: set[str] = set()
+        self.ahead_us = 0
         self.on_stored: Callable[[str, str, bytes], None] = lambda _stream, _subject, _payload: None
         self._dice = dice
 
@@ -56,6 +59,11 @@ class SimBus(MemoryServer):
             if self._dice.chance(self.repeats):
                 self.bring(self._dice.seconds(*AGAIN_S), subject, payload, headers)
         return stored
+
+    def _tick(self) -> int:
+        stamp = super()._tick()
+        self.ahead_us = max(self.ahead_us, stamp - self.clock.now_us())
+        return stamp
 
     def delete_stream(self, name: str) -> None:
         """Delete a stream, and note that it has lost what it held."""

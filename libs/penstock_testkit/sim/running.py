@@ -247,7 +247,7 @@ class _Story:
             observed=self.people.observed,
             open_index={**world.ledger.open_index(), **world.approvals.open_index()},
             old_times=frozenset(self.nemesis.old_times),
-            skew_us=2 * self.nemesis.skew_us,
+            skew_us=2 * self.nemesis.skew_us + world.bus.ahead_us,
             caught_up=not stuck,
             ended=not stuck,
         )

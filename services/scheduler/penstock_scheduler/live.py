@@ -4,9 +4,10 @@ import asyncio
 from contextlib import AsyncExitStack
 from functools import partial
 
+from penstock_adapters.nats.heartbeats import keep_bucket
 from penstock_adapters.nats.objects import NatsShelf
 from penstock_adapters.nats.publisher import NatsPublisher
-from penstock_adapters.nats.streams import ensure_artifacts, ensure_heartbeats
+from penstock_adapters.nats.streams import ensure_artifacts
 from penstock_adapters.nats.work import ensure_pool
 from penstock_adapters.owning import OwnerAdapters, bus_settings, migrate_store, open_owner
 from penstock_adapters.postgres.artifacts import PostgresVault
@@ -72,9 +73,13 @@ async def run(settings: SchedulerSettings, stop: asyncio.Event) -> None:
         )
         ops = OpsServer(settings.ops_host, settings.ops_port, probe, adapters.metrics, samples)
         async with ops, asyncio.TaskGroup() as tasks:
-            keeping = tasks.create_task(keeper.run(), name="artifacts")
+            beside = (
+                tasks.create_task(keeper.run(), name="artifacts"),
+                tasks.create_task(keep_bucket(adapters.connection), name="heartbeats"),
+            )
             await own_until(stop, [sharing], adapters.connection.wait_closed)
-            _ = keeping.cancel()
+            for task in beside:
+                _ = task.cancel()
 
 
 def _keeper(
@@ -94,7 +99,6 @@ def _keeper(
 
 async def _prepare(adapters: OwnerAdapters, settings: SchedulerSettings) -> None:
     await adapters.prepare()
-    await ensure_heartbeats(adapters.connection)
     await _prepare_artifacts(adapters, settings)
     for pool in _pools(settings):
         await ensure_pool(adapters.connection, pool, ack_wait_s=settings.ack_wait_s)
