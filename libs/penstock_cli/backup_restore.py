@@ -13,7 +13,8 @@ from penstock_adapters.embedded.home import StateFolder
 from penstock_adapters.embedded.postgres_roles import owner_of
 from penstock_cli import backup_file
 from penstock_cli.access import access_of
-from penstock_cli.recover_place import opened, state_folder
+from penstock_cli.rebuild import Journal
+from penstock_cli.recover_place import opened, state_folder, stores_of
 from penstock_cli.recover_progress import agreed, progress
 from penstock_cli.terminal import counted, moment, plain, print_json, say, span
 from penstock_runtime.recovering import empty, held
@@ -37,10 +38,12 @@ def restore(
     folder = state_folder(access)
     with backup_file.read(file) as found:
         when = moment(found.manifest.created_us)
-        agreed(f"Replace everything in the stores by the backup of {when}?", yes=yes)
+        question = f"Replace everything in the stores {stores_of(folder)} by the backup of {when}?"
+        agreed(question, yes=yes)
         began = time.monotonic()
         with progress(access) as told:
             found.check(told)
+            Journal.of(folder).end()  # what a rebuild may have left is about another store
             asyncio.run(_restore(folder, found, told))
     took_s = time.monotonic() - began
     if access.json:

@@ -16,12 +16,19 @@ from penstock_adapters.embedded.home import StateFolder, read_object, write_priv
 from penstock_cli.access import Access, access_of
 from penstock_cli.faults import CliFault
 from penstock_cli.rebuild_views import Compared, rebuild_views
-from penstock_cli.recover_place import OpenPlace, opened, state_folder
+from penstock_cli.recover_place import OpenPlace, events_of, opened, state_folder, stores_of
 from penstock_cli.recover_progress import agreed, progress
 from penstock_cli.terminal import counted, plain, print_json, say, span
-from penstock_runtime.recovering import held
-from penstock_runtime.recovering_events import Told
-from penstock_runtime.recovering_streams import Relayed, proven, rebuild_streams, relay_anew
+from penstock_runtime.recovering import Place, held
+from penstock_runtime.recovering_events import Told, quietly
+from penstock_runtime.recovering_streams import (
+    Logs,
+    Relayed,
+    Rows,
+    proven,
+    rebuild_streams,
+    relay_anew,
+)
 
 app = typer.Typer(
     no_args_is_help=True, help="Make EVENTS, or the read model, again from the stores."
@@ -38,7 +45,8 @@ def streams(context: typer.Context, yes: Yes = False) -> None:
     """
     access = access_of(context)
     folder = state_folder(access)
-    agreed("Delete all messages of EVENTS and publish them again?", yes=yes)
+    question = f"Delete all messages of EVENTS {events_of(folder)}, and publish them again?"
+    agreed(question, yes=yes)
     began = time.monotonic()
     with progress(access) as told:
         done, resumed = asyncio.run(_streams(folder, told))
@@ -58,18 +66,45 @@ def streams(context: typer.Context, yes: Yes = False) -> None:
 async def _streams(folder: StateFolder, told: Told) -> tuple[Relayed, bool]:
     async with opened(folder) as open_place, held(open_place.place) as rows:
         journal = Journal.of(folder)
-        known = journal.read()
-        if known is not None and known.emptied:
-            done = await relay_anew(open_place.place, open_place.logs, rows, known.up_to, told)
-        else:
-            up_to = known.up_to if known else await proven(open_place.place, open_place.logs, rows)
-            journal.write(Begun(up_to, emptied=False))
-            done = await rebuild_streams(
-                open_place.place, open_place.logs, rows, up_to,
-                lambda: journal.write(Begun(up_to, emptied=True)), told,
-            )  # fmt: skip
-        journal.end()
-        return done, known is not None
+        return await rebuilt(open_place.place, open_place.logs, rows, journal, told)
+
+
+async def rebuilt(
+    place: Place, logs: Logs, rows: Rows, journal: Journal, told: Told = quietly
+) -> tuple[Relayed, bool]:
+    """Empty EVENTS and publish it again, or go on with that; gives what is out, and which it was.
+
+    Raises:
+        Fenced: a service has begun to relay.
+        StoreRolledBack: EVENTS and a store contradict each other: nothing was deleted.
+        TransientFault: a server does not answer.
+    """
+    # What was remembered may be of long ago: a store that was put back is seen in any case.
+    up_to = await proven(place, logs, rows)
+    known = journal.read()
+    if known is not None and not known.goes_on(await _markers(place, logs, rows)):
+        known = None
+    if known is not None and known.emptied:
+        done = await relay_anew(place, logs, rows, known.up_to, told)
+    else:
+        up_to = known.up_to if known else up_to
+        journal.write(Begun(up_to, emptied=False))
+        done = await rebuild_streams(
+            place, logs, rows, up_to, lambda: journal.write(Begun(up_to, emptied=True)), told
+        )
+    journal.end()
+    return done, known is not None
+
+
+async def _markers(place: Place, logs: Logs, rows: Rows) -> dict[str, int]:
+    """Give n of the last marker of each partition that EVENTS has one of."""
+    found: dict[str, int] = {}
+    for store in place.stores:
+        for partition in rows[store.name]:
+            placed = await logs[store.name].last_marker(partition)
+            if placed is not None and placed.marker.last:
+                found[partition] = placed.marker.last
+    return found
 
 
 async def relay_after(open_place: OpenPlace, up_to: Mapping[str, int], told: Told) -> Relayed:
@@ -87,7 +122,7 @@ def projections(context: typer.Context, yes: Yes = False) -> None:
     """
     access = access_of(context)
     folder = state_folder(access)
-    agreed("Drop the read model and fold it again?", yes=yes)
+    agreed(f"Drop the read model {stores_of(folder)}, and fold it again?", yes=yes)
     began = time.monotonic()
     with progress(access) as told:
         done = asyncio.run(_projections(folder, told))
@@ -132,6 +167,15 @@ class Begun:
 
     up_to: Mapping[str, int]
     emptied: bool
+
+    def goes_on(self, markers: Mapping[str, int]) -> bool:
+        """Tell whether EVENTS, with these last markers, is still as this rebuild left it.
+
+        It is not once somebody has published beyond its end, or all of it: then it is history.
+        """
+        if any(last > self.up_to.get(partition, 0) for partition, last in markers.items()):
+            return False
+        return any(markers.get(partition, 0) < n for partition, n in self.up_to.items())
 
 
 @dataclass(frozen=True, slots=True)

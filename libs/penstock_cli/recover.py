@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
+from penstock_adapters.embedded.home import StateFolder
 from penstock_cli.access import Access, access_of
 from penstock_cli.faults import CliFault
-from penstock_cli.rebuild import relay_after
-from penstock_cli.recover_place import OpenPlace, opened, state_folder
+from penstock_cli.rebuild import Journal, relay_after
+from penstock_cli.recover_place import OpenPlace, opened, state_folder, stores_of
 from penstock_cli.recover_progress import agreed, progress
 from penstock_cli.terminal import counted, moment, out, plain, print_json, say, short, span, table
 from penstock_runtime.recovering import Recovered, RecoveryPlan, recover, survey
@@ -39,7 +42,7 @@ def recover_verb(
             "been published.",
         ),
     ] = False,
-    by: Annotated[str, typer.Option(help="Who answers for it [this user].")] = "",
+    by: Annotated[str, typer.Option(help="Who answers for it; this user if not given.")] = "",
     reason: Annotated[str, typer.Option(help="Why; kept in the record.")] = "",
 ) -> None:
     """Go on after a store was restored from a backup, or a replica that lagged was promoted.
@@ -50,8 +53,16 @@ def recover_verb(
     """
     access = access_of(context)
     folder = state_folder(access)
-    who = by or getpass.getuser()
+    who = by or this_user()
     asyncio.run(_Recovery(access, who, reason, dry_run=dry_run, yes=yes, force=force).run(folder))
+
+
+def this_user(ask: Callable[[], str] = getpass.getuser) -> str:
+    """Name who calls; a container's user need not have an account."""
+    try:
+        return ask()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 class _Recovery:
@@ -67,7 +78,7 @@ class _Recovery:
         self._yes = yes
         self._force = force
 
-    async def run(self, folder: Any) -> None:  # noqa: ANN401 - a state folder
+    async def run(self, folder: StateFolder) -> None:
         """Survey, show, ask, recover, show."""
         began = time.monotonic()
         async with opened(folder) as open_place:
@@ -80,7 +91,9 @@ class _Recovery:
                 if self._access.json:
                     print_json({"plan": document_of(plan), "done": None})
                 return
-            await asyncio.to_thread(agreed, "Recover?", yes=self._yes)
+            question = f"Recover the stores {stores_of(folder)}, and delete what EVENTS holds?"
+            await asyncio.to_thread(agreed, question, yes=self._yes)
+            Journal.of(folder).end()  # what a rebuild may have left is about another EVENTS
             done, relayed = await self._recover(open_place, plan)
         took_s = time.monotonic() - began
         if self._access.json:
@@ -89,18 +102,19 @@ class _Recovery:
             _show_done(done, relayed, took_s)
 
     def _needed(self, plan: RecoveryPlan) -> bool:
-        if plan.put_back or self._force:
+        if self._force:
             return True
-        if plan.events == 0 and any(finding.store_n for finding in plan.findings):
-            if self._dry_run:
-                return False
-            raise CliFault(
-                "EVENTS holds nothing, so nobody can tell whether the store was put back",
-                "if it was, give --force; if only EVENTS was lost, just start the services",
-            )
-        if not self._access.json:
+        fault = doubt_of(plan)
+        if fault is not None and not self._dry_run:
+            raise fault
+        if self._access.json:
+            return bool(plan.put_back)
+        if fault is not None:
+            say(f"[bold red]{escape(fault.message)}[/]")
+            plain(fault.mend)
+        elif not plan.put_back:
             say("[green]nothing to recover[/]: the store holds every event of EVENTS")
-        return False
+        return bool(plan.put_back)
 
     async def _recover(
         self, open_place: OpenPlace, plan: RecoveryPlan
@@ -108,6 +122,22 @@ class _Recovery:
         with progress(self._access) as told:
             done = await recover(open_place.place, plan, self._by, self._reason, told)
             return done, await relay_after(open_place, done.relayed, told)
+
+
+def doubt_of(plan: RecoveryPlan) -> CliFault | None:
+    """Say why a plan is carried out only by `--force`, if so: what was lost is not to be told."""
+    stored = any(finding.store_n for finding in plan.findings)
+    if plan.events and not stored:
+        return CliFault(
+            "the stores are empty, and EVENTS is not: nothing was put back yet",
+            "`penstock restore FILE` first; --force gives up all that was",
+        )
+    if not plan.events and stored:
+        return CliFault(
+            "EVENTS holds nothing, so nobody can tell whether the store was put back",
+            "if it was, give --force; if only EVENTS was lost, just start the services",
+        )
+    return None
 
 
 def show_plan(plan: RecoveryPlan) -> None:
@@ -164,7 +194,8 @@ def _show_done(done: Recovered, relayed: Relayed, took_s: float) -> None:
         f"{counted(done.settled, 'attempt')} of unknown outcome, {counted(done.runs, 'run')} open"
     )
     plain(f"EVENTS holds {counted(relayed.events, 'event')}, {relayed.left} more will follow")
-    plain("Next: start the services, then look for nodes of unknown outcome: `penstock runs list`")
+    plain("Next: start the services, then look at what is of unknown outcome:")
+    plain("`penstock runs list --unknown`")
 
 
 def document_of(plan: RecoveryPlan) -> dict[str, Any]:

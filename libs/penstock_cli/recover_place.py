@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from penstock_adapters.embedded.home import StateFolder
 from penstock_adapters.embedded.nats_server import BusLogin
 from penstock_adapters.embedded.postgres_roles import AUDITOR, owner_of, service_of
+from penstock_adapters.embedded.service_environment import (
+    NATS_URL_VARIABLE,
+    POSTGRES_URL_VARIABLE,
+)
 from penstock_adapters.embedded.stack import EmbeddedStack, Endpoints
 from penstock_adapters.nats.connection import NatsConnection, NatsSettings, connect
 from penstock_adapters.nats.inbox import NatsInbox
@@ -22,6 +27,7 @@ from penstock_adapters.postgres.migrate import Schema, migrate
 from penstock_adapters.postgres.projection import PostgresProjection
 from penstock_adapters.system.clock import SystemClock
 from penstock_cli.access import Access
+from penstock_cli.doctor.reach import place_of
 from penstock_cli.faults import CliFault, ExitCode
 from penstock_cli.services import part_of_service
 from penstock_cli.stack_view import told
@@ -57,6 +63,7 @@ FOUNDING: Mapping[str, tuple[str, ...]] = {
     APPROVAL_DATABASE: (APPROVAL_PARTITION,),
 }
 NAME = "penstock-recover"
+NEXT_URL: Final = re.compile(r",(?=[a-z]+://)")  # several servers of NATS
 
 
 class Folding(Protocol):
@@ -86,11 +93,27 @@ class OpenPlace:
         views: the gateway's read model.
     """
 
-    folder: StateFolder
     endpoints: Endpoints
     place: Place
     logs: Mapping[str, RelayLog]
     views: PostgresProjection
+
+
+def stores_of(folder: StateFolder, environ: Mapping[str, str] = os.environ) -> str:
+    """Say whose stores a question is about; a login is never shown."""
+    return _whose(folder, environ.get(POSTGRES_URL_VARIABLE, ""))
+
+
+def events_of(folder: StateFolder, environ: Mapping[str, str] = os.environ) -> str:
+    """Say whose EVENTS a question is about; a login is never shown."""
+    return _whose(folder, environ.get(NATS_URL_VARIABLE, ""))
+
+
+def _whose(folder: StateFolder, url: str) -> str:
+    """Give the folder, or the servers that a URL names: of several hosts, too."""
+    if not url:
+        return f"of {folder.root}"
+    return "at " + ", ".join(place_of(one) for one in NEXT_URL.split(url))
 
 
 def state_folder(access: Access) -> StateFolder:
@@ -155,7 +178,7 @@ async def opened(folder: StateFolder) -> AsyncGenerator[OpenPlace]:
                 stores, lambda: NatsInbox(owner, (EVENTS_SOURCE,)), (views,), SystemClock(),
                 NoMetrics(),
             )  # fmt: skip
-            yield OpenPlace(folder, endpoints, place, logs, views)
+            yield OpenPlace(endpoints, place, logs, views)
 
 
 def prepare_tables(endpoints: Endpoints) -> None:
