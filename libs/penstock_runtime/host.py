@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from penstock_contracts.values import MICROSECONDS
@@ -31,6 +32,9 @@ LEASE_S = 2.5
 RENEW_S = 0.5
 RENEWAL_PATIENCE_S = 10.0  # of an owner whom the store does not answer, with none to succeed it
 OTHERS_LEASE_S = 0.5  # pause between two tries to take over a partition that another holds
+PREPARE_S = 5.0  # for the streams to be there; what was made by then stays, and others may try
+OPEN_S = 10.0  # for an epoch to open; twice as long after each try that took longer ...
+OPEN_CAP_S = 640.0  # ... since the catalog of a large store takes its time wherever it is read
 LEAVE_S = 2.0  # to give the lease back; else it runs out by itself
 RETRY_FIRST_S = 0.1
 RETRY_CAP_S = 1.0  # a server that has come back is found at once
@@ -47,7 +51,8 @@ class PartitionHost:
         epoch: number of the epoch that the store has granted and that has not ended here; 0: none.
         fault: why the partition is not owned here.
         elsewhere: who holds it instead, if somebody does.
-        failures: epochs in a row that a fault has ended before they were open.
+        failures: epochs in a row, since it was admitted, that a fault has ended before they were
+            open.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class PartitionHost:
         self._admitted = asyncio.Event()
         self._admitted.set()
         self._dismissed = asyncio.Event()
+        self._open_s = OPEN_S
         self.owner: Owner | None = None
         self.epoch = 0
         self.fault = "not started"
@@ -93,6 +99,8 @@ class PartitionHost:
 
     def admit(self) -> None:
         """Let it own the partition."""
+        if not self.admitted:
+            self.failures = 0
         self._dismissed.clear()
         self._admitted.set()
 
@@ -125,6 +133,8 @@ class PartitionHost:
                     "an epoch has ended",
                     extra={"partition": self._partition, "reason": self.fault},
                 )
+                if not self.failures:  # it was open: this is the first try after it
+                    wait_s = RETRY_FIRST_S
             except* StoreRolledBack as faults:
                 self.fault = str(_first(faults))
                 log.critical(self.fault, extra={"partition": self._partition})
@@ -136,7 +146,11 @@ class PartitionHost:
     async def _epoch(self, parts: Parts) -> bool:
         """Serve one epoch to its end; False: another instance holds the partition."""
         self.failures += 1  # until it is open
-        await self._prepare()
+        async with _within(PREPARE_S, f"{self._partition}: the streams are not ready"):
+            await self._prepare()
+        if not self.admitted:  # dismissed meanwhile
+            self.failures -= 1
+            return True
         row = await parts.ledger.acquire(self._partition, self._instance, LEASE_S)
         if row is None:
             self.failures = 0
@@ -162,9 +176,11 @@ class PartitionHost:
 
     async def _serve(self, parts: Parts, row: PartitionRow) -> None:
         owner = Owner(row, self._domain, parts)
-        relayed = await owner.relay.open(row)
-        renewed = await owner.open()
-        self.owner = owner
+        patience_s, self._open_s = self._open_s, min(2 * self._open_s, OPEN_CAP_S)
+        async with _within(patience_s, f"{row.partition}: not open within {patience_s:.0f} s"):
+            relayed = await owner.relay.open(row)
+            renewed = await owner.open()
+        self.owner, self._open_s = owner, OPEN_S
         self.fault, self.failures = "", 0
         parts.metrics.set(OWNED, 1, self._partition)
         log.info("partition owned", extra={"partition": row.partition, "epoch": row.epoch})
@@ -209,6 +225,16 @@ class PartitionHost:
                     await end()
             except (TransientFault, TimeoutError):
                 log.info("the lease runs out by itself", extra={"partition": self._partition})
+
+
+@asynccontextmanager
+async def _within(seconds: float, fault: str) -> AsyncGenerator[None]:
+    """Turn what takes longer into a fault, so that another try, or another instance, follows."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise TransientFault(fault) from None
 
 
 async def _make_good(owner: Owner, relayed_n: int, last_n: int, *, renewed: bool) -> None:

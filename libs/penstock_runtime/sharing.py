@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 LOOK_S = 0.5  # between two looks at the leases; one that has ended is taken at the second
 LIVES_S = LEASE_S  # after a look; then others take an instance for gone
 FAILING = 3  # attempts at one partition in a row: others may have better luck
-FAILING_S = 5.0  # for so long an instance leaves its share to others then
+FAILING_S = 5.0  # for so long an instance leaves its share to others then; ...
+FAILING_CAP_S = 80.0  # ... twice as long each time, unless it was well for as long as this
 LETTING_GO = 4  # of what is too much, a quarter goes at each look, and one at least
 
 
@@ -73,6 +74,8 @@ class Sharing:
         self._tasks: asyncio.TaskGroup | None = None
         self._ended: Mapping[str, int] = {}  # partition -> epoch whose lease the last look saw end
         self._failed_us = 0
+        self._fails = False
+        self._rest_s = FAILING_S
         self.fault = "not started"
         for name in self._declared:
             self._adopt(name)
@@ -139,6 +142,7 @@ class Sharing:
             roster = await self._book.attend(self._instance, LIVES_S if able else 0.0)
         except TransientFault as fault:
             self.fault = str(fault)
+            self._ended = {}  # the store may have stood still for everybody
             for host in self.hosts:
                 host.elsewhere = ""
             return
@@ -147,18 +151,34 @@ class Sharing:
             if holding.partition not in self._hosts:
                 self._adopt(holding.partition)
         self._note(roster)
-        if able:
+        alone = not self._others(roster)
+        if able or alone:  # of what it cannot serve it must not neglect the rest
             self._take(roster)
+        if able:
             self._let_go(roster)
+        elif not alone:
+            self._leave_to_others()
         self._ended = {h.partition: h.epoch for h in roster.holdings if h.lease is Lease.ENDED}
 
     def _is_able(self) -> bool:
         """Whether others may reckon with this instance; what it holds it keeps in any case."""
         now_us = self._clock.now_us()
-        if any(host.failures >= FAILING for host in self.hosts if host.admitted):
+        since_s = (now_us - self._failed_us) / MICROSECONDS
+        fails, failed = any(map(_fails, self.hosts)), self._fails
+        if fails and not failed:
+            again = self._failed_us and since_s < self._rest_s + FAILING_CAP_S
+            self._rest_s = min(2 * self._rest_s, FAILING_CAP_S) if again else FAILING_S
+        if fails:
             self._failed_us = now_us
-        rests = self._failed_us and now_us - self._failed_us < FAILING_S * MICROSECONDS
+        self._fails = fails
+        rests = fails or (self._failed_us and since_s < self._rest_s)
         return self._fit() and not rests
+
+    def _leave_to_others(self) -> None:
+        """Let go what was tried in vain."""
+        for host in self.hosts:
+            if _fails(host):
+                host.dismiss()
 
     def _note(self, roster: Roster) -> None:
         """Stand back where another was faster, or has taken over while we were held up."""
@@ -209,3 +229,7 @@ class Sharing:
     def _others(self, roster: Roster) -> dict[str, int]:
         held = Counter(h.owner for h in roster.holdings if h.lease is Lease.RUNS)
         return {name: held[name] for name in roster.living if name != self._instance}
+
+
+def _fails(host: PartitionHost) -> bool:
+    return host.admitted and host.failures >= FAILING

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
+from penstock_adapters.memory.inbox import MemoryInbox
+from penstock_adapters.memory.streams import MemoryServer
+from penstock_contracts import subjects
 from penstock_contracts.approval.v1 import Choice
 from penstock_contracts.run.v1 import RunStarted
 from penstock_contracts.subjects import (
@@ -16,16 +19,35 @@ from penstock_contracts.subjects import (
     run_partition,
 )
 from penstock_contracts.values import MICROSECONDS
-from penstock_runtime.host import LEASE_S, RENEW_S
+from penstock_runtime.faults import TransientFault
+from penstock_runtime.host import LEASE_S, OPEN_S, RENEW_S
+from penstock_runtime.ports.inbox import Attachment, Source
+from penstock_runtime.ports.ledger import Witness
 from penstock_runtime.sharing import LOOK_S, share
 from penstock_testkit.builders.workflows import gate, linear, node, workflow
-from penstock_testkit.virtual_time import in_virtual_time
+from penstock_testkit.virtual_time import VirtualClock, in_virtual_time
 from penstock_testkit.world import Act, Instance, World
 
 FLOW = workflow(nodes=linear("a", "b"))
 GATED = workflow(nodes={"a": node(), "ok": gate("a"), "b": node("ok")})
 MOVED_WITHIN_S = 5.0
 SETTLES_S = 30.0
+GIVES_UP_S = 120.0
+
+
+class Poisoned(MemoryInbox):
+    """Cannot be attached."""
+
+    async def attach(self, positions: Mapping[str, Witness]) -> Attachment:
+        raise TransientFault("a stream has no leader")
+
+
+class Slow(MemoryInbox):
+    """Takes longer to attach than an epoch may take to open at first."""
+
+    async def attach(self, positions: Mapping[str, Witness]) -> Attachment:
+        await VirtualClock().sleep(3 * OPEN_S)
+        return await super().attach(positions)
 
 
 def of(world: World, *instances: Instance) -> list[str]:
@@ -174,15 +196,47 @@ async def test_nobody_loses_a_lease_because_the_store_stood_still_for_all():
 
 
 @in_virtual_time
-async def test_one_that_cannot_serve_leaves_its_share_to_those_that_can():
+async def test_one_that_comes_no_further_leaves_its_share_to_those_that_can():
     async with World() as world:
         second = world.start_scheduler("scheduler-2")
         await balanced(world, 1, world.scheduler, second)
         second.gate.hold("attach")  # it is granted epochs and comes no further
-        world.bus.delete_stream(Stream.RUNS)
-        await world.until(lambda: not second.owned or world.scheduler.owned == every(1))
+        for stream in (Stream.RUNS, Stream.CATALOG):
+            world.bus.recreate(stream)
+        await world.until(lambda: world.scheduler.owned == every(1), GIVES_UP_S)
+        epoch = world.ledger.epoch_of
+        before = sum(map(epoch, every(1)))
+        await world.pass_time(600)
+        assert sum(map(epoch, every(1))) - before < 40, "partitions go to and fro"
         second.gate.let_go()
         await balanced(world, 1, world.scheduler, second)
+
+
+@in_virtual_time
+async def test_what_one_cannot_serve_does_not_keep_it_from_the_rest():
+    async with World() as world:
+        await world.scheduler.kill()
+        await world.ledger.declare(every(3))
+        assert await world.ledger.acquire(run_partition(2), "gone", 10.0)
+        poisoned = subjects.runs_of_partition(run_partition(0))
+
+        def inbox(bus: MemoryServer, sources: Sequence[Source]) -> MemoryInbox:
+            kind = Poisoned if poisoned in {one.subject_filter for one in sources} else MemoryInbox
+            return kind(bus, sources)
+
+        world.make_inbox = inbox
+        alone = world.start_scheduler("scheduler-1", 3)
+        rest = [name for name in every(3) if name != run_partition(0)]
+        await world.until(lambda: alone.owned == rest, SETTLES_S)
+
+
+@in_virtual_time
+async def test_an_epoch_that_opens_slowly_is_given_more_time_at_each_try():
+    async with World() as world:
+        await world.scheduler.kill()
+        world.make_inbox = Slow
+        slow = world.start_scheduler("scheduler-1")
+        await world.until(lambda: slow.ready, GIVES_UP_S)
 
 
 @in_virtual_time
