@@ -48,6 +48,7 @@ def backup(
     if rehearsal:
         _rehearse(access, folder, file)
         return
+    backup_file.check_target(file)  # before a server is started for it
     began = time.monotonic()
     with progress(access) as told:
         manifest = asyncio.run(_write(access, folder, file, told))

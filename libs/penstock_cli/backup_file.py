@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import struct
 import time
 import zipfile
-from collections.abc import Generator, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +27,7 @@ from penstock_adapters.postgres.archive import (
 )
 from penstock_cli.faults import CliFault, ExitCode
 from penstock_cli.recover_place import APPROVAL_DATABASE, SCHEDULER_DATABASE
+from penstock_runtime.faults import PenstockFault
 from penstock_runtime.recovering_events import Told, quietly
 
 FORMAT = "penstock-backup/1"
@@ -37,6 +40,30 @@ TABLES: Mapping[str, tuple[Table, ...]] = {
     APPROVAL_DATABASE: LEDGER_TABLES,
 }
 Json = dict[str, Any]
+Replace = Callable[
+    [str, Sequence[Table], Callable[[Table], Iterator[bytes]], Mapping[str, tuple[int, str]]], None
+]
+# What `zipfile` raises for an archive whose bytes are not those that were written.
+DAMAGE = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, RuntimeError,
+    OverflowError, OSError,
+)  # fmt: skip
+
+
+class NotRestored(PenstockFault):
+    """A database could not be replaced.
+
+    Attributes:
+        database: which one: it is as it was, unless its server was lost at the very end.
+        replaced: those that had been replaced before.
+        fault: why.
+    """
+
+    def __init__(self, database: str, replaced: Sequence[str], fault: PenstockFault) -> None:
+        super().__init__(f"{database} was not replaced: {fault}")
+        self.database = database
+        self.replaced = tuple(replaced)
+        self.fault = fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +88,10 @@ class Manifest:
         """How many rows a table has."""
         return int(self.databases[database]["tables"][table]["rows"])
 
+    def checksum(self, database: str, table: str) -> str:
+        """Give the SHA-256 of a table's content."""
+        return str(self.databases[database]["tables"][table]["sha256"])
+
     def ends(self, database: str) -> dict[str, tuple[int, str]]:
         """Give n and chain head of each partition."""
         found = cast("dict[str, Json]", self.databases[database]["partitions"])
@@ -79,8 +110,7 @@ def write(path: Path, urls: Mapping[str, str], told: Told = quietly) -> Manifest
         CliFault: the file exists, or cannot be written.
         TransientFault: a server does not answer.
     """
-    if path.exists():
-        raise CliFault(f"{path} exists already", "name another file", ExitCode.USAGE)
+    check_target(path)
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
     try:
@@ -98,6 +128,21 @@ def write(path: Path, urls: Mapping[str, str], told: Told = quietly) -> Manifest
     finally:
         part.unlink(missing_ok=True)
     return manifest
+
+
+def check_target(path: Path) -> None:
+    """Refuse a place where no backup can be written; nothing is changed.
+
+    Raises:
+        CliFault: something is there, or its folder is none that can be written.
+    """
+    if path.exists() or path.is_symlink():
+        raise CliFault(f"{path} exists already", "name another file", ExitCode.USAGE)
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise CliFault(f"{folder} is no folder", "make it, or name another file", ExitCode.USAGE)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CliFault(f"{folder} cannot be written", "name another file", ExitCode.USAGE)
 
 
 def _fill(archive: zipfile.ZipFile, urls: Mapping[str, str], told: Told) -> Manifest:
@@ -134,11 +179,32 @@ def _entry(database: str, table: Table) -> str:
 
 
 def _read_manifest(raw: bytes) -> Manifest:
-    document = cast("Json", json.loads(raw))
-    if document.get("format") != FORMAT:
-        raise ArchiveFault(f"the format is {document.get('format')!r}, not {FORMAT!r}")
-    digest = hashlib.sha256(raw).hexdigest()
-    return Manifest(int(document["created_us"]), digest, cast("Any", document["databases"]))
+    with _damage_told("its manifest"):
+        document = json.loads(raw)
+    if not isinstance(document, dict):
+        raise ArchiveFault("its manifest is no JSON object")
+    told = cast("Json", document)
+    if told.get("format") != FORMAT:
+        raise ArchiveFault(f"the format is {told.get('format')!r}, not {FORMAT!r}")
+    try:
+        digest = hashlib.sha256(raw).hexdigest()
+        manifest = Manifest(int(told["created_us"]), digest, told["databases"])
+        for database, tables in TABLES.items():
+            _ = manifest.ends(database)
+            for table in tables:
+                _ = manifest.rows(database, table.name), manifest.checksum(database, table.name)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ArchiveFault(f"its manifest is not whole: {error!r}") from error
+    return manifest
+
+
+@contextmanager
+def _damage_told(what: str) -> Generator[None]:
+    """Name what cannot be read."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise ArchiveFault(f"{what} is damaged: {error}") from error
 
 
 class BackupFile:
@@ -162,26 +228,42 @@ class BackupFile:
 
     def _blocks(self, database: str, table: Table) -> Iterator[bytes]:
         """Give a table's content; its end is given only once its checksum is right."""
-        digest = hashlib.sha256()
-        with self._archive.open(_entry(database, table)) as entry:
-            while block := entry.read(BLOCK):
+        what, digest = f"{database}: {table.name}", hashlib.sha256()
+        with _damage_told(what):
+            entry = self._archive.open(_entry(database, table))
+        with entry:
+            while True:
+                with _damage_told(what):
+                    block = entry.read(BLOCK)
+                if not block:
+                    break
                 digest.update(block)
                 yield block
-        wanted = self.manifest.databases[database]["tables"][table.name]["sha256"]
-        if digest.hexdigest() != wanted:
-            raise ArchiveFault(f"{database}: {table.name} is damaged: its checksum is another")
+        if digest.hexdigest() != self.manifest.checksum(database, table.name):
+            raise ArchiveFault(f"{what} is damaged: its checksum is another")
 
-    def put_back(self, owner_urls: Mapping[str, str], told: Told = quietly) -> None:
+    def put_back(
+        self, owner_urls: Mapping[str, str], told: Told = quietly, replace: Replace = restore
+    ) -> None:
         """Replace what the databases hold; each of them whole or not at all.
 
+        Args:
+            owner_urls: database -> URL of the role that owns its tables.
+            told: progress.
+            replace: replaces what one database holds.
+
         Raises:
-            ArchiveFault: it is damaged; the database in question is as it was.
-            TransientFault: a server does not answer.
+            NotRestored: the backup is damaged, or a server does not answer.
         """
+        replaced: list[str] = []
         for database, tables in TABLES.items():
             told(f"restoring {database}", 0, 0)
             ends = self.manifest.ends(database)
-            restore(owner_urls[database], tables, partial(self._blocks, database), ends)
+            try:
+                replace(owner_urls[database], tables, partial(self._blocks, database), ends)
+            except PenstockFault as fault:
+                raise NotRestored(database, replaced, fault) from fault
+            replaced.append(database)
 
 
 @contextmanager
@@ -191,11 +273,28 @@ def read(path: Path) -> Generator[BackupFile]:
     Raises:
         CliFault: there is none, or it is damaged.
     """
+    archive = _opened(path)
+    with archive:
+        try:
+            with _damage_told(MANIFEST):
+                raw = archive.read(MANIFEST)
+            # Only faults of the archive are those of the file, whatever else is done with it.
+            yield BackupFile(archive, _read_manifest(raw))
+        except ArchiveFault as fault:
+            raise _no_backup(path, fault) from fault
+
+
+def _opened(path: Path) -> zipfile.ZipFile:
     try:
-        with zipfile.ZipFile(path) as archive:
-            yield BackupFile(archive, _read_manifest(archive.read(MANIFEST)))
+        return zipfile.ZipFile(path)
     except FileNotFoundError:
         raise CliFault(f"{path} does not exist", "", ExitCode.NOT_FOUND) from None
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, ArchiveFault) as error:
-        mend = "the stores are as they were; take another backup"
-        raise CliFault(f"{path} is no backup, or a damaged one: {error}", mend) from error
+    except OSError as error:
+        raise CliFault(f"{path} cannot be read: {error.strerror or error}") from error
+    except DAMAGE as error:
+        raise _no_backup(path, error) from error
+
+
+def _no_backup(path: Path, error: Exception) -> CliFault:
+    mend = "the stores are as they were; take another backup"
+    return CliFault(f"{path} is no backup, or a damaged one: {error}", mend)

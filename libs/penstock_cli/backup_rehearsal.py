@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,17 +95,20 @@ async def _examine(
 ) -> Rehearsal:
     await asyncio.to_thread(prepare_tables, endpoints)
     owners = {name: endpoints.postgres_urls[owner_of(name)] for name in backup_file.TABLES}
-    await asyncio.to_thread(found.put_back, owners, told)
+    try:
+        await asyncio.to_thread(found.put_back, owners, told)
+    except backup_file.NotRestored as not_restored:
+        raise not_restored.fault from not_restored  # these databases are nobody's
     manifest = found.manifest
     done = Rehearsal(manifest.created_us, manifest.events)
     done.chains = [p for name in backup_file.TABLES for p in sorted(manifest.ends(name))]
     done.artifacts = manifest.rows(SCHEDULER_DATABASE, "artifacts")
     for database in (SCHEDULER_DATABASE, APPROVAL_DATABASE):
         url = endpoints.postgres_urls[service_of(database)]
-        async with PostgresLedger(url) as ledger:
+        async with PostgresLedger(url) as ledger, _living(live.get(database)) as living:
             for partition in sorted(manifest.ends(database)):
                 if run_partition_count([partition]):
-                    await _runs(done, ledger, partition, live.get(database), told)
+                    await _runs(done, ledger, partition, living, told)
                 else:
                     await _others(done, ledger, partition, told)
     return done
@@ -142,7 +146,7 @@ def _blank(record: StoredRecord) -> Cell:
 
 
 async def _runs(
-    done: Rehearsal, reader: EventReader, partition: str, live_url: str | None, told: Told
+    done: Rehearsal, reader: EventReader, partition: str, living: EventReader | None, told: Told
 ) -> None:
     """Fold every run of a partition; compare it with the living store's, as far as that went."""
     cells = Cells(RecoveredRuns(Definitions(reader)), reader, size=0)
@@ -158,8 +162,8 @@ async def _runs(
             hashes[run_id] = (cell.state.version, state_hash(cell.state))
             done.statuses[cell.state.status.value] += 1
             digest.update(f"{run_id} {hashes[run_id][1]}\n".encode())
-        if live_url is not None:
-            await _compare(done, live_url, hashes)
+        if living is not None:
+            await _compare(done, living, hashes)
         done.runs += len(found)
         done.aggregates += len(found)
         after_n = page[-1].n
@@ -167,12 +171,23 @@ async def _runs(
     done.state_hash = digest.hexdigest()
 
 
-async def _compare(done: Rehearsal, url: str, hashes: Mapping[str, tuple[int, str]]) -> None:
+@asynccontextmanager
+async def _living(url: str | None) -> AsyncGenerator[EventReader | None]:
+    """Give the living store, if there is one to compare with."""
+    if url is None:
+        yield None
+        return
     async with PostgresLedger(url) as ledger:
-        cells = Cells(RecoveredRuns(Definitions(ledger)), ledger, size=0)
-        histories = await ledger.load(list(hashes))
-        for run_id, (version, wanted) in hashes.items():
-            cell = await cells.folded(run_id, histories.get(run_id, ())[:version])
-            done.compared += 1
-            if not isinstance(cell.state, RunState) or state_hash(cell.state) != wanted:
-                done.fault(f"run {run_id} is another one in the living store")
+        yield ledger
+
+
+async def _compare(
+    done: Rehearsal, living: EventReader, hashes: Mapping[str, tuple[int, str]]
+) -> None:
+    cells = Cells(RecoveredRuns(Definitions(living)), living, size=0)
+    histories = await living.load(list(hashes))
+    for run_id, (version, wanted) in hashes.items():
+        cell = await cells.folded(run_id, histories.get(run_id, ())[:version])
+        done.compared += 1
+        if not isinstance(cell.state, RunState) or state_hash(cell.state) != wanted:
+            done.fault(f"run {run_id} is another one in the living store")

@@ -13,10 +13,12 @@ from penstock_adapters.embedded.home import StateFolder
 from penstock_adapters.embedded.postgres_roles import owner_of
 from penstock_cli import backup_file
 from penstock_cli.access import access_of
+from penstock_cli.faults import CliFault
 from penstock_cli.rebuild import Journal
 from penstock_cli.recover_place import opened, state_folder, stores_of
 from penstock_cli.recover_progress import agreed, progress
 from penstock_cli.terminal import counted, moment, plain, print_json, say, span
+from penstock_runtime.faults import PenstockFault
 from penstock_runtime.recovering import empty, held
 from penstock_runtime.recovering_events import Told
 
@@ -56,8 +58,29 @@ def restore(
 async def _restore(folder: StateFolder, found: backup_file.BackupFile, told: Told) -> None:
     async with opened(folder) as open_place, held(open_place.place):
         urls = {name: open_place.endpoints.postgres_urls[owner_of(name)] for name in _names()}
-        await asyncio.to_thread(found.put_back, urls, told)
-        await empty(open_place.views)
+        try:
+            await asyncio.to_thread(found.put_back, urls, told)
+        except backup_file.NotRestored as not_restored:
+            raise half_done(not_restored) from not_restored
+        try:
+            await empty(open_place.views)
+        except PenstockFault as fault:
+            raise CliFault(
+                f"the stores were replaced, and the read model could not be emptied: {fault}",
+                "start no service: mend that, then `penstock recover`, which empties it too",
+            ) from fault
+
+
+def half_done(not_restored: backup_file.NotRestored) -> CliFault:
+    """Say which databases are those of the backup, and which are not."""
+    if not not_restored.replaced:
+        mend = "the stores are as they were; mend that, or take another backup, and restore again"
+        return CliFault(f"nothing was restored: {not_restored}", mend)
+    replaced = ", ".join(not_restored.replaced)
+    return CliFault(
+        f"only a part was restored: replaced: {replaced}; {not_restored}",
+        "start no service: restore again, then `penstock recover`",
+    )
 
 
 def _names() -> list[str]:
