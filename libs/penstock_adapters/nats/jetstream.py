@@ -96,7 +96,9 @@ class JetStreamApi:
             TransientFault: no answer.
         """
         payload = orjson.dumps(body) if body is not None else b""
-        raw = await self._connection.request(self.subject(verb), payload, ask_again_s=ask_again_s)
+        raw = await self._connection.request(
+            self.subject(verb), payload, ask_again_s=ask_again_s, timeout_s=timeout_s
+        )
         answer: dict[str, Any] = orjson.loads(raw)
         error = answer.get("error")
         if error is not None:
