@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -183,6 +184,59 @@ async def test_a_hung_server_is_left(settings: NatsSettings, nats: RealNats):
 async def test_a_request_that_nobody_serves_says_so(bus: NatsConnection):
     with pytest.raises(TransientFault, match="nobody"):
         await bus.request("nobody.listens.here")
+
+
+Answers = Sequence[tuple[int, bytes]]  # (which ask is answered, with what; b"": nobody is there)
+INFO = b'INFO {"server_id":"x","version":"2.10.0","max_payload":1000,"headers":true}\r\n'
+
+
+async def slow_server(
+    on_ask: Sequence[Answers], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Play a server that, at each ask, sends the answers that are due by then."""
+    writer.write(INFO)
+    asked: list[bytes] = []
+    while line := (await reader.readline()).split():
+        if line[0] == b"PING":
+            writer.write(b"PONG\r\n")
+        if line[0] != b"PUB":
+            continue
+        await reader.readline()
+        asked.append(line[2])
+        for ask, answer in on_ask[len(asked) - 1] if len(asked) <= len(on_ask) else ():
+            if answer:
+                writer.write(b"MSG %b 1 %d\r\n%b\r\n" % (asked[ask], len(answer), answer))
+            else:
+                writer.write(b"HMSG %b 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n" % asked[ask])
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("on_ask", "given"),
+    [
+        (((), [(0, b"late")]), b"late"),
+        (((), [(1, b"")], [(0, b"late")]), b"late"),
+        (((), [(1, b"second")], [(0, b"late")]), b"second"),
+    ],
+    ids=["the first try", "nobody at the second", "the second try"],
+)
+async def test_a_server_that_answers_late_is_heard(on_ask: Sequence[Answers], given: bytes):
+    async with await asyncio.start_server(partial(slow_server, on_ask), "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        settings = NatsSettings(f"nats://127.0.0.1:{port}", request_timeout_s=WAIT_S)
+        connection = await connect(replace(settings, connect_timeout_s=WAIT_S))
+        assert await connection.request("slow", ask_again_s=0.05) == given
+        await connection.close()
+
+
+async def test_that_nobody_is_there_is_said_at_the_first_try():
+    answers: Sequence[Answers] = ([(0, b"")], [(1, b"somebody")])
+    async with await asyncio.start_server(partial(slow_server, answers), "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        connection = await connect(NatsSettings(f"nats://127.0.0.1:{port}"))
+        with pytest.raises(TransientFault, match="nobody"):
+            await connection.request("slow", ask_again_s=WAIT_S)
+        await connection.close()
 
 
 async def test_a_refused_subscription_is_reported(nats: RealNats):

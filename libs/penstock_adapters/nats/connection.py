@@ -1,7 +1,6 @@
 """A connection that never buffers, notices a dead server in seconds, and never gives up."""
 
 import asyncio
-import math
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 from nats.errors import Error as NatsError
 
 from penstock_adapters.nats.client import DirectClient, Handler
-from penstock_adapters.nats.replies import NOBODY, Exchange, Frame, ReplyBox
+from penstock_adapters.nats.replies import NOBODY, Exchange, Frame, ReplyBox, Tries
 from penstock_adapters.nats.wire import checked_subject, publish_parts
 from penstock_runtime.faults import TransientFault
 
@@ -289,13 +288,9 @@ class NatsConnection:
         Raises:
             TransientFault: no reply in time, or nobody serves the subject.
         """
-        frames = (Frame(subject, payload),)
-        left_s = min(timeout_s or math.inf, self.settings.request_timeout_s)
-        reply: bytes | None = None
-        while reply is None and left_s > 0 and self.is_connected:
-            wait_s = min(left_s, ask_again_s or left_s)
-            reply = (await self.exchange(frames, wait_s))[0]
-            left_s -= wait_s
+        most_s = self.settings.request_timeout_s
+        bound_s = most_s if timeout_s is None else min(timeout_s, most_s)
+        reply = await self._first_reply(Frame(subject, payload), bound_s, ask_again_s)
         if reply is NOBODY:
             raise TransientFault(
                 f"nobody at {self.settings.address()} serves {subject}: "
@@ -307,6 +302,25 @@ class NatsConnection:
                 "is the server running, and may this user publish there?"
             )
         return reply
+
+    async def _first_reply(
+        self, frame: Frame, bound_s: float, again_s: float | None
+    ) -> bytes | None:
+        """Ask, perhaps again and again, and give the first reply to any of the tries."""
+        if self._replies is None:
+            return None
+        loop = asyncio.get_running_loop()
+        end = loop.time() + bound_s
+        tries = Tries(self._replies)
+        try:
+            while self.is_connected and (left_s := end - loop.time()) > 0:
+                self._send_all((frame,), (tries.another(),))
+                wait_s = left_s if again_s is None else min(left_s, again_s)
+                if await tries.decided(wait_s) or again_s is None:
+                    break
+        finally:
+            tries.close()
+        return tries.reply
 
     async def open(self) -> None:
         """Connect; called once, by `connect`."""

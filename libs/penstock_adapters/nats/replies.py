@@ -89,3 +89,47 @@ class ReplyBox:
         for exchange in set(self._waiting.values()):
             exchange.give_up()
         self._waiting.clear()
+
+
+class Tries:
+    """One question asked several times: the first reply counts, whichever try it answers.
+
+    A slow server answers an early try after a later one was sent, so none is closed before the
+    end. For the same reason `NOBODY` counts only once no try can be answered any more: who was
+    missing for one of them may be busy with another.
+    """
+
+    def __init__(self, box: ReplyBox) -> None:
+        """Begin without any."""
+        self._box = box
+        self._tries: list[Exchange] = []
+
+    def another(self) -> str:
+        """Begin a try; gives the subject of its reply."""
+        self._tries.append(self._box.open(1))
+        return self._box.subjects(self._tries[-1])[0]
+
+    @property
+    def reply(self) -> bytes | None:
+        """What was answered; `NOBODY` where that is all; None: nothing."""
+        replies = [one.replies[0] for one in self._tries if one.replies[0] is not None]
+        answers = [reply for reply in replies if reply is not NOBODY]
+        return next(iter(answers or replies), None)
+
+    async def decided(self, timeout_s: float) -> bool:
+        """Wait for a reply, or until none can come; False when that took longer."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout_s
+        while waits := [one.done for one in self._tries if not one.done.done()]:
+            left_s = end - loop.time()
+            if left_s <= 0:
+                return False
+            await asyncio.wait(waits, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            if self.reply is not None and self.reply is not NOBODY:
+                return True
+        return True
+
+    def close(self) -> None:
+        """Forget what is still missing."""
+        for one in self._tries:
+            self._box.close(one)
