@@ -141,6 +141,16 @@ class RecoveryPlan:
         return frozenset(f.store for f in self.findings if f.ahead and f.store)
 
     @property
+    def doubted(self) -> frozenset[str]:
+        """Names of the stores that may have been put back: EVENTS does not show all they hold.
+
+        Where it ends before the store it says nothing of what the store may have lost: it was
+        emptied or cut, and not yet filled again.
+        """
+        behind = {f.store for f in self.findings if f.store and f.events_n < f.store_n}
+        return self.put_back | behind
+
+    @property
     def lost_events(self) -> int:
         """How many events are known to be lost."""
         return sum(finding.lost.events for finding in self.findings)
@@ -209,7 +219,7 @@ def _in_flight(cell: Cell) -> list[OpenAttempt]:
 async def recover(
     place: Place, plan: RecoveryPlan, by: str, reason: str = "", told: Told = quietly
 ) -> Recovered:
-    """Do what `plan` says, for the stores that were put back; all of them, if none is seen to be.
+    """Do what `plan` says, for the stores it doubts; for all of them, if it doubts none.
 
     Args:
         place: the stores, EVENTS and the read models; no service may be at work.
@@ -223,9 +233,10 @@ async def recover(
         TransientFault: a server does not answer; begin again.
     """
     done = Recovered(derive("recovery", str(plan.until_us), by), plan.until_us)
-    doubted = plan.put_back or frozenset(store.name for store in place.stores)
+    doubted = plan.doubted or frozenset(store.name for store in place.stores)
     findings = {finding.partition: finding for finding in plan.findings}
-    async with held(place) as rows:
+    async with _held(place) as holds:
+        rows = holds.rows
         for store in place.stores:
             for partition in rows[store.name]:
                 row = rows[store.name][partition]
@@ -233,13 +244,14 @@ async def recover(
                 proven = finding.agrees_to if finding.contradicts else finding.events_n
                 done.relayed[partition] = min(row.n, proven)
                 if store.name in doubted:
-                    row = await _above(store, row, finding.epoch)
+                    # Said at once: the lease is renewed by the epoch that is noted here.
+                    row = rows[store.name][partition] = await _above(store, row, finding.epoch)
                     told(f"settling {partition}", 0, 0)
                     work = _Settling(place, store, done, by, reason)
                     row = await work.settle(row, finding, plan)
                 done.rows[partition] = rows[store.name][partition] = row
-        for model in place.read_models:
-            await empty(model)
+        for model, row in holds.read_models:
+            await _reset(model, row)
         told("emptying EVENTS", 0, 0)
         await empty_events(place.events())
     log.warning("the store was recovered", extra={"recovery": done.recovery, "by": by})
@@ -330,6 +342,18 @@ async def _above(store: Store, row: PartitionRow, epoch: int) -> PartitionRow:
     return row
 
 
+@dataclass(frozen=True, slots=True)
+class _Holds:
+    """What is held, with the epochs that its leases are renewed by.
+
+    Attributes:
+        rows: by store and partition; whoever raises an epoch notes it here at once.
+    """
+
+    rows: dict[str, dict[str, PartitionRow]]
+    read_models: list[tuple[ProjectionStore, PartitionRow]]
+
+
 @asynccontextmanager
 async def held(place: Place) -> AsyncGenerator[dict[str, dict[str, PartitionRow]]]:
     """Hold every partition of every store, and every read model, so that no service begins.
@@ -339,25 +363,33 @@ async def held(place: Place) -> AsyncGenerator[dict[str, dict[str, PartitionRow]
     Raises:
         StillServed: a service holds one, and goes on holding it.
     """
-    rows: dict[str, dict[str, PartitionRow]] = {store.name: {} for store in place.stores}
-    holds: list[tuple[Ledger | ProjectionStore, str]] = []
+    async with _held(place) as holds:
+        yield holds.rows
+
+
+@asynccontextmanager
+async def _held(place: Place) -> AsyncGenerator[_Holds]:
+    holds = _Holds({store.name: {} for store in place.stores}, [])
+    taken: list[tuple[Ledger | ProjectionStore, str]] = []
+    keeping = asyncio.create_task(_keep(place, holds))  # taking all of it may last, too
     try:
-        for store in place.stores:
-            for partition in await store.partitions():
-                rows[store.name][partition] = await _take(place.clock, store.ledger, partition)
-                holds.append((store.ledger, partition))
-        for model in place.read_models:
-            _ = await _take(place.clock, model, GATEWAY_PARTITION)
-            holds.append((model, GATEWAY_PARTITION))
-        keeping = asyncio.create_task(_keep(place, rows))
         try:
-            yield rows
+            for store in place.stores:
+                for partition in await store.partitions():
+                    row = await _take(place.clock, store.ledger, partition)
+                    holds.rows[store.name][partition] = row
+                    taken.append((store.ledger, partition))
+            for model in place.read_models:
+                row = await _take(place.clock, model, GATEWAY_PARTITION)
+                holds.read_models.append((model, row))
+                taken.append((model, GATEWAY_PARTITION))
+            yield holds
         finally:
             keeping.cancel()
             with suppress(asyncio.CancelledError):
                 await keeping
     finally:
-        for ledger, partition in holds:
+        for ledger, partition in taken:
             # Whoever asks under the same name gets it at once, with the epoch to let go of.
             row = await ledger.acquire(partition, OPERATOR, LEASE_S)
             if row is not None:
@@ -375,14 +407,20 @@ async def _take(clock: Clock, ledger: Ledger | ProjectionStore, partition: str) 
         await clock.sleep(LOOK_S)
 
 
-async def _keep(place: Place, rows: dict[str, dict[str, PartitionRow]]) -> None:
+async def _keep(place: Place, holds: _Holds) -> None:
     """Renew the leases; whoever has taken one over is noticed by the next commit."""
     while True:
         await place.clock.sleep(LEASE_S / 3)
         for store in place.stores:
-            for row in tuple(rows[store.name].values()):
-                with suppress(PenstockFault):
-                    await store.ledger.renew(row.partition, row.epoch, LEASE_S)
+            for partition in tuple(holds.rows[store.name]):
+                await _renew(store.ledger, holds.rows[store.name][partition])
+        for model, row in tuple(holds.read_models):
+            await _renew(model, row)
+
+
+async def _renew(ledger: Ledger | ProjectionStore, row: PartitionRow) -> None:
+    with suppress(PenstockFault):
+        await ledger.renew(row.partition, row.epoch, LEASE_S)
 
 
 async def empty(model: ProjectionStore) -> None:
@@ -394,6 +432,10 @@ async def empty(model: ProjectionStore) -> None:
     row = await model.acquire(GATEWAY_PARTITION, OPERATOR, LEASE_S)
     if row is None:
         raise StillServed("a gateway is at work: it holds the read model")
+    await _reset(model, row)
+
+
+async def _reset(model: ProjectionStore, row: PartitionRow) -> None:
     try:
         _ = await model.reset(GATEWAY_PARTITION, row.epoch)
     except Fenced as fenced:

@@ -4,11 +4,20 @@ import asyncio
 
 import pytest
 
+from penstock_contracts import subjects
 from penstock_contracts.approval.v1 import Choice
 from penstock_contracts.partition.v1 import StoreRecovered
 from penstock_contracts.run.v1 import RunStarted
-from penstock_contracts.subjects import APPROVAL_PARTITION, CATALOG_PARTITION, Stream
+from penstock_contracts.subjects import (
+    APPROVAL_PARTITION,
+    CATALOG_PARTITION,
+    GATEWAY_PARTITION,
+    Stream,
+)
+from penstock_contracts.values import MICROSECONDS
+from penstock_runtime.ports.ledger import PartitionRow
 from penstock_runtime.recovering import (
+    LEASE_S,
     StillServed,
     recover,
     survey,
@@ -221,6 +230,50 @@ async def test_it_may_end_at_any_moment_and_begin_again():
 
 
 @in_virtual_time
+async def test_no_service_gets_a_turn_while_a_recovery_takes_longer_than_its_leases():
+    async with World() as world:
+        await world.ready_for(PAYING)
+        world.script.acts["pay", 1] = HELD
+        run = world.trigger("flow")
+        await world.until(lambda: world.count(run, "task_started") == 1)
+        copy = world.ledger.keep_copy()
+        for _ in range(3):  # so that the store's epoch has to rise
+            await world.scheduler.kill()
+            world.scheduler = world.start_scheduler()
+            await world.until(lambda: world.scheduler.ready)
+            await world.pass_time(5)
+        await world.stop_all()
+        world.ledger.put_back(copy)
+        before = await world.ledger.row(RUN_PARTITION)
+        asked: list[PartitionRow | None] = []
+
+        async def supervised() -> None:
+            """Start as services do that somebody starts again and again."""
+            while True:
+                await world.clock.sleep(1)
+                asked.append(await world.ledger.acquire(RUN_PARTITION, "scheduler-9", 5))
+                asked.append(await world.views.acquire(GATEWAY_PARTITION, "gateway-9", 5))
+
+        plan = await survey(place(world))
+        others: list[asyncio.Task[None]] = []
+        began_us = world.clock.now_us()
+
+        def told(what: str, done: int, of: int) -> None:
+            if not others:
+                others.append(asyncio.create_task(supervised()))
+
+        done = await recover(place(world, 2.5 * LEASE_S), plan, "ann", told=told)
+        others[0].cancel()
+        assert world.clock.now_us() - began_us > 2 * LEASE_S * MICROSECONDS
+        assert len(asked) > 2 * LEASE_S
+        assert all(got is None for got in asked)
+        assert done.rows[RUN_PARTITION].epoch > before.epoch + 1
+        await world.start_all()
+        await world.until(lambda: world.ended(run), 900)
+        assert world.script.granted == [("pay", 1)]
+
+
+@in_virtual_time
 async def test_nothing_is_done_while_a_service_is_at_work():
     async with World() as world:
         await world.ready_for(PAYING)
@@ -230,3 +283,31 @@ async def test_nothing_is_done_while_a_service_is_at_work():
         with pytest.raises(StillServed, match="a service is at work"):
             await recover(place(world), plan, "ann")
         assert not world.facts(CATALOG_PARTITION, StoreRecovered.TYPE)
+
+
+@in_virtual_time
+async def test_a_store_that_events_says_too_little_of_is_doubted_with_the_one_it_contradicts():
+    async with World() as world:
+        await world.ready_for(ASKING)
+        run = world.trigger("flow")
+        await world.until(lambda: bool(world.facts(APPROVAL_PARTITION)))
+        await world.until(world.shown)
+        copies = world.ledger.keep_copy(), world.approvals.keep_copy()
+        world.vote(run, "ok", Choice.APPROVE)
+        await world.until(lambda: world.ended(run))
+        await world.until(world.shown)
+        await world.stop_all()
+        for store, copy in zip((world.ledger, world.approvals), copies, strict=True):
+            store.put_back(copy)
+        for partition in (CATALOG_PARTITION, RUN_PARTITION):  # EVENTS was lost, and fills again
+            world.bus.purge(Stream.EVENTS, subjects.relay_marker(partition))
+        for kind in ("run", "workflow", "agent", "trigger"):
+            world.bus.purge(Stream.EVENTS, subjects.events_of("*", kind))
+        world.bus.purge(Stream.RUNS, ">")
+        plan, _ = await recovered(world)
+        assert plan.put_back == {"approval"}
+        assert plan.doubted == {"approval", "scheduler"}
+        await world.start_all()
+        await world.until(lambda: world.count(run, "outcome_unknown") == 1, 900)
+        await world.pass_time(600)
+        assert world.script.granted == [("pay", 1)]
