@@ -25,8 +25,8 @@ from penstock_adapters.postgres.archive import (
     restore,
     snapshot,
 )
+from penstock_cli.databases import APPROVAL, SCHEDULER
 from penstock_cli.faults import CliFault, ExitCode
-from penstock_cli.recover_place import APPROVAL_DATABASE, SCHEDULER_DATABASE
 from penstock_runtime.faults import PenstockFault
 from penstock_runtime.recovering_events import Told, quietly
 
@@ -36,8 +36,8 @@ COMPRESSION = 1  # of zlib: events are JSON and shrink to a fifth at any level
 BLOCK = 1024 * 1024
 TABLES: Mapping[str, tuple[Table, ...]] = {
     # Approvals last: a run whose approval is not there yet asks for it again.
-    SCHEDULER_DATABASE: (*LEDGER_TABLES, *ARTIFACT_TABLES),
-    APPROVAL_DATABASE: LEDGER_TABLES,
+    SCHEDULER: (*LEDGER_TABLES, *ARTIFACT_TABLES),
+    APPROVAL: LEDGER_TABLES,
 }
 Json = dict[str, Any]
 Replace = Callable[

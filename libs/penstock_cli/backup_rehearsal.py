@@ -15,7 +15,8 @@ from penstock_adapters.embedded.postgres_roles import owner_of, service_of
 from penstock_adapters.embedded.stack import EmbeddedStack, Endpoints
 from penstock_adapters.postgres.ledger import PostgresLedger
 from penstock_cli import backup_file
-from penstock_cli.recover_place import APPROVAL_DATABASE, SCHEDULER_DATABASE, prepare_tables
+from penstock_cli.databases import APPROVAL, SCHEDULER
+from penstock_cli.recover_place import prepare_tables
 from penstock_contracts.envelope import MalformedMessage
 from penstock_contracts.records import StoredRecord
 from penstock_contracts.registry import kind_of
@@ -102,8 +103,8 @@ async def _examine(
     manifest = found.manifest
     done = Rehearsal(manifest.created_us, manifest.events)
     done.chains = [p for name in backup_file.TABLES for p in sorted(manifest.ends(name))]
-    done.artifacts = manifest.rows(SCHEDULER_DATABASE, "artifacts")
-    for database in (SCHEDULER_DATABASE, APPROVAL_DATABASE):
+    done.artifacts = manifest.rows(SCHEDULER, "artifacts")
+    for database in (SCHEDULER, APPROVAL):
         url = endpoints.postgres_urls[service_of(database)]
         async with PostgresLedger(url) as ledger, _living(live.get(database)) as living:
             for partition in sorted(manifest.ends(database)):

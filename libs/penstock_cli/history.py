@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from penstock_adapters.postgres.auditor import PostgresAuditor
 from penstock_cli.access import Access
+from penstock_cli.databases import SCHEDULER
 from penstock_cli.faults import CliFault, ExitCode
 from penstock_contracts.envelope import MalformedMessage
 from penstock_contracts.records import ReadEvent, StoredRecord, read_record
@@ -30,7 +31,6 @@ from penstock_runtime.definitions import Definitions
 from penstock_runtime.faults import PenstockFault
 from penstock_runtime.ports.ledger import EventReader
 
-DATABASE = "penstock_scheduler"
 WHOLE_ID_CHARS = 36
 
 
@@ -106,7 +106,7 @@ def history_of(access: Access, wanted: str, at: int | None = None) -> list[Step]
         CliFault: no store, no such run, no such version, or a history that does not fold.
     """
     try:
-        with PostgresAuditor(access.auditor_url(DATABASE)) as auditor:
+        with PostgresAuditor(access.auditor_url(SCHEDULER)) as auditor:
             run_id = find_run_id(auditor, wanted)
             records = list(auditor.of_aggregate(run_id))
             steps = list(_folded(auditor, run_id, records)) if records else []

@@ -23,10 +23,11 @@ from penstock_adapters.nats.jetstream import STREAM_NOT_FOUND, JetStreamApi, Ref
 from penstock_adapters.nats.relay import NatsRelayLog
 from penstock_adapters.nats.streams import ensure_streams
 from penstock_adapters.postgres.ledger import PostgresLedger
-from penstock_adapters.postgres.migrate import Schema, migrate
+from penstock_adapters.postgres.migrate import migrate
 from penstock_adapters.postgres.projection import PostgresProjection
 from penstock_adapters.system.clock import SystemClock
 from penstock_cli.access import Access
+from penstock_cli.databases import APPROVAL, GATEWAY, SCHEDULER, SCHEMAS
 from penstock_cli.doctor.reach import place_of
 from penstock_cli.faults import CliFault, ExitCode
 from penstock_cli.services import part_of_service
@@ -46,21 +47,13 @@ from penstock_runtime.ports.projection import FollowedStore, ViewReader
 from penstock_runtime.recovering import EVENTS_SOURCE, Place, StillServed, Store
 from penstock_runtime.telemetry.metrics import Metrics, NoMetrics
 
-SCHEDULER_DATABASE = "penstock_scheduler"
-APPROVAL_DATABASE = "penstock_approval"
-GATEWAY_DATABASE = "penstock_gateway"
-SCHEMAS: Mapping[str, tuple[Schema, ...]] = {
-    SCHEDULER_DATABASE: (Schema.LEDGER, Schema.ARTIFACTS),
-    APPROVAL_DATABASE: (Schema.LEDGER,),
-    GATEWAY_DATABASE: (Schema.PROJECTION,),
-}
 OWNERS: Mapping[str, tuple[str, BusUser]] = {
-    SCHEDULER_DATABASE: ("scheduler", BusUser.SCHEDULER),
-    APPROVAL_DATABASE: ("approval", BusUser.APPROVAL),
+    SCHEDULER: ("scheduler", BusUser.SCHEDULER),
+    APPROVAL: ("approval", BusUser.APPROVAL),
 }
 FOUNDING: Mapping[str, tuple[str, ...]] = {
-    SCHEDULER_DATABASE: (CATALOG_PARTITION, run_partition(0)),
-    APPROVAL_DATABASE: (APPROVAL_PARTITION,),
+    SCHEDULER: (CATALOG_PARTITION, run_partition(0)),
+    APPROVAL: (APPROVAL_PARTITION,),
 }
 NAME = "penstock-recover"
 NEXT_URL: Final = re.compile(r",(?=[a-z]+://)")  # several servers of NATS
@@ -171,7 +164,7 @@ async def opened(folder: StateFolder) -> AsyncGenerator[OpenPlace]:
             assert reading is not None  # noqa: S101 - there are owners
             await _ensure_events(reading)
             views = await stack.enter_async_context(
-                PostgresProjection(endpoints.postgres_urls[service_of(GATEWAY_DATABASE)])
+                PostgresProjection(endpoints.postgres_urls[service_of(GATEWAY)])
             )
             owner = reading
             place = Place(

@@ -14,7 +14,7 @@ from rich.text import Text
 from penstock_cli.faults import CliFault
 from penstock_cli.visible import untricked
 
-MICROSECONDS = 1_000_000
+MICROSECONDS = 1_000_000  # not of the contracts: no verb for people waits for pydantic
 STYLES = {
     "succeeded": "green",
     "approved": "green",

@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -296,8 +297,7 @@ async def test_an_unknown_outcome_is_settled_by_the_command(doctored: RunningSta
         await doctored.kill("executor")
         finding = await until(doctored, Code.OUTCOME_UNKNOWN, run_id)
         settle = next(one for one in commands(finding.mend) if one.endswith("--happened"))
-        words = [*settle.split()[1:], "--reason", "I saw it"]
-        code, text = await penstock_elsewhere(doctored, *words)
+        code, text = await penstock_elsewhere(doctored, *shlex.split(settle)[1:])
         assert code == 0, text
     finally:
         await doctored.call("POST", f"/api/runs/{run_id}/cancel", {"reason": "seen"})

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from penstock_adapters.embedded.credentials import nats_secret, postgres_secret
+from penstock_adapters.embedded.faults import StartFailedError
 from penstock_adapters.embedded.home import write_private
 from penstock_adapters.embedded.nats_server import (
     find_nats_server,
@@ -633,7 +634,7 @@ async def test_what_was_no_task_is_named(bench: Bench):
 ROWS: list[tuple[Code, str, str, str, dict[str, Any], str]] = [
     (
         Code.OUTCOME_UNKNOWN, "node", "r-1/deploy", "unknown", {},
-        "penstock runs settle r-1 deploy --happened",
+        'penstock runs settle r-1 deploy --reason "what was seen" --happened',
     ),
     (
         Code.APPROVAL_OVERDUE, "approval", "a-1", "pending",
@@ -676,7 +677,10 @@ async def test_a_standby_that_commits_do_not_wait_for_is_named(bench: Bench, tmp
         first, second = (f"postgresql://{one.place}" for one in (pair.first, pair.second))
         found = await bench.examined(PENSTOCK_POSTGRES_URL=first)
         finding = found.one(Code.STANDBY_NOT_SYNCHRONOUS, pair.first.place)
-        assert "ALTER SYSTEM SET synchronous_standby_names = '*'" in statements(finding.mend)
+        change = "ALTER SYSTEM SET synchronous_standby_names = '<application_name>'"
+        assert change in statements(finding.mend)
+        with pytest.raises(StartFailedError, match="synchronous_standby_names"):
+            pair.first.database.run(f"{change};\n")  # as it stands there it changes nothing
         pair.first.wait_for_standby(synchronous=True)
         found = await bench.examined(PENSTOCK_POSTGRES_URL=first)
         assert Code.STANDBY_NOT_SYNCHRONOUS not in found.codes

@@ -14,7 +14,7 @@ from penstock_adapters.nats.inspection import BusInspection, Greeting, greeting,
 from penstock_adapters.nats.jetstream import StreamInfo
 from penstock_adapters.nats.work import durable_of
 from penstock_cli.doctor.codes import Code, Grade
-from penstock_cli.doctor.findings import Finding, Relief, found, well
+from penstock_cli.doctor.findings import Finding, Relief, found, merged, well
 from penstock_cli.doctor.processes import shortened
 from penstock_cli.doctor.reach import Reach
 from penstock_contracts.permissions import (
@@ -98,7 +98,7 @@ async def see_bus(
         *(_as_user(user, login, reach, sight, pools, account)
           for user, login in reach.logins.items())
     )  # fmt: skip
-    findings += _merged([finding for one in looked for finding in one])
+    findings += merged([finding for one in looked for finding in one])
     if reach.shared:
         mend = f"include {account} in the server, and leave the login out of PENSTOCK_NATS_URL"
         detail = "all services use the login of PENSTOCK_NATS_URL"
@@ -133,11 +133,6 @@ def _judge_greeting(one: Greeting) -> list[Finding]:
         grade = Grade.BROKEN if one.max_payload < LEAST_PAYLOAD_BYTES else None
         findings.append(found(Code.BUS_PAYLOAD_SMALL, "nats", detail, one.address, mend, grade))
     return findings
-
-
-def _merged(findings: list[Finding]) -> list[Finding]:
-    """Say once what several users met."""
-    return list(dict.fromkeys(findings))
 
 
 def _settings(login: BusLogin) -> NatsSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -59,3 +60,8 @@ def found(
 ) -> Finding:
     """Say what is wrong, with the code's own grade unless another is given."""
     return Finding(code, subject, grade or CATALOG[code].grade, detail, where, mend)
+
+
+def merged(findings: Iterable[Finding]) -> list[Finding]:
+    """Say once what several roles or users met."""
+    return list(dict.fromkeys(findings))

@@ -30,6 +30,7 @@ from penstock_cli.doctor.codes import Code
 from penstock_cli.doctor.findings import Finding, found, well
 from penstock_cli.services import IN_ORDER, known_services
 from penstock_cli.stack_view import ALLOW_VARIABLE, SANDBOX_VARIABLE
+from penstock_contracts.values import MICROSECONDS
 from penstock_runtime.ports.sandbox import Sandbox, SandboxHealth
 
 OLDEST_PYTHON: Final = (3, 11)
@@ -41,7 +42,6 @@ INODES_NEEDED: Final = 10_000
 OPEN_FILES_WANTED: Final = 1_024
 VOLATILE_FILE_SYSTEMS: Final = frozenset({"tmpfs", "ramfs"})
 CONTAINED: Final = ("bubblewrap", "dagger", "")
-MICROSECONDS: Final = 1_000_000
 LIBRARIES: Final = ("bandit", "detect_secrets", "apprise")
 
 

@@ -10,14 +10,15 @@ from typing import Final
 
 from penstock_adapters.embedded.postgres_roles import AUDITOR
 from penstock_adapters.postgres.inspection import Lease, StoreInspection
+from penstock_cli.databases import APPROVAL, GATEWAY, SCHEDULER
 from penstock_cli.doctor.bus import BusSight, read_markers
 from penstock_cli.doctor.codes import Code
 from penstock_cli.doctor.findings import Finding, Relief, found, well
-from penstock_cli.doctor.machine import MICROSECONDS
 from penstock_cli.doctor.reach import Reach
-from penstock_cli.doctor.stores import GATEWAY, StoreSight
+from penstock_cli.doctor.stores import StoreSight
 from penstock_contracts.envelope import MalformedMessage
 from penstock_contracts.records import StoredRecord, chain_hash, decode_state, genesis_hash
+from penstock_contracts.values import MICROSECONDS
 from penstock_runtime.faults import PenstockFault
 from penstock_runtime.ports.bus import PlacedMarker
 
@@ -28,7 +29,7 @@ RELAY_LATE_S: Final = 30.0
 READ_MODEL_LATE_S: Final = 60.0
 BEHIND_EVENTS: Final = 1_000  # so far behind it is late, whatever the age
 SERVICES: Final = {
-    "penstock_scheduler": "scheduler", "penstock_approval": "approval", GATEWAY: "webhook-gateway",
+    SCHEDULER: "scheduler", APPROVAL: "approval", GATEWAY: "webhook-gateway",
 }  # fmt: skip
 
 

@@ -20,8 +20,9 @@ from penstock_adapters.embedded.status import ChildStatus, StackState, StackStat
 from penstock_adapters.embedded.supervisor import ChildState
 from penstock_cli.doctor.codes import Code
 from penstock_cli.doctor.findings import Finding, Relief, found, well
-from penstock_cli.doctor.machine import MICROSECONDS, Machine, judge_clock
+from penstock_cli.doctor.machine import Machine, judge_clock
 from penstock_cli.stack_view import relative
+from penstock_contracts.values import MICROSECONDS
 
 ASK_WITHIN_S: Final = 5.0
 ANSWER_LIMIT_BYTES: Final = 1024 * 1024

@@ -21,8 +21,9 @@ from penstock_adapters.postgres.inspection import (
     StoreInspection,
 )
 from penstock_adapters.postgres.migrate import Schema
+from penstock_cli.databases import GATEWAY, SCHEMAS
 from penstock_cli.doctor.codes import Code
-from penstock_cli.doctor.findings import Finding, Relief, found, well
+from penstock_cli.doctor.findings import Finding, Relief, found, merged, well
 from penstock_cli.doctor.machine import Machine, judge_clock
 from penstock_cli.doctor.processes import shortened
 from penstock_cli.doctor.reach import Reach, StoreKey
@@ -30,12 +31,6 @@ from penstock_cli.stack_view import relative
 from penstock_runtime.faults import PenstockFault
 from penstock_runtime.ports.projection import ViewRow
 
-GATEWAY: Final = "penstock_gateway"
-SCHEMAS: Final[Mapping[str, tuple[Schema, ...]]] = {
-    "penstock_scheduler": (Schema.LEDGER, Schema.ARTIFACTS),
-    "penstock_approval": (Schema.LEDGER,),
-    GATEWAY: (Schema.PROJECTION,),
-}
 FORBIDDEN: Final = ("UPDATE", "DELETE", "TRUNCATE")
 NEEDED: Final = ("SELECT", "INSERT", "MAINTAIN")
 ALWAYS: Final = "A"
@@ -86,15 +81,10 @@ async def see_stores(
         for key, url in reach.stores.items()
     ]
     findings = [one for looked in await asyncio.gather(*looks) for one in looked]
-    merged = _merged(findings)
-    if reach.stores and not merged:
-        merged.append(well("postgres", f"{len(reach.stores)} logins", reach.store_place))
-    return sight, merged
-
-
-def _merged(findings: list[Finding]) -> list[Finding]:
-    """Say once what every role met, and of one clock once that it is right."""
-    return list(dict.fromkeys(findings))
+    told = merged(findings)
+    if reach.stores and not told:
+        told.append(well("postgres", f"{len(reach.stores)} logins", reach.store_place))
+    return sight, told
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,10 +226,16 @@ def _judge_server(
         mend = "end what holds them, or raise max_connections and restart the server"
         yield found(Code.STORE_CONNECTIONS_FEW, "postgres", detail, place, mend)
     if server.standbys and not server.settings.get("synchronous_standby_names"):
-        change = "ALTER SYSTEM SET synchronous_standby_names = '*'"
+        # No name that exists, and none that the server takes: after `*` a backup that ends would
+        # stop every commit, and so would a name that nobody has.
+        change = "ALTER SYSTEM SET synchronous_standby_names = '<application_name>'"
         reload = help_.sql("postgres", "SELECT pg_reload_conf()")
+        names = help_.sql("postgres", "SELECT application_name, state FROM pg_stat_replication")
         detail = "a standby (or a backup) receives the log, and commits do not wait for it"
-        mend = f"{help_.sql('postgres', change)}, then {reload}"
+        mend = (
+            f"during a backup: nothing; for a standby: {names} names it, then with that name "
+            f"{help_.sql('postgres', change)}, then {reload}; commits then wait whenever it is away"
+        )
         yield found(Code.STANDBY_NOT_SYNCHRONOUS, "postgres", detail, place, mend)
 
 

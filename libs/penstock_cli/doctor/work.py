@@ -14,12 +14,12 @@ from penstock_adapters.signing import KeyFault, open_signer
 from penstock_cli.doctor.bus import BusSight
 from penstock_cli.doctor.codes import Code
 from penstock_cli.doctor.findings import Finding, Relief, found, well
-from penstock_cli.doctor.machine import MICROSECONDS
 from penstock_cli.doctor.processes import StackSight, shortened
 from penstock_cli.doctor.stores import StoreSight
 from penstock_contracts.approval.v1 import Policy
 from penstock_contracts.permissions import HEARTBEAT_STREAM
 from penstock_contracts.subjects import Stream
+from penstock_contracts.values import MICROSECONDS
 from penstock_core.approval.voting import allowed, is_requester
 from penstock_runtime.grants import read_keys
 from penstock_runtime.ports.projection import PAGE_MAX, ViewRow
@@ -162,10 +162,8 @@ def _unknown(stores: StoreSight) -> Iterator[Finding]:
     for row in rows[:SHOWN_MAX]:
         run, _, node = row.id.partition("/")
         detail = f"nobody knows whether {node} has happened"
-        mend = (
-            f"look at the world, then `penstock runs settle {run} {node} --happened` "
-            "or `--did-not-happen`"
-        )
+        settle = f'penstock runs settle {run} {node} --reason "what was seen"'
+        mend = f"look at the world, then `{settle} --happened` or `{settle} --did-not-happen`"
         where = f"run {run}, node {node}"
         yield found(Code.OUTCOME_UNKNOWN, "unknown outcome", detail, where, mend)
 
