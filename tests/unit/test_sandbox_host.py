@@ -14,7 +14,14 @@ from penstock_adapters.bubblewrap.ownership import change_owner
 from penstock_adapters.bubblewrap.view import View, ViewTooWide
 from penstock_adapters.process.etc import alternatives, make_etc
 from penstock_adapters.process.output import OutputState, read_path
-from penstock_adapters.process.scratch import Scratch, owner_is_dead, remove_tree, unique_name
+from penstock_adapters.process.scratch import (
+    HELD_S,
+    Scratch,
+    owner_is_dead,
+    remove_tree,
+    sweep,
+    unique_name,
+)
 
 
 @pytest.mark.parametrize(
@@ -156,12 +163,26 @@ def test_a_folder_whose_owner_lives_in_another_container_stays(tmp_path: Path):
     held = os.open(unseen, os.O_RDONLY)
     try:
         fcntl.flock(held, fcntl.LOCK_EX)
-        Scratch(tmp_path).close()
+        waited: list[float] = []
+        Scratch(tmp_path, wait=waited.append).close()
         assert unseen.is_dir()
+        assert sum(waited) == pytest.approx(HELD_S)
     finally:
         os.close(held)
     Scratch(tmp_path).close()
     assert not unseen.exists()
+
+
+def test_a_lock_that_a_child_of_the_dead_has_not_let_go_yet_is_waited_for(tmp_path: Path):
+    dead = tmp_path / "penstock-sandbox-999999999-1-1"
+    (dead / "1").mkdir(parents=True)
+    lock = os.open(dead, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    inherited = [os.dup(lock)]  # as what is forked shares every open file until its `exec`
+    os.close(lock)
+    sweep(tmp_path, lambda _pause_s: os.close(inherited.pop()))
+    assert not dead.exists()
+    assert inherited == []
 
 
 def make_deep(folder: Path, levels: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import itertools
 import os
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from penstock_adapters.process.leftovers import end_leftovers
 from penstock_adapters.process.owners import owner_is_gone, owner_tag
 
 PREFIX = "penstock-sandbox"
+HELD_S = 1.0  # that the lock of a dead owner may be held on by what it had begun
+_LOOKS = 100
 _UNFINISHED = ".new-"
 
 _numbers = itertools.count(1)
@@ -34,13 +38,18 @@ class Scratch:
     """A 0700 folder of this process below `parent`, with one folder per task.
 
     Programs and folders of owners that are no more are removed first. An owner in another container
-    cannot be seen from here, so a lock on the folder itself tells that its owner lives.
+    cannot be seen from here, so a lock on the folder itself tells that its owner lives; where there
+    is such a folder, this takes `HELD_S`.
+
+    Args:
+        parent: of the folder.
+        wait: seconds, while a lock may still be let go.
     """
 
-    def __init__(self, parent: Path) -> None:
+    def __init__(self, parent: Path, *, wait: Callable[[float], None] = time.sleep) -> None:
         end_leftovers()  # before their folders: they may still write there
         parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sweep(parent)
+        sweep(parent, wait)
         self.root = parent / unique_name()
         unfinished = parent / f"{_UNFINISHED}{self.root.name}"  # which nobody sweeps
         unfinished.mkdir(mode=0o700)
@@ -66,11 +75,31 @@ class Scratch:
             os.close(lock)
 
 
-def sweep(parent: Path) -> None:
-    """Remove folders of owners that are no more."""
-    for entry in os.listdir(parent):
-        if owner_is_dead(entry) and not _is_held(parent / entry):
-            remove_tree(parent / entry)
+def sweep(parent: Path, wait: Callable[[float], None] = time.sleep) -> None:
+    """Remove folders of owners that are no more.
+
+    A child that a dead owner has forked holds its lock, as every descriptor, until it has come to
+    its `exec`: such a lock is waited for, `HELD_S` for all folders together. Where it is held on,
+    its owner lives in another container, and the folder stays.
+
+    Args:
+        parent: of the folders.
+        wait: seconds, between two looks.
+    """
+    left = [parent / entry for entry in os.listdir(parent) if owner_is_dead(entry)]
+    for _ in range(_LOOKS):
+        left = [folder for folder in left if not _is_removed(folder)]
+        if not left:
+            return
+        wait(HELD_S / _LOOKS)
+
+
+def _is_removed(folder: Path) -> bool:
+    """Remove a folder unless somebody holds its lock."""
+    if _is_held(folder):
+        return False
+    remove_tree(folder)
+    return True
 
 
 def _is_held(folder: Path) -> bool:
