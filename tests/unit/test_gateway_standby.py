@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from penstock_contracts.records import EventMeta, ReadEvent
@@ -10,9 +11,11 @@ from penstock_contracts.subjects import Stream
 from penstock_contracts.trigger.v1 import TriggerMatched
 from penstock_contracts.values import MICROSECONDS, Wire
 from penstock_contracts.workflow.v1 import WorkflowApplied
+from penstock_runtime.host import OTHERS_LEASE_S
 from penstock_testkit.builders.workflows import linear, workflow
 from penstock_testkit.virtual_time import in_virtual_time
 from penstock_testkit.world import Gate, World
+from penstock_webhook_gateway.following import TELL_CAP_S
 from penstock_webhook_gateway.projection import Projection
 from penstock_webhook_gateway.waiting import Waiters
 
@@ -20,11 +23,23 @@ FLOW = workflow(nodes=linear("a", "b"))
 MOVED_WITHIN_S = 5.0
 
 
+class CountingGate(Gate):
+    """Counts what passes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passages: Counter[str] = Counter()
+
+    async def passed(self, operation: str) -> None:
+        self.passages[operation] += 1
+        await super().passed(operation)
+
+
 class Second:
     """Another gateway, and what it was told."""
 
     def __init__(self, world: World, name: str = "gateway-2") -> None:
-        self.gate = Gate()
+        self.gate = CountingGate()
         self.told: list[ReadEvent] = []
         self.projection: Projection = world.add_gateway(name, self._note, self.gate)
 
@@ -70,6 +85,44 @@ async def test_nobody_is_told_of_what_the_rows_do_not_contain_yet():
         assert not second.knows(RunStarted.TYPE, run)
         world.gateway.let_go()
         await world.until(lambda: second.knows("run.run_succeeded.v1", run))
+
+
+@in_virtual_time
+async def test_the_store_is_asked_less_often_for_what_does_not_come():
+    async with World() as world:
+        await world.ready_for(FLOW)
+        await kept(world)
+        second = Second(world)
+        await world.until(lambda: second.projection.ready)
+        world.gateway.hold("commit")
+        run = world.trigger("flow")
+        await world.until(lambda: world.ended(run))
+        second.gate.passages.clear()
+        await world.pass_time(600)
+        # Once a second at most, and as often again by whoever waits for the lease.
+        assert second.gate.passages["seen"] < 600 * (1 / TELL_CAP_S + 1 / OTHERS_LEASE_S) + 100
+        other = world.trigger("flow", "t2")
+        await world.until(lambda: world.ended(other))
+        world.gateway.let_go()
+        await world.until(lambda: second.knows("run.run_succeeded.v1", run))
+        await world.until(lambda: second.knows("run.run_succeeded.v1", other))
+
+
+@in_virtual_time
+async def test_events_made_again_is_noticed_while_something_is_awaited():
+    async with World() as world:
+        await world.ready_for(FLOW)
+        await kept(world)
+        second = Second(world)
+        await world.until(lambda: second.projection.ready)
+        world.gateway.hold("commit")
+        run = world.trigger("flow")
+        await world.until(lambda: world.ended(run))
+        await world.pass_time(1)
+        await world.scheduler.kill()
+        await world.approval.kill()
+        world.bus.recreate(Stream.EVENTS)
+        await world.until(lambda: "incarnation" in second.projection.fault)
 
 
 @in_virtual_time

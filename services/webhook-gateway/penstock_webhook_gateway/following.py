@@ -5,6 +5,7 @@ command is told once those rows contain it: the events come from EVENTS as to th
 store says how far its rows are.
 """
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +26,8 @@ BATCH_MAX = 1_000  # messages taken at once
 PENDING_MAX = 10_000  # events that are awaited and not in the rows yet; beyond, the oldest go
 LOOK_S = 10.0  # how often the position is checked when nothing arrives
 TELL_S = 0.02  # how often the store is asked how far it is, while somebody waits for an event
-
+TELL_GROWTH = 1.25  # of that from one time to the next while none of them comes: one may never come
+TELL_CAP_S = 1.0
 
 OnApplied = Callable[[Sequence[Applied]], None]
 Wants = Callable[[ReadEvent], bool]
@@ -58,6 +60,9 @@ class Follower:
         self._wants = wants
         self._positions: Mapping[str, Witness] | None = None
         self._pending: deque[Applied] = deque(maxlen=PENDING_MAX)
+        self._tell_s = TELL_S
+        self._tell_at = 0.0  # when the store is asked, by the loop's clock
+        self._look_at = 0.0  # when the position is checked though an event is awaited
         self.attached = False
 
     def begin_behind(self, positions: Mapping[str, Witness]) -> None:
@@ -86,12 +91,23 @@ class Follower:
             await inbox.close()
 
     async def _step(self, inbox: Inbox) -> None:
-        messages = await inbox.take(BATCH_MAX, TELL_S if self._pending else LOOK_S)
+        loop = asyncio.get_running_loop()
+        wait_s = max(self._tell_at - loop.time(), 0.0) if self._pending else LOOK_S
+        messages = await inbox.take(BATCH_MAX, wait_s)
         for message in messages:
             self._note(message)
-        if self._pending:
+        if messages:
+            self._look_at = loop.time() + LOOK_S
+        elif not self._pending or loop.time() >= self._look_at:
+            await self._look(inbox)
+            self._look_at = loop.time() + LOOK_S
+        if self._pending and loop.time() >= self._tell_at:
             self.tell(await self._store.seen())
-        elif not messages and await inbox.verify(self._positions or {}):
+            self._tell_at = loop.time() + self._tell_s
+            self._tell_s = min(TELL_GROWTH * self._tell_s, TELL_CAP_S)
+
+    async def _look(self, inbox: Inbox) -> None:
+        if await inbox.verify(self._positions or {}):
             raise TransientFault("EVENTS is another incarnation")
 
     def _note(self, message: Received) -> None:
@@ -105,6 +121,7 @@ class Follower:
     def _keep(self, event: ReadEvent) -> None:
         try:
             self._pending.append((event, read_event(event.topic, event.data)))
+            self._ask_soon()
         except (ValueError, KeyError, TypeError):  # nobody can be told of it; the keeper says so
             log.info("an event cannot be read", extra={"event": f"{event.partition}/{event.n}"})
 
@@ -115,4 +132,9 @@ class Follower:
             told = {id(one) for one in here}
             left = (one for one in self._pending if id(one) not in told)
             self._pending = deque(left, maxlen=PENDING_MAX)
+            self._ask_soon()
             self._on_applied(here)
+
+    def _ask_soon(self) -> None:
+        """Ask the store often again: an event is awaited that may be in the rows in a moment."""
+        self._tell_s, self._tell_at = TELL_S, 0.0
