@@ -213,8 +213,8 @@ async def test_a_fault_of_the_folder_is_mended_by_the_command_that_is_named(
 
 
 LOST: list[tuple[Code, str, Callable[[Path], None], str]] = [
-    (Code.CREDENTIALS_MISSING, "credentials/secrets.json", forget, "from a backup"),
-    (Code.CREDENTIALS_GARBLED, "credentials/secrets.json", garble, "from a backup"),
+    (Code.CREDENTIALS_MISSING, "credentials/secrets.json", forget, "from your copy"),
+    (Code.CREDENTIALS_GARBLED, "credentials/secrets.json", garble, "from your copy"),
     (Code.CREDENTIAL_FILE_MISSING, "credentials/admin.token", forget, "penstock up"),
     (Code.CREDENTIAL_FILE_MISSING, "credentials/auditor.url", forget, "penstock up"),
 ]

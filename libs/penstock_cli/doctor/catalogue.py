@@ -42,6 +42,7 @@ class Entry:
 
 _B, _W = Grade.BROKEN, Grade.WEAK
 _RESTART = "restart the stack"
+_YOUR_COPY = "your copy of that folder (`penstock backup` does not hold it)"
 
 
 def _of(part: Part, *rows: tuple[Code, Grade, str, str]) -> dict[Code, Entry]:
@@ -151,11 +152,11 @@ CATALOG: Final[Mapping[Code, Entry]] = {
         ),
         (
             Code.CREDENTIALS_MISSING, _B, "there is data, and the secrets that open it are gone",
-            "put `credentials/secrets.json` back from a backup",
+            "put `credentials/secrets.json` back from " + _YOUR_COPY,
         ),
         (
             Code.CREDENTIALS_GARBLED, _B, "the file of secrets is no JSON object of texts",
-            "put `credentials/secrets.json` back from a backup",
+            "put `credentials/secrets.json` back from " + _YOUR_COPY,
         ),
         (
             Code.CREDENTIAL_FILE_MISSING, _B, "a file that people and tools read (token, login of "
@@ -163,7 +164,7 @@ CATALOG: Final[Mapping[Code, Entry]] = {
         ),
         (
             Code.GRANT_KEY_GARBLED, _B, "the key that approvals are signed with cannot be read",
-            "put it back from a backup, or delete it and approve again",
+            f"put it back from {_YOUR_COPY}, or delete it and approve again",
         ),
     ),
     **_of(

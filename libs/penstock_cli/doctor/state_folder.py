@@ -19,6 +19,7 @@ from penstock_cli.stack_view import relative
 
 SUBJECT: Final = "state folder"
 OTHERS: Final = 0o077
+YOUR_COPY: Final = "your copy of that folder (`penstock backup` does not hold it)"
 
 
 def look_at_folder(folder: StateFolder, uid: int) -> Iterator[Finding]:
@@ -92,7 +93,7 @@ def _documents(folder: StateFolder) -> Iterator[Finding]:
 
 def _secrets(folder: StateFolder) -> Iterator[Finding]:
     restore = (
-        f"put {relative(folder.secrets)} back from a backup; without one, bus and databases "
+        f"put {relative(folder.secrets)} back from {YOUR_COPY}; without one, bus and databases "
         "cannot be opened: begin anew in another PENSTOCK_HOME"
     )
     try:
@@ -148,8 +149,8 @@ def _grant_key(path: Path) -> Iterator[Finding]:
         open_signer(path.read_text(encoding="utf-8"))
     except (KeyFault, UnicodeDecodeError):
         mend = (
-            f"put it back from a backup; else `rm {relative(path)}`, then {Relief.RESTART}, and "
-            "what is approved and not begun has to be approved again"
+            f"put it back from {YOUR_COPY}; else `rm {relative(path)}`, then {Relief.RESTART}, "
+            "and what is approved and not begun has to be approved again"
         )
         yield found(Code.GRANT_KEY_GARBLED, "credentials", "holds no key", str(path), mend)
     except OSError:
