@@ -66,6 +66,26 @@ async def test_a_workflow_is_applied_shown_listed_and_removed():
         await problem_of(reply, 404, "unknown_workflow")
 
 
+async def test_what_is_there_answers_a_repeated_request_whose_outcome_was_told_before_the_start():
+    world = World(waits=QUICK)
+    headers = world.token("olga", "operator")
+    home = workflow_id(DEFAULT_TENANT, "demo")
+    applied = workflow.WorkflowApplied(tenant=DEFAULT_TENANT, digest=DIGEST, document=DOCUMENT)
+    world.scripts[workflow.ApplyWorkflow.TYPE] = lambda _: [(CATALOG_PARTITION, home, applied)]
+    async with serving(world) as client:
+        await client.post("/api/workflows", json=DOCUMENT, headers=headers)
+        world.scripts[workflow.ApplyWorkflow.TYPE] = lambda _: []  # it was decided on
+        keyed = {**headers, "Idempotency-Key": "k1"}
+        reply = await client.post("/api/workflows", json=DOCUMENT, headers=keyed)
+        assert reply.status == 200
+        assert await reply.json() == {"name": "demo", "digest": DIGEST, "changed": False}
+        other = {**DOCUMENT, "description": "another"}
+        reply = await client.post("/api/workflows", json=other, headers=keyed)
+        await problem_of(reply, 504, "unavailable")
+        reply = await client.post("/api/workflows", json=DOCUMENT, headers=headers)
+        await problem_of(reply, 504, "unavailable")  # nobody says that it is a repetition
+
+
 async def test_the_faults_of_a_definition_come_with_their_places():
     world = World()
     headers = world.token("olga", "operator")

@@ -3,16 +3,19 @@
 import re
 
 from aiohttp import web
+from pydantic import ValidationError
 
 from penstock_contracts import subjects
 from penstock_contracts.agent.v1 import AgentManifest, RegisterAgent, RemoveAgent
 from penstock_contracts.subjects import Stream
 from penstock_contracts.values import NAME_PATTERN, JsonObject, Wire
 from penstock_contracts.workflow.v1 import ApplyWorkflow, RemoveWorkflow
+from penstock_core.workflow.plan import definition_digest, manifest_digest
 from penstock_core.workflow.validation import validate
 from penstock_runtime.ports.projection import ViewRow
 from penstock_webhook_gateway.http.access import OPERATE, READ, Principal
 from penstock_webhook_gateway.http.context import (
+    IDEMPOTENCY_KEY,
     caller,
     doors,
     model,
@@ -25,6 +28,8 @@ from penstock_webhook_gateway.kinds import View
 from penstock_webhook_gateway.waiting import Applied
 
 AGENTS_MAX = 1_000  # agents that one validation knows
+REPEATED_S = 1.0  # for the outcome of what is there already: one of its own comes at once, or none
+NO_OUTCOME = 504
 DOCUMENT_BYTES_MAX = 1024 * 1024  # of a definition or manifest: each is checked as a whole
 _NAME = re.compile(NAME_PATTERN)
 
@@ -62,7 +67,12 @@ async def _all(request: web.Request, kind: View) -> list[JsonObject]:
 
 
 async def to_catalog(
-    request: web.Request, who: Principal, kind: str, name: str, command: Wire
+    request: web.Request,
+    who: Principal,
+    kind: str,
+    name: str,
+    command: Wire,
+    within_s: float | None = None,
 ) -> Applied:
     """Publish a command to the catalog and await its outcome.
 
@@ -74,7 +84,35 @@ async def to_catalog(
         detail = "name: lower case letters, digits, - and _, at most 63 characters"
         raise Problem(422, "malformed", detail)
     subject = subjects.catalog(who.tenant, kind, name, verb)
-    return await outcome_of(request, who, subject, Stream.CATALOG, name, command)
+    return await outcome_of(request, who, subject, Stream.CATALOG, name, command, within_s)
+
+
+async def _define(
+    request: web.Request, who: Principal, kind: View, name: str, command: Wire, digest: str
+) -> web.Response:
+    """Have a definition stored, and tell what came of it.
+
+    A command that was decided on has no second outcome, and a gateway that was started since has
+    not heard the first. To a request that is repeated the definition that is there is the answer.
+    """
+
+    async def there() -> bool:
+        row = await doors(request).reader.get(kind, who.tenant, name)
+        return row is not None and row.body.get("digest") == digest
+
+    repeatable = IDEMPOTENCY_KEY in request.headers
+    known = repeatable and await there()
+    try:
+        _, told = await to_catalog(
+            request, who, kind.value, name, command, REPEATED_S if known else None
+        )
+    except Problem as problem:
+        if problem.status != NO_OUTCOME or not (repeatable and await there()):
+            raise
+        return reply({"name": name, "digest": digest, "changed": False})
+    data = told.to_data()
+    changed = not data.keys().isdisjoint({"manifest", "document"})
+    return reply({"name": name, "digest": data["digest"], "changed": changed})
 
 
 # --- agents -------------------------------------------------------------------------------------
@@ -96,10 +134,8 @@ async def put_agent(request: web.Request) -> web.Response:
     who = caller(request, OPERATE)
     manifest = model(AgentManifest, await read_object(request, DOCUMENT_BYTES_MAX))
     _same_name(request, manifest.name)
-    command = RegisterAgent(manifest=manifest)
-    _, told = await to_catalog(request, who, "agent", manifest.name, command)
-    data = told.to_data()
-    return reply({"name": manifest.name, "digest": data["digest"], "changed": "manifest" in data})
+    command, digest = RegisterAgent(manifest=manifest), manifest_digest(manifest)
+    return await _define(request, who, View.AGENT, manifest.name, command, digest)
 
 
 def _same_name(request: web.Request, name: str) -> None:
@@ -138,10 +174,13 @@ async def put_workflow(request: web.Request) -> web.Response:
     if not isinstance(name, str) or not name:
         raise Problem(422, "invalid_definition", "name: a workflow needs a name")
     _same_name(request, name)
-    command = ApplyWorkflow(document=document)
-    _, told = await to_catalog(request, who, "workflow", name, command)
-    data = told.to_data()
-    return reply({"name": name, "digest": data["digest"], "changed": "document" in data})
+    try:
+        digest = definition_digest(document)
+    except ValidationError:  # the catalog says what is wrong with it, and where
+        digest = ""
+    return await _define(
+        request, who, View.WORKFLOW, name, ApplyWorkflow(document=document), digest
+    )
 
 
 async def validate_workflow(request: web.Request) -> web.Response:

@@ -216,8 +216,9 @@ async def outcome_of(
     stream: Stream,
     about: str,
     body: Wire,
+    within_s: float | None = None,
 ) -> Applied:
-    """Publish a command and await its outcome in the read model.
+    """Publish a command and await its outcome in the read model, `within_s` if that is shorter.
 
     Raises:
         Problem: the command was refused (with the service's code), or nothing came back in time.
@@ -229,7 +230,8 @@ async def outcome_of(
         with doors(request).waiters.expect(message_id, remember=repeatable) as waiting:
             if not waiting.done():
                 await send(request, principal, subject, stream, about, body, message_id)
-            event, told = await asyncio.wait_for(waiting, doors(request).waits.outcome_s)
+            patience_s = doors(request).waits.outcome_s
+            event, told = await asyncio.wait_for(waiting, min(within_s or patience_s, patience_s))
     except TimeoutError:
         detail = "delivered, but not answered yet; repeating with the same Idempotency-Key is safe"
         raise Problem(504, "unavailable", detail) from None
