@@ -77,6 +77,7 @@ class MemoryLedger:
                 positions=dict(commit.positions),
             )
         )
+        self._partitions.prolong(commit.partition)
         return [record.position for record in stored]
 
     def _refuse_conflicts(self, events: Sequence[NewRecord]) -> None:

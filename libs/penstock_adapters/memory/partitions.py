@@ -24,6 +24,7 @@ class MemoryPartitions:
         self._clock = clock
         self._rows: dict[str, PartitionRow] = {}
         self._lease_ends_us: dict[str, int] = {}
+        self._lease_s: dict[str, float] = {}  # as last asked for
         self._lives_until_us: dict[str, int] = {}
 
     def acquire(self, partition: str, owner: str, lease_s: float) -> PartitionRow | None:
@@ -36,6 +37,7 @@ class MemoryPartitions:
         row = replace(row, owner=owner, epoch=row.epoch + 1)
         self._rows[partition] = row
         self._lease_ends_us[partition] = self._lease_end(lease_s)
+        self._lease_s[partition] = lease_s
         return row
 
     def renew(self, partition: str, epoch: int, lease_s: float) -> bool:
@@ -43,7 +45,15 @@ class MemoryPartitions:
         if not self._is(partition, epoch):
             return False
         self._lease_ends_us[partition] = self._lease_end(lease_s)
+        self._lease_s[partition] = lease_s
         return True
+
+    def prolong(self, partition: str) -> None:
+        """Note that the owner lives, as its commit shows; what was let go stays so."""
+        ends_us = self._lease_ends_us[partition]
+        if ends_us != _LET_GO_US:
+            least_us = self._lease_end(self._lease_s[partition])
+            self._lease_ends_us[partition] = max(ends_us, least_us)
 
     def release(self, partition: str, epoch: int) -> None:
         """End the lease of `epoch`."""

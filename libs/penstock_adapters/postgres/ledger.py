@@ -26,8 +26,9 @@ class PostgresLedger(Opening):
     """The event store over the service role.
 
     One thread with one connection writes, in the order of the calls; `READERS` others read; one
-    more keeps leases, so that a lease waits neither for a commit nor for a long read. A broken
-    connection is made again by the next call.
+    more keeps leases, so that a lease waits neither for a commit nor for a long read. A commit
+    prolongs its partition's lease itself, by as long as it was last asked for. A broken connection
+    is made again by the next call.
 
     Args:
         url: connection URL of the service role.
@@ -43,7 +44,10 @@ class PostgresLedger(Opening):
         self._readers = DatabaseThreads(
             url, threads=READERS, limits=bounds, label="penstock-read", server=server
         )
-        self._leases = DatabaseThreads(url, threads=1, limits=bounds, label="penstock-lease")
+        self._leases = DatabaseThreads(
+            url, threads=1, limits=bounds, label="penstock-lease", server=server
+        )
+        self._lease_s: dict[str, float] = {}
         self._recorder = PenstockRecorder(self._writer.datastore)
 
     async def open(self) -> None:
@@ -57,11 +61,17 @@ class PostgresLedger(Opening):
 
     async def acquire(self, partition: str, owner: str, lease_s: float) -> PartitionRow | None:
         """Take the partition over (see `Ledger.acquire`)."""
-        return await self._writer.write(rows.acquire, partition, owner, lease_s)
+        row = await self._writer.write(rows.acquire, partition, owner, lease_s)
+        if row is not None:
+            self._lease_s[partition] = lease_s
+        return row
 
     async def renew(self, partition: str, epoch: int, lease_s: float) -> bool:
         """Prolong the lease; False: the epoch is no longer ours."""
-        return await self._leases.write(rows.renew, partition, epoch, lease_s)
+        held = await self._leases.write(rows.renew, partition, epoch, lease_s)
+        if held:
+            self._lease_s[partition] = lease_s
+        return held
 
     async def release(self, partition: str, epoch: int) -> None:
         """End the lease, if it is ours."""
@@ -89,7 +99,8 @@ class PostgresLedger(Opening):
 
     def _commit(self, commit: Commit) -> Sequence[int]:
         events = [_to_stored_event(event) for event in commit.events]
-        return self._recorder.insert_events(events, commit=commit) or ()
+        lease_s = self._lease_s.get(commit.partition, 0.0)
+        return self._recorder.insert_events(events, commit=commit, lease_s=lease_s) or ()
 
     async def load(self, aggregate_ids: Sequence[str]) -> Mapping[str, Sequence[StoredRecord]]:
         """Give all events of these aggregates in version order; absent ones are left out."""

@@ -51,7 +51,8 @@ class PenstockRecorder(PostgresApplicationRecorder):
 
         Args:
             stored_events: what to insert.
-            **kwargs: `commit`, a `Commit` whose events these are; anything else is ignored.
+            **kwargs: `commit`, a `Commit` whose events these are, and `lease_s`, for how long
+                the partition's lease runs at least from then on; anything else is ignored.
 
         Returns:
             Their notification ids, in order; None for no events and no commit.
@@ -68,7 +69,8 @@ class PenstockRecorder(PostgresApplicationRecorder):
             if commit is None:
                 rows = _insert(connection, stored_events)
                 return [row[0] for row in rows]
-            ((stands, ids),) = _commit(connection, stored_events, commit)
+            lease_s = float(kwargs.get("lease_s", 0.0))
+            ((stands, ids),) = _commit(connection, stored_events, commit, lease_s)
         if not stands:
             raise Fenced(f"partition {commit.partition} has another epoch or commit number")
         return ids
@@ -86,7 +88,7 @@ def _insert(connection: PgConnection, events: Sequence[StoredEvent]) -> list[tup
 
 
 def _commit(
-    connection: PgConnection, events: Sequence[StoredEvent], commit: Commit
+    connection: PgConnection, events: Sequence[StoredEvent], commit: Commit, lease_s: float
 ) -> list[tuple[Any, ...]]:
     closed = set(commit.closed)
     opened = {a: due_us for a, due_us in commit.opened.items() if a not in closed}
@@ -101,6 +103,7 @@ def _commit(
         "opened": list(opened),
         "due_us": list(opened.values()),
         "closed": list(closed),
+        "lease_s": lease_s,
     }
     if events:
         return _in_transaction(connection, _SQL["commit"], params)

@@ -35,7 +35,10 @@ def positions_text(positions: Mapping[str, Witness]) -> str:
 def acquire(
     connection: PgConnection, partition: str, owner: str, lease_s: float
 ) -> PartitionRow | None:
-    """Take the partition over with the next epoch, or give None while another's lease runs."""
+    """Take the partition over with the next epoch, or give None while another's lease runs.
+
+    A commit that holds the row is waited for; its owner lives, so that it is None then, too.
+    """
     params = {
         "partition": partition,
         "owner": owner,
@@ -47,7 +50,10 @@ def acquire(
 
 
 def renew(connection: PgConnection, partition: str, epoch: int, lease_s: float) -> bool:
-    """Prolong the lease of `epoch`; False: it is another's."""
+    """Prolong the lease of `epoch`; False: it is another's.
+
+    Nothing is waited for: a row that is held is left to the commit that holds it.
+    """
     params = {"partition": partition, "epoch": epoch, "lease_s": float(lease_s)}
     return bool(fetch(connection, _SQL["renew"], params))
 

@@ -79,7 +79,9 @@ class Ledger(Protocol):
         """Take the partition over with the next epoch, or None while another's lease runs.
 
         An owner of the same name is taken over at once: it is this instance's earlier life.
-        The row is created (n 0, genesis hash) if absent. The database's clock decides.
+        The row is created (n 0, genesis hash) if absent. The database's clock decides. While a
+        commit is under way the partition is nobody else's to take, even if its lease has ended;
+        that is waited for, and an owner whose commit came meanwhile lives.
 
         Raises:
             TransientFault: the store does not answer.
@@ -87,7 +89,10 @@ class Ledger(Protocol):
         ...
 
     async def renew(self, partition: str, epoch: int, lease_s: float) -> bool:
-        """Prolong the lease; False: the epoch is no longer ours."""
+        """Prolong the lease; False: the epoch is no longer ours.
+
+        A commit under way is not waited for: it prolongs the lease itself.
+        """
         ...
 
     async def release(self, partition: str, epoch: int) -> None:
@@ -105,7 +110,8 @@ class Ledger(Protocol):
     async def commit(self, commit: Commit) -> Sequence[int]:
         """Write all of it or nothing, in one attempt.
 
-        `n` of event i is `commit.n - len(events) + 1 + i`.
+        `n` of event i is `commit.n - len(events) + 1 + i`. The lease is prolonged by as much as
+        `acquire` or `renew` last asked for, unless it was let go; others see it with the commit.
 
         Returns:
             The store positions of the events, in their order.

@@ -10,7 +10,7 @@ class Lease(StrEnum):
     """How the lease of a partition stands, by the database's clock."""
 
     RUNS = "runs"
-    ENDED = "ended"  # it was not prolonged in time
+    ENDED = "ended"  # it was not prolonged in time; or a commit that prolongs it is under way
     FREE = "free"  # its owner let it go, or it never had one
 
 

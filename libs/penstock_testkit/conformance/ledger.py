@@ -2,7 +2,7 @@
 # ruff: noqa: D102 - a test's name is its documentation
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -32,6 +32,10 @@ from penstock_runtime.ports.roster import Holding, Lease, RosterBook
 LEASE_S = 60.0
 TOPIC = "run.run_started.v1"
 OTHER_TOPIC = "run.run_succeeded.v1"
+
+
+RunOut = Callable[[str], Awaitable[None]]
+"""Lets the lease of a partition run out, however long it is."""
 
 
 class LedgerStore(Ledger, EventReader, DueIndex, RosterBook, Protocol):
@@ -93,7 +97,10 @@ async def extended(store: Ledger, row: PartitionRow, *events: tuple[str, int]) -
 
 
 class LedgerSuite:
-    """Inherit and provide the fixture `store`: an empty `LedgerStore` for each test."""
+    """Inherit and provide fixtures.
+
+    `store` is an empty `LedgerStore` for each test, and `run_out` a `RunOut` for it.
+    """
 
     async def test_partitions_are_named_by_the_store(self, store: LedgerStore) -> None:
         assert await store.partitions() == []
@@ -146,6 +153,37 @@ class LedgerSuite:
         await owned(store, "run-0", "b")
         await store.release("run-0", 1)
         assert await store.acquire("run-0", "c", LEASE_S) is None
+
+    async def test_a_commit_prolongs_the_lease(self, store: LedgerStore, run_out: RunOut) -> None:
+        await store.acquire("run-0", "a", 0.0)
+        await store.renew("run-0", 1, LEASE_S)
+        row = await store.row("run-0")
+        await run_out("run-0")
+        assert (await store.attend("b", LEASE_S)).holdings[0].lease is Lease.ENDED
+        row = await extended(store, row, (aggregate("x"), 1))
+        assert (await store.attend("b", LEASE_S)).holdings[0].lease is Lease.RUNS
+        assert await store.acquire("run-0", "b", LEASE_S) is None
+        await run_out("run-0")
+        await store.commit(commit_of(row))
+        assert await store.acquire("run-0", "b", LEASE_S) is None
+
+    async def test_a_commit_that_is_refused_prolongs_nothing(
+        self, store: LedgerStore, run_out: RunOut
+    ) -> None:
+        row = await owned(store, "run-0", "a")
+        await run_out("run-0")
+        with pytest.raises(Fenced):
+            await store.commit(replace(commit_of(row), commit_number=7))
+        assert (await owned(store, "run-0", "b")).epoch == 2
+
+    async def test_a_late_commit_takes_back_nothing_that_was_let_go(
+        self, store: LedgerStore
+    ) -> None:
+        row = await owned(store, "run-0", "a")
+        await store.release("run-0", row.epoch)
+        await store.commit(commit_of(row, (aggregate("x"), 1)))
+        assert (await store.attend("b", LEASE_S)).holdings[0].lease is Lease.FREE
+        assert (await owned(store, "run-0", "b")).n == 1
 
     # --- who lives, and who holds what ----------------------------------------------------------
 

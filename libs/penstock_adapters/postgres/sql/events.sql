@@ -43,13 +43,19 @@ FROM unnest(%(ids)b::uuid[], %(versions)b::bigint[], %(topics)b::text[], %(state
 RETURNING notification_id;
 
 -- The fence decides first: the rest happens only if the row was as the owner believes it.
+-- A commit shows that the owner lives. Others see the prolonged lease only when it is done, so that
+-- meanwhile the lease may look ended; but nobody gets the row before. What was let go stays so.
 -- name: commit
 WITH fence AS (
     UPDATE partitions
     SET commit_number = commit_number + 1,
         n = %(n)b,
         chain_head = %(chain_head)b,
-        positions = %(positions)b::jsonb
+        positions = %(positions)b::jsonb,
+        lease_ends = CASE
+            WHEN lease_ends = to_timestamp(0) THEN lease_ends
+            ELSE greatest(lease_ends, clock_timestamp() + make_interval(secs => %(lease_s)b))
+        END
     WHERE partition = %(partition)b
         AND epoch = %(epoch)b
         AND commit_number = %(commit_number)b

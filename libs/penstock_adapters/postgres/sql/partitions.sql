@@ -1,5 +1,7 @@
 -- The row of a partition: its owner, epoch, lease and commit number.
 
+-- Who wants a row that is being committed waits for its outcome. Then the owner has shown that it
+-- lives, however long that took: the commit number is another than when this statement began.
 -- name: acquire
 INSERT INTO partitions AS p
     (partition, owner, epoch, commit_number, n, chain_head, positions, lease_ends)
@@ -8,18 +10,37 @@ VALUES (
     clock_timestamp() + make_interval(secs => %(lease_s)b)
 )
 ON CONFLICT (partition) DO UPDATE
-SET owner = excluded.owner, epoch = p.epoch + 1, lease_ends = excluded.lease_ends
-WHERE p.owner = excluded.owner OR p.lease_ends <= clock_timestamp()
+SET owner = excluded.owner,
+    epoch = p.epoch + 1,
+    lease_ends = clock_timestamp() + make_interval(secs => %(lease_s)b)
+WHERE p.owner = excluded.owner
+    OR p.lease_ends = to_timestamp(0)
+    OR (
+        p.lease_ends <= clock_timestamp()
+        AND p.commit_number = (
+            SELECT seen.commit_number FROM partitions AS seen WHERE seen.partition = %(partition)b
+        )
+    )
 RETURNING partition, owner, epoch, commit_number, n, chain_head, positions::text;
 
 -- A server that crashes may forget the last of these: then a lease ends early. So no disk, and no
 -- standby, is waited for. (set_config to the end of the transaction: of this statement alone.)
+-- Nor is a commit, which holds the row until it has both: it prolongs the lease by itself.
 -- name: renew
-UPDATE partitions
-SET lease_ends = clock_timestamp() + make_interval(secs => %(lease_s)b)
-WHERE partition = %(partition)b AND epoch = %(epoch)b
-    AND set_config('synchronous_commit', 'off', true) = 'off'
-RETURNING epoch;
+WITH unheld AS (
+    SELECT partition
+    FROM partitions
+    WHERE partition = %(partition)b AND epoch = %(epoch)b
+        AND set_config('synchronous_commit', 'off', true) = 'off'
+    FOR NO KEY UPDATE SKIP LOCKED
+),
+prolonged AS (
+    UPDATE partitions AS p
+    SET lease_ends = clock_timestamp() + make_interval(secs => %(lease_s)b)
+    FROM unheld
+    WHERE p.partition = unheld.partition
+)
+SELECT epoch FROM partitions WHERE partition = %(partition)b AND epoch = %(epoch)b;
 
 -- A lease that was let go ends in 1970, so that it is told from one that has run out.
 -- name: release
