@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
+from penstock_adapters.embedded.ports import LOOPBACK
 from penstock_adapters.postgres.auditor import PostgresAuditor
-from penstock_adapters.postgres.datastore import StoreLimits
+from penstock_adapters.postgres.datastore import Datastore, StoreLimits
 from penstock_adapters.postgres.ledger import PostgresLedger
 from penstock_adapters.postgres.migrate import Schema, migrate
 from penstock_adapters.postgres.probe import probe
+from penstock_adapters.postgres.server_in_use import ServerAddress, ServerInUse
 from penstock_contracts.ids import derive
 from penstock_runtime.faults import Fenced, TransientFault
 from penstock_runtime.ports.ledger import PartitionRow
+from penstock_runtime.ports.roster import Holding, Lease
 from penstock_testkit.conformance.ledger import LEASE_S, aggregate, commit_of
 from penstock_testkit.servers import DatabaseUrls
 from penstock_testkit.standby import RealPair
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+
+T = TypeVar("T")
 
 PARTITION = "run-0"
 WITHIN_S = 60.0
@@ -92,6 +98,24 @@ async def settled(store: PostgresLedger) -> PartitionRow:
         except TransientFault:
             assert time.monotonic() < deadline
             await asyncio.sleep(RETRY_S)
+
+
+async def answered(call: Callable[[], Awaitable[T]]) -> T:
+    """Ask until there is an answer."""
+    deadline = time.monotonic() + WITHIN_S
+    while True:
+        try:
+            return await call()
+        except TransientFault:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(RETRY_S)
+
+
+def port_of(store: Datastore) -> int:
+    """Tell which server a connection leads to, made anew if need be."""
+    with store.get_connection() as connection:
+        connection.execute("SELECT")
+        return connection.info.port
 
 
 def assert_whole(url: str, events: int) -> None:
@@ -173,6 +197,65 @@ async def test_a_primary_that_wakes_after_the_promotion_is_neither_read_nor_writ
             await left_behind.commit(commit_of(stale, (derive("conformance", "lost"), 1)))
         assert writer.row == await store.row(PARTITION)
         assert_whole(urls.auditor.replace(f"{pair.first.place},", ""), writer.known)
+
+
+async def test_leases_are_kept_on_the_server_that_was_promoted(
+    pair: RealPair, urls: DatabaseUrls
+) -> None:
+    promoted = urls.service.replace(f"{pair.first.place},", "")
+    async with PostgresLedger(urls.service, limits=QUICK) as store:
+        writer = await Writer.begin(store)
+        assert await store.renew(PARTITION, writer.row.epoch, LEASE_S)
+        assert (await store.attend("writer", LEASE_S)).living == ["writer"]
+        pair.first.freeze()
+        try:
+            await asyncio.to_thread(pair.second.promote)
+            while writer.known < 1:
+                await writer.once()
+        finally:
+            pair.first.thaw()
+        # The first one, which wakes as a primary, would say the same of its own rows for ever.
+        roster = await answered(lambda: store.attend("writer", LEASE_S))
+        assert roster.holdings == [Holding(PARTITION, "writer", writer.row.epoch, Lease.RUNS)]
+        async with PostgresLedger(promoted, limits=QUICK) as other:
+            assert (await other.attend("other", LEASE_S)).living == ["other", "writer"]
+            await store.release(PARTITION, writer.row.epoch)
+            taken = await other.acquire(PARTITION, "other", LEASE_S)
+            assert taken is not None
+        assert not await answered(lambda: store.renew(PARTITION, writer.row.epoch, LEASE_S))
+        roster = await store.attend("writer", LEASE_S)
+        assert roster.holdings == [Holding(PARTITION, "other", taken.epoch, Lease.RUNS)]
+
+
+@pytest.mark.parametrize("numbered", [False, True], ids=["looked-up", "numbered"])
+async def test_the_server_in_use_is_asked_for_by_its_name(
+    pair: RealPair, urls: DatabaseUrls, *, numbered: bool
+) -> None:
+    """Its certificate bears the name, and the name may come to mean another address."""
+    names = ("first.invalid", "second.invalid") if numbered else ("localhost", "localhost")
+    url = urls.service
+    for server, name in zip((pair.first, pair.second), names, strict=True):
+        url = url.replace(server.place, f"{name}:{server.place.rpartition(':')[2]}")
+    if numbered:
+        url += f"?hostaddr={LOOPBACK},{LOOPBACK}"
+    server = ServerInUse(url)
+    hostaddr = LOOPBACK if numbered else ""
+    with Datastore(url, limits=QUICK, server=server) as store:
+        first = await asyncio.to_thread(port_of, store)
+        assert server.address == ServerAddress(names[0], hostaddr, first)
+        pair.first.freeze()
+        try:
+            await asyncio.to_thread(pair.second.promote)
+            server.distrust()
+            second = await asyncio.to_thread(port_of, store)
+        finally:
+            pair.first.thaw()
+        assert server.address == ServerAddress(names[1], hostaddr, second)
+        assert second != first
+        # The URL leads to the first one again, and the address from there to the second one.
+        server.distrust()
+        assert await asyncio.to_thread(port_of, store) == second
+        assert server.address == ServerAddress(names[1], hostaddr, second)
 
 
 @pytest.mark.long

@@ -211,6 +211,7 @@ class Datastore(PostgresDatastore):
         return psycopg.Connection[DictRow].connect(
             self._url,
             host=address.host or None,
+            hostaddr=address.hostaddr or None,
             port=address.port or None,
             autocommit=True,
             row_factory=dict_row,

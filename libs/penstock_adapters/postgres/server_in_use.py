@@ -18,9 +18,17 @@ SELECT CASE WHEN pg_is_in_recovery() THEN NULL
 
 
 class ServerAddress(NamedTuple):
-    """Where a server is; `host` is empty for none."""
+    """Where to find a server, in the words of the URL; `host` is empty for none.
+
+    Attributes:
+        host: its name, which its certificate is checked against and which may come to mean
+            another address.
+        hostaddr: its address, empty where the URL leaves that to a look-up.
+        port: its port.
+    """
 
     host: str = ""
+    hostaddr: str = ""
     port: int = 0
 
 
@@ -38,9 +46,12 @@ class ServerInUse:
     """
 
     def __init__(self, url: str) -> None:
-        self._several = _names_several(url)
+        named = _named_by(url)
+        self._several = any("," in hosts for hosts in named)
+        self._by_number = bool(named.hostaddr)
         self._lock = threading.Lock()
         self._address = ServerAddress()
+        self._place = ("", 0)
         self._timeline = 0
         self._trusted = False
         self._cuts: list[Callable[[], None]] = []
@@ -62,12 +73,13 @@ class ServerInUse:
                 if timeline < self._timeline:
                     return False
                 self._timeline = timeline
-            self._address, self._trusted = _address_of(connection), True
+            self._address, self._place = self._address_of(connection), _place_of(connection)
+            self._trusted = True
         return True
 
     def was_left(self, connection: PgConnection) -> bool:
         """Tell whether a newer connection leads elsewhere, or none is trusted."""
-        left = self._several and _address_of(connection) != self._address
+        left = self._several and _place_of(connection) != self._place
         return left or not self._trusted
 
     def distrust(self) -> None:
@@ -80,16 +92,28 @@ class ServerInUse:
         for cut in self._cuts:
             cut()
 
+    def _address_of(self, connection: PgConnection) -> ServerAddress:
+        info = connection.info
+        return ServerAddress(info.host, info.hostaddr if self._by_number else "", info.port)
 
-def _names_several(url: str) -> bool:
+
+class _Named(NamedTuple):
+    host: str = ""
+    hostaddr: str = ""
+
+
+def _named_by(url: str) -> _Named:
+    """Give the hosts that a URL names, separated by commas."""
     try:
-        return "," in str(conninfo_to_dict(url).get("host", ""))
+        found = conninfo_to_dict(url)
     except psycopg.ProgrammingError:  # connecting will say it, without the password
-        return False
+        return _Named()
+    return _Named(str(found.get("host") or ""), str(found.get("hostaddr") or ""))
 
 
-def _address_of(connection: PgConnection) -> ServerAddress:
-    return ServerAddress(connection.info.hostaddr or connection.info.host, connection.info.port)
+def _place_of(connection: PgConnection) -> tuple[str, int]:
+    """Tell servers apart: two names may be one server's, and one name another's tomorrow."""
+    return connection.info.hostaddr or connection.info.host, connection.info.port
 
 
 def _timeline_of(connection: PgConnection) -> int | None:
