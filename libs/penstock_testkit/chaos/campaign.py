@@ -84,8 +84,14 @@ class Outcome:
 
     @property
     def good(self) -> bool:
-        """Whether nothing was broken and enough has succeeded to say so."""
-        return not self.broken and self.overall.share >= self.orders.least and self.accepted > 0
+        """Whether nothing was broken, and enough was done and has succeeded to say so."""
+        enough = self.overall.share >= self.orders.least and self.accepted > 0
+        return not self.broken and enough and bool(self.aftermaths)
+
+    @property
+    def never(self) -> Sequence[Kind]:
+        """Kinds of faults that were asked for and have not happened."""
+        return sorted(set(self.orders.kinds) - {one.done.fault.kind for one in self.aftermaths})
 
 
 async def chaos(
@@ -140,7 +146,7 @@ async def _campaign(
             left = await all_ended(stack, orders.heals_s)
     healed_s = time.monotonic() - healed_at_s
     say(f"open: {dict(left) or 'nothing'} after {healed_s:.1f} s; judging")
-    broken, counts = await judged(stack, clients, log, orders.kinds)
+    broken, counts = await judged(stack, clients, log, nemesis.done)
     return Outcome(
         orders=orders,
         aftermaths=_aftermaths(nemesis.done, clients, log),
@@ -246,6 +252,8 @@ def _totals(outcome: Outcome) -> list[str]:
         f"states compared with a fold of the store: {counts.compared}",
         f"everything had ended {outcome.healed_s:.1f} s after the last fault was healed",
     ]
+    if outcome.never:
+        lines.append(f"never done: {', '.join(outcome.never)}")
     lines += [f"BROKEN {one.check}: {one.about}: {one.detail}" for one in broken[:40]]
     if overall.share < outcome.orders.least:
         lines.append(f"TOO FEW operations succeeded: below {outcome.orders.least:.0%}")

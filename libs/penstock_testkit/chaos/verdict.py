@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from penstock_contracts.partition.v1 import MessageParked
@@ -21,8 +21,8 @@ from penstock_testkit.chaos.judge import (
     runs_ended,
     views_are_folds,
 )
+from penstock_testkit.chaos.nemesis import Done
 from penstock_testkit.chaos.observed import Log
-from penstock_testkit.chaos.schedule import Kind
 from penstock_testkit.chaos.stack import ChaosStack
 from penstock_testkit.checking import check
 
@@ -42,7 +42,7 @@ class Counts:
 
 
 async def judged(
-    stack: ChaosStack, clients: Clients, log: Log, kinds: Collection[Kind]
+    stack: ChaosStack, clients: Clients, log: Log, done: Sequence[Done]
 ) -> tuple[list[Broken], Counts]:
     """Check everything; call it once all runs have ended, or should have."""
     clients.look()
@@ -57,7 +57,7 @@ async def judged(
     ]
     published, duplicates = await events_are_the_store(stack, stored)
     shown, compared = await views_are_folds(stack, stored)
-    history = await history_of(stack, stored, clients, log, kinds)
+    history = await history_of(stack, stored, clients, log, done)
     found = await asyncio.to_thread(check, history)
     told = [Broken(f"history: {one.check}", one.where, one.detail) for one in found]
     topics = [event.topic for events in stored.events.values() for event in events]
