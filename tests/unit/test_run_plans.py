@@ -97,6 +97,16 @@ def test_a_plan_counts_once():
     run.when(run.result("fix", phase=Phase.RUN)).stale(Code.STALE)
 
 
+def test_a_late_failure_of_a_repeated_plan_does_not_end_what_applies_it():
+    """A failure before the claim carries no nonce: the phase alone tells whose it is."""
+    run = patching(retry=RETRY).plans("fix").approve("fix").then(GatePassed, TaskScheduled)
+    error = Failure(code=Code.SANDBOX_FAILED, retryable=True)
+    run.when(run.result("fix", phase=Phase.PLAN, error=error)).stale(Code.STALE)
+    assert run.node("fix").status == "queued"
+    run.claim("fix", phase=Phase.APPLY).then(TaskStarted)
+    run.applies("fix").then(NodeSucceeded, RunSucceeded)
+
+
 @pytest.mark.parametrize(
     ("plan", "code"),
     [
