@@ -21,7 +21,8 @@ class Mutant:
         rule: that is taken out.
         why: what breaks without it.
         apply: take it out while the context lasts.
-        guards: `safety`: something wrong happens without it; `liveness`: something never does.
+        guards: `safety`: something wrong happens without it; `liveness`: something never does;
+            `saved time`: the same happens, later.
     """
 
     name: str

@@ -1,7 +1,8 @@
 """Look for the first seed that shows a mutant for what it is; in a process of its own.
 
 `python -m penstock_testkit.sim.mutants_hunt 1000 NAME:SEED ...` prints a line of JSON for each:
-the seed that is remembered is tried first, then all from 0 on.
+the seed that is remembered is tried first, then all from 0 on. How far it has got is told on the
+way.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from types import FrameType
 
@@ -19,11 +20,17 @@ from penstock_testkit.sim import run_seed
 from penstock_testkit.sim.mutants import all_mutants
 
 SEED_CPU_S = 4.0  # a mutant may turn for ever: such a seed shows nothing
+TELL_EACH = 10  # seeds
 NOBODY = "nobody"  # the name of the protocol as it is
+BROKEN_OFF = frozenset({"crash", "defect"})
+"""Checks that tell of no promise: the story came to an end in another way than its own."""
 
 
-class _Endless(BaseException):
-    """A seed has taken too long."""
+class Endless(KeyboardInterrupt):
+    """A seed has taken too long.
+
+    Of this kind, because a loop lets hardly another through from its callbacks.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,7 @@ class Catch:
     """What a hunt has come to.
 
     Attributes:
-        seed: the first that violates something; None: none of them does.
+        seed: the first that breaks a promise (of nobody: anything); None: none of them does.
         checks: which.
         detail: the first violation.
         endless: seeds that were given up.
@@ -46,7 +53,7 @@ class Catch:
 
 
 def hunt(name: str, seeds: Iterable[int]) -> Catch:
-    """Run seeds until one violates something.
+    """Run seeds until one breaks a promise.
 
     Raises:
         KeyError: there is no such mutant.
@@ -59,25 +66,36 @@ def hunt(name: str, seeds: Iterable[int]) -> Catch:
     with apply:
         for seed in seeds:
             tried += 1
+            if tried % TELL_EACH == 0:
+                print(f"{name}: {tried} seeds, {endless} endless", file=sys.stderr, flush=True)
             try:
-                found = _bounded(seed)
-            except _Endless:
+                with bounded(SEED_CPU_S):
+                    found = run_seed(seed).violations
+            except Endless:
                 endless += 1
                 continue
-            if found:
-                checks = tuple(sorted({check for check, _ in found}))
-                return Catch(name, seed, checks, found[0][1][:300], tried, endless)
+            checks = {one.check for one in found}
+            if checks - (BROKEN_OFF if name != NOBODY else set()):
+                detail = f"{found[0].where}: {found[0].detail}"[:300]
+                return Catch(name, seed, tuple(sorted(checks)), detail, tried, endless)
     return Catch(name, tried=tried, endless=endless)
 
 
-def _bounded(seed: int) -> list[tuple[str, str]]:
+@contextmanager
+def bounded(cpu_s: float) -> Iterator[None]:
+    """Break off what computes for longer.
+
+    Raises:
+        Endless: it does.
+    """
+
     def too_long(_signal: int, _frame: FrameType | None) -> None:
-        raise _Endless
+        raise Endless
 
     before = signal.signal(signal.SIGVTALRM, too_long)
-    signal.setitimer(signal.ITIMER_VIRTUAL, SEED_CPU_S)
+    signal.setitimer(signal.ITIMER_VIRTUAL, cpu_s, cpu_s)  # what is broken off may not end either
     try:
-        return [(one.check, f"{one.where}: {one.detail}") for one in run_seed(seed).violations]
+        yield
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -240,115 +240,105 @@ def _purge_without_margin() -> AbstractContextManager[None]:
     return swapped((purging, "MARGIN_US", 0), (purging, "EVERY_US", 1))
 
 
-def _mutant(
-    name: str,
-    rule: str,
-    why: str,
-    apply: Callable[[], AbstractContextManager[None]],
-    guards: str = "safety",
-) -> Mutant:
-    return Mutant(name, rule, why, apply, guards)
-
-
 MUTANTS = (
-    _mutant(
+    Mutant(
         "position-before-the-transaction",
         "events and positions are written in one transaction",
         "a death in between loses the messages that were passed",
         _position_first,
     ),
-    _mutant(
+    Mutant(
         "row-not-compared",
         "the row is updated only where epoch and commit number are as read",
         "an owner that was paused wakes and commits over its successor",
         _row_not_compared,
     ),
-    _mutant(
+    Mutant(
         "epoch-not-compared",
         "the epoch is compared in the transaction",
         "an owner commits behind a takeover that has not committed yet",
         _epoch_not_compared,
     ),
-    _mutant(
+    Mutant(
         "commit-number-not-compared",
         "the commit number is compared in the transaction",
         "a commit that has landed and whose reply was lost is made again",
         _commit_number_not_compared,
     ),
-    _mutant(
+    Mutant(
         "witness-without-time",
         "a position is a witness: the server time of its message",
         "a stream put back to an older copy uses sequences again, and what stands there is skipped",
         _witness_without_time,
     ),
-    _mutant(
+    Mutant(
         "witness-not-before-the-commit",
         "the position that a batch starts from is checked before it commits",
         "the message at the new position makes a wrong witness right again",
         _witness_after_the_commit,
     ),
-    _mutant(
+    Mutant(
         "witness-never",
         "positions are checked before each commit, before timers and every 10 s",
         "a stream that was cut and filled again is read on from the old sequence",
         _witness_never,
     ),
-    _mutant(
+    Mutant(
         "incarnation-not-committed",
         "the start of a new incarnation is committed at once",
         "every check finds a new incarnation, and begins anew",
         _incarnation_not_committed,
         "liveness",
     ),
-    _mutant(
+    Mutant(
         "timers-before-the-inbox",
         "due times are acted on once the inbox was seen empty",
         "a timer ends an attempt whose result waits, or denies a vote that came in time",
         _timers_before_the_inbox,
     ),
-    _mutant(
+    Mutant(
         "own-due-time-not-checked",
         "`decide` checks the state's own due time: the index holds a lower bound",
         "a timer that is not due yet ends an attempt",
         _own_due_time_not_checked,
     ),
-    _mutant(
+    Mutant(
         "timer-tells-another-time",
         "the `now` of a timer is its due time",
         "what happens depends on who was up, and when",
         _timer_tells_another_time,
     ),
-    _mutant(
+    Mutant(
         "index-not-lowered",
         "the index of open aggregates holds a lower bound of the next due time",
         "what is due first is acted on late",
         _index_not_lowered,
     ),
-    _mutant(
+    Mutant(
         "caches-kept-after-a-failed-commit",
         "no row updated: caches are dropped",
         "what was never committed is built upon",
         _caches_kept,
     ),
-    _mutant(
+    Mutant(
         "purge-to-the-end",
         "a purge stays behind the position",
         "messages that nobody has read are gone",
         _purge_to_the_end,
     ),
-    _mutant(
+    Mutant(
         "purge-of-all-subjects",
         "a purge is by the partition's own filter",
         "messages that a slower partition has not read are gone",
         _purge_of_all_subjects,
     ),
-    _mutant(
+    Mutant(
         "purge-at-the-position",
         "a purge keeps the message at the position",
         "the witness is gone; whether the stream is the same nobody can tell any more",
         _purge_at_the_position,
     ),
-    _mutant(
+    Mutant(
         "purge-without-margin",
         "a purge stays 15 min behind",
         "a store that is put back finds nothing to read again",
