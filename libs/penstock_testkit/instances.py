@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -11,19 +12,24 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Self
+from uuid import uuid4
 
 import aiohttp
 
 from penstock_adapters.postgres.auditor import PostgresAuditor
-from penstock_contracts.ids import derive
+from penstock_contracts.ids import derive, run_id
 from penstock_contracts.records import ReadEvent, read_record
+from penstock_contracts.values import DEFAULT_TENANT
 from penstock_runtime.ports.ledger import PartitionRow
 from penstock_testkit.stack import MODULES, RunningStack
 
 STOP_WITHIN_S = 30.0
 ANSWER_S = 15.0  # for one request; a command is answered within ten seconds in any case
+INSIST_S = 90.0  # for a request that is repeated until it is taken
+INSIST_EVERY_S = 0.2
 SCHEDULER, APPROVAL, GATEWAY = "penstock_scheduler", "penstock_approval", "penstock_gateway"
 
 
@@ -31,6 +37,35 @@ def environ_of(pid: int) -> dict[str, str]:
     """Give the environment of a process."""
     pairs = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
     return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
+
+def process_of(instance: str) -> str:
+    """Give the supervised process of an instance: `scheduler-1` is `scheduler`."""
+    return instance.removesuffix("-1")
+
+
+class Written:
+    """What an instance writes into its log from now on."""
+
+    def __init__(self, stack: RunningStack, instance: str) -> None:
+        """Pass over all that it has written so far."""
+        self._path = stack.home / "logs" / f"{process_of(instance)}.log"
+        self._start = self._path.stat().st_size
+
+    def lines(self) -> list[str]:
+        """Give the whole lines that are there."""
+        with self._path.open("rb") as log:
+            log.seek(self._start)
+            return log.read().decode(errors="replace").split("\n")[:-1]
+
+    def ended(self) -> set[str]:
+        """Give the partitions an epoch of which has ended by a fault, whichever came first.
+
+        Who was overtaken learns of it from its lease, from a commit or from the relay, and loses
+        its connections besides when it was held up for long: the log tells the first alone.
+        """
+        told = (line for line in self.lines() if "an epoch has ended" in line)
+        return {str(json.loads(line)["partition"]) for line in told}
 
 
 class Extra:
@@ -135,7 +170,7 @@ class Told:
 
     Attributes:
         runs: accepted, in order.
-        delivered: trigger ids answered by 202.
+        delivered: trigger ids answered by 202, whose runs nobody has told yet.
         retried: requests that succeeded at the second try, by what went wrong at the first.
         failed: requests that failed twice, and how.
         longest_s: the slowest request with its retry.
@@ -159,6 +194,7 @@ class Client:
         self._token = stack.admin_token()
         self._workflow = workflow
         self._pace_s = pace_s
+        self._name = str(uuid4())  # no other's: who repeats a key is given the first one's run
         self.told = Told()
 
     @asynccontextmanager
@@ -172,14 +208,31 @@ class Client:
             yield self.told
             stop.set()
 
-    async def post(self, path: str, body: object) -> int:
-        """Post something once, with patience; gives the status."""
-        headers = {"Authorization": f"Bearer {self._token}"}
-        async with (
-            aiohttp.ClientSession(headers=headers) as http,
-            http.post(self._urls[0] + path, json=body) as answer,
-        ):
-            return answer.status
+    def promised(self) -> list[str]:
+        """Give the runs of all triggers that were taken; one answered by 202 has its run, too."""
+        later = (run_id(DEFAULT_TENANT, self._workflow, one) for one in self.told.delivered)
+        return [*self.told.runs, *later]
+
+    async def insist(self, path: str, body: object) -> None:
+        """Post something, one and the same, until it is taken (200) or has been before (409).
+
+        Raises:
+            TimeoutError: it was not within `INSIST_S`; says the last answer.
+        """
+        told = {"Authorization": f"Bearer {self._token}", "Idempotency-Key": str(uuid4())}
+        limit = aiohttp.ClientTimeout(ANSWER_S)
+        deadline, answered = time.monotonic() + INSIST_S, ""
+        async with aiohttp.ClientSession(headers=told, timeout=limit) as http:
+            while time.monotonic() < deadline:
+                try:
+                    async with http.post(self._urls[0] + path, json=body) as answer:
+                        if answer.status in (HTTPStatus.OK, HTTPStatus.CONFLICT):
+                            return
+                        answered = f"{answer.status}: {await answer.text()}"
+                except (aiohttp.ClientError, TimeoutError) as error:
+                    answered = type(error).__name__
+                await asyncio.sleep(INSIST_EVERY_S)
+        raise TimeoutError(f"POST {path} was not taken, at last {answered}")
 
     async def _go(
         self, http: aiohttp.ClientSession, stop: asyncio.Event, tasks: asyncio.TaskGroup
@@ -196,7 +249,7 @@ class Client:
 
     async def _trigger(self, http: aiohttp.ClientSession, number: int) -> None:
         path = f"/api/workflows/{self._workflow}/trigger"
-        key = derive("client", str(id(self)), str(number))
+        key = derive("client", self._name, str(number))
         status, body = await self._twice(http, number, "POST", path, key)
         if status == 201:
             self.told.runs.extend(run["run_id"] for run in body["runs"])
@@ -233,7 +286,7 @@ class Client:
 @asynccontextmanager
 async def paused(stack: RunningStack, *instances: str) -> AsyncGenerator[None]:
     """Stop these instances of a stack in their tracks until the context is left."""
-    pids = [stack.pid(name.removesuffix("-1")) for name in instances]
+    pids = [stack.pid(process_of(name)) for name in instances]
     try:
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)

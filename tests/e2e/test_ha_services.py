@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import signal
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,19 @@ from penstock_adapters.nats.relay import NatsRelayLog
 from penstock_contracts import subjects
 from penstock_contracts.partition.v1 import Marker
 from penstock_contracts.permissions import BusUser
+from penstock_contracts.run.v1 import NodeSucceeded, RunSucceeded
 from penstock_runtime.faults import Fenced
+from penstock_runtime.ports.ledger import PartitionRow
 from penstock_testkit.instances import (
     APPROVAL,
     GATEWAY,
     Client,
     Extra,
     Owners,
+    Written,
     moved,
     paused,
+    process_of,
 )
 from penstock_testkit.stack import SERVICES, RunningStack
 
@@ -68,12 +73,12 @@ async def all_succeeded(stack: RunningStack, owners: Owners, runs: list[str]) ->
         await stack.ended(run)
     stories = owners.stories()
     for run in runs:
-        if stories[run][-1].topic != "run.run_succeeded.v1":
+        if not stories[run] or stories[run][-1].topic != RunSucceeded.TYPE:
             await stack.ended(run)
             stories[run] = stack.stored(run)
-        assert stories[run][-1].topic == "run.run_succeeded.v1"
+        assert stories[run][-1].topic == RunSucceeded.TYPE
         assert [event.version for event in stories[run]] == list(range(1, len(stories[run]) + 1))
-        ends = [e.data["node"] for e in stories[run] if e.topic == "run.node_succeeded.v1"]
+        ends = [e.data["node"] for e in stories[run] if e.topic == NodeSucceeded.TYPE]
         assert len(ends) == len(set(ends))
     return {stories[run][0].partition for run in runs}
 
@@ -96,17 +101,30 @@ async def shared(stack: RunningStack, owners: Owners, partitions: int, *instance
     await stack.until(so)
 
 
-def process_of(instance: str) -> str:
-    """Give the supervised process of an instance: `scheduler-1` is `scheduler`."""
-    return instance.removesuffix("-1")
+async def grown(stack: RunningStack, owners: Owners, before: Mapping[str, PartitionRow]) -> None:
+    """Wait until every partition, new ones too, has more events than before."""
+
+    async def so() -> bool:
+        rows = owners.all()
+        return all(row.n > (before[name].n if name in before else 0) for name, row in rows.items())
+
+    await stack.until(so)
 
 
-async def says(stack: RunningStack, instance: str, text: str) -> None:
-    """Wait until a process has written something into its log."""
-    log = stack.home / "logs" / f"{process_of(instance)}.log"
+async def ended(stack: RunningStack, written: Written, partitions: Iterable[str]) -> None:
+    """Wait until an instance has said of each of these that its epoch there has ended."""
 
     async def said() -> bool:
-        return text in log.read_text()
+        return written.ended() >= set(partitions)
+
+    await stack.until(said)
+
+
+async def says(stack: RunningStack, written: Written, text: str) -> None:
+    """Wait until an instance has written something into its log."""
+
+    async def said() -> bool:
+        return any(text in line for line in written.lines())
 
     await stack.until(said)
 
@@ -135,19 +153,27 @@ async def last_marker(stack: RunningStack, partition: str) -> int:
     return await NatsRelayLog(await stack.bus()).last_sequence(partition)
 
 
+async def overtaken(stack: RunningStack, partition: str, fence: int) -> None:
+    """Check that nothing can be published behind a marker that is not the last one any more."""
+
+    async def so() -> bool:
+        return await last_marker(stack, partition) > fence
+
+    await stack.until(so)
+    end = await last_marker(stack, partition)
+    with pytest.raises(Fenced):
+        await late_unit(stack, partition, fence)
+    assert await last_marker(stack, partition) == end
+
+
 async def test_partitions_are_shared_and_both_gateways_answer(pair: RunningStack) -> None:
+    client = Client(pair, "flow", PACE_S)
     with Owners(pair) as owners:
         await shared(pair, owners, PARTITIONS + 1, "scheduler-1", "scheduler-2")
-    client = Client(pair, "flow", PACE_S)
-    async with client.at_work() as told:
-
-        async def enough() -> bool:
-            return len(told.runs) >= 20
-
-        await pair.until(enough)
-    assert told.failed == []
-    with Owners(pair) as owners:
-        places = await all_succeeded(pair, owners, told.runs)
+        async with client.at_work() as told:
+            await grown(pair, owners, owners.all())
+        assert told.failed == []
+        places = await all_succeeded(pair, owners, client.promised())
     assert places == {subjects.run_partition(number) for number in range(PARTITIONS)}
 
 
@@ -158,29 +184,27 @@ async def test_what_paused_instances_held_moves_and_they_are_refused_when_they_w
         await shared(pair, runs, PARTITIONS + 1, "scheduler-1", "scheduler-2")
         gated = await pair.trigger("gated")
         approval = await pair.pending_approval(gated)
-        kept = runs.of("scheduler-2")
-        fences = {name: await last_marker(pair, name) for name in kept}
-        (gate,), (view,) = gates.all().values(), views.all().values()
+        kept, gate_rows, view_rows = runs.of("scheduler-2"), gates.all(), views.all()
+        (gate,), (view,) = gate_rows.values(), view_rows.values()
         victims = ("scheduler-2", gate.owner, view.owner)
+        scheduler, approvals, gateway = (Written(pair, name) for name in victims)
         url = next(u for n, u in pair.endpoints.gateway_urls.items() if n != process_of(view.owner))
         client = Client(pair, "flow", PACE_S, [url])
         async with client.at_work() as told, paused(pair, *victims):
+            fences = {name: await last_marker(pair, name) for name in kept}
             await asyncio.gather(
                 moved(pair, runs, kept),
-                moved(pair, views, dict(views.all())),
-                client.post(f"/api/approvals/{approval}/respond", {"decision": "approve"}),
+                moved(pair, views, view_rows),
+                moved(pair, gates, gate_rows),
+                client.insist(f"/api/approvals/{approval}/respond", {"decision": "approve"}),
             )
-            assert gates.all()["approval"].owner != gate.owner
-        for victim in victims[:2]:
-            await says(pair, victim, "the lease is another's")
-        await says(pair, view.owner, "another gateway keeps the read model")
+        await ended(pair, scheduler, kept)
+        await ended(pair, approvals, gate_rows)
+        await says(pair, gateway, "another gateway keeps the read model")
         assert told.failed == []
-        await all_succeeded(pair, runs, [gated, *told.runs])
+        await all_succeeded(pair, runs, [gated, *client.promised()])
     for name, fence in fences.items():
-        end = await last_marker(pair, name)
-        with pytest.raises(Fenced):
-            await late_unit(pair, name, fence)
-        assert await last_marker(pair, name) == end
+        await overtaken(pair, name, fence)
     chains_hold(pair)
 
 
@@ -188,27 +212,50 @@ async def test_partitions_are_added_while_runs_are_in_flight(pair: RunningStack)
     more = PARTITIONS + 2
     client = Client(pair, "flow", PACE_S)
     with Owners(pair) as owners:
+        before = owners.all()
         async with client.at_work() as told:
             settings = {"PENSTOCK_RUN_PARTITIONS": str(more)}
             async with Extra.beside(pair, "scheduler", "scheduler-3", **settings):
                 three = ("scheduler-1", "scheduler-2", "scheduler-3")
                 await shared(pair, owners, more + 1, *three)
-
-                async def spread() -> bool:
-                    rows = owners.all().values()
-                    return all(row.n > 0 for row in rows)
-
-                await pair.until(spread)
+                await grown(pair, owners, before)
             await shared(pair, owners, more + 1, "scheduler-1", "scheduler-2")
         assert told.failed == []
-        assert len(await all_succeeded(pair, owners, told.runs)) == more
+        assert len(await all_succeeded(pair, owners, client.promised())) == more
     chains_hold(pair)
 
 
-async def test_a_rolling_restart_under_load_fails_no_run_and_no_request(pair: RunningStack) -> None:
+async def test_what_a_killed_instance_held_is_served_by_others(pair: RunningStack) -> None:
+    client = Client(pair, "flow", PACE_S)
+    with Owners(pair) as owners:
+        async with client.at_work() as told:
+            async with Extra.beside(pair, "scheduler", "scheduler-3") as victim:
+                three = ("scheduler-1", "scheduler-2", "scheduler-3")
+                await shared(pair, owners, len(owners.all()), *three)
+                held = owners.of("scheduler-3")
+                assert held
+                victim.send(signal.SIGKILL)
+                await victim.ended()
+                await moved(pair, owners, held)
+            await shared(pair, owners, len(owners.all()), "scheduler-1", "scheduler-2")
+        assert told.failed == []
+        await all_succeeded(pair, owners, client.promised())
+    chains_hold(pair)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(SERVICES, id="one-of-each"),
+        pytest.param(NAMES, id="all-eight", marks=pytest.mark.long),
+    ],
+)
+async def test_a_rolling_restart_under_load_fails_no_run_and_no_request(
+    pair: RunningStack, names: tuple[str, ...]
+) -> None:
     client = Client(pair, "flow", PACE_S)
     async with client.at_work() as told:
-        for name in SERVICES:
+        for name in names:
             await pair.restart(name)
         after = len(told.runs) + 5
 
@@ -218,5 +265,5 @@ async def test_a_rolling_restart_under_load_fails_no_run_and_no_request(pair: Ru
         await pair.until(goes_on)
     assert told.failed == []
     with Owners(pair) as owners:
-        await all_succeeded(pair, owners, told.runs)
+        await all_succeeded(pair, owners, client.promised())
     chains_hold(pair)
