@@ -83,7 +83,8 @@ async def lost_in_flight(home: Path, runs: int, nap_ms: int, ends_within_s: floa
             assert topics.count(NodeSucceeded.TYPE) == STEPS
         assert stored.chains == {}
         await assert_events_are_the_store(stack)
-        assert await events_are_the_store(stack, stored) == ([], 0)
+        faults, _ = await events_are_the_store(stack, stored)  # copies are legal
+        assert faults == []
         assert await views_are_folds(stack, stored) == ([], runs)
 
 
