@@ -55,21 +55,12 @@ class Client:
     bus: NatsConnection
     accepted: dict[str, float] = field(default_factory=dict)  # run id: when it was acknowledged
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
-        """Publish until stopped."""
-        try:
-            while not self.stopped.is_set():
-                await self.publish(f"trigger-{len(self.accepted)}")
-                await asyncio.sleep(CLIENT_PAUSE_S)
-        finally:
-            self.idle.set()
-
-    async def stop(self) -> None:
-        """Return once nothing is on its way any more."""
-        self.stopped.set()
-        await self.idle.wait()
+        """Publish until stopped; what is on its way then is still awaited."""
+        while not self.stopped.is_set():
+            await self.publish(f"trigger-{len(self.accepted)}")
+            await asyncio.sleep(CLIENT_PAUSE_S)
 
     async def publish(self, message_id: str) -> str:
         """Publish one trigger; gives the id of its run."""
@@ -89,12 +80,15 @@ class Scene:
     """All of it.
 
     Attributes:
+        client: at work until the runs are to end.
+        work: its work; ends with an error if nobody takes its triggers.
         cluster: None: a NATS server of the stack's own.
         pair: None: a PostgreSQL of the stack's own.
     """
 
     stack: RunningStack
     client: Client
+    work: asyncio.Task[None]
     cluster: RealCluster | None
     pair: RealPair | None
 
@@ -109,7 +103,9 @@ class Scene:
 
     async def all_have_ended(self) -> None:
         """Stop the client, and check that every run it was promised has succeeded, once."""
-        await self.client.stop()
+        self.client.stopped.set()
+        async with asyncio.timeout(2 * WAIT_S):
+            await self.work
         for run in self.client.accepted:
             shown = await self.stack.ended(run, WAIT_S)
             assert shown["run"]["status"] == "succeeded", shown["run"]
@@ -182,11 +178,12 @@ async def scene(
         client = Client(await opened.enter_async_context(_trigger_user(stack)))
         work = asyncio.create_task(client.run())
         try:
-            yield Scene(stack, client, nats, postgres)
+            yield Scene(stack, client, work, nats, postgres)
         finally:
-            client.stopped.set()
             work.cancel()
             await asyncio.wait((work,))
+            if not work.cancelled():
+                work.result()  # a client that has died is a fault, whoever else has not noticed it
 
 
 @asynccontextmanager
