@@ -203,8 +203,22 @@ def test_a_folder_of_secrets_is_seen_by_its_process_alone():
             assert read_only or (name, source) == ("enroll", "for-alertmanager"), (name, target)
     assert seen == HANDED_TO
     assert {name for name in services() if any(m[0] == "state" for m in mounts(name))} == {
-        "prepare"
-    }
+        "prepare", "tools",
+    }  # fmt: skip
+
+
+def test_the_tools_are_called_by_an_operator_and_reach_what_they_work_on():
+    tools = services()["tools"]
+    assert tools["profiles"] == ["tools"]
+    assert tools["restart"] == "no"
+    assert "command" not in tools
+    assert networks("tools") == {"bus", "store"}
+    prepared = services()["prepare"]["environment"]
+    assert {key: tools["environment"][key] for key in prepared} == prepared
+    writable = {source: target for source, target, read_only in mounts("tools") if not read_only}
+    assert writable == {"state": prepared["PENSTOCK_HOME"], "backups": "/backups"}
+    assert tools["environment"]["TMPDIR"] == "/backups"  # the one in memory is too small
+    assert "for folder in /backups " in DOCKERFILE.read_text(encoding="utf-8")
 
 
 def test_what_is_handed_out_is_what_is_mounted(tmp_path: Path):
@@ -282,7 +296,7 @@ def test_nothing_is_reachable_that_need_not_be():
         *ENGINES, "images",
     }  # fmt: skip
     assert {name for name in services() if "store" in networks(name)} == {
-        "postgres", "databases", "scheduler", "approval", "webhook-gateway", "cli",
+        "postgres", "databases", "scheduler", "approval", "webhook-gateway", "cli", "tools",
     }  # fmt: skip
 
 

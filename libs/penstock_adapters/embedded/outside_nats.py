@@ -7,7 +7,7 @@ users and their permissions is written for the operator to include in the server
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final, cast
 from urllib.parse import unquote, urlsplit
@@ -77,9 +77,12 @@ def write_account(folder: StateFolder, secrets: SecretBook, tenant: str) -> None
 
 
 async def prepare_bus(
-    logins: Mapping[BusUser, BusLogin], account: Path | None, replicas: int | None = None
+    logins: Mapping[BusUser, BusLogin],
+    account: Path | None,
+    replicas: int | None = None,
+    users: Iterable[BusUser] = USERS,
 ) -> None:
-    """Log in as every user, and have every stream's owner bring it about.
+    """Log in as every one of `users`, and have every stream's owner bring it about.
 
     The owners do so themselves at their start. Here a server without room for the streams, or
     with a stranger's stream under one of our names, is found before anything starts.
@@ -88,11 +91,12 @@ async def prepare_bus(
         logins: how each user connects.
         account: place of the account's file where the users are ours, else None.
         replicas: servers that keep each stream, as the services will be told.
+        users: those that will be at work.
 
     Raises:
         OutsideServerError: one of them cannot, or the server will not do; says which and the mend.
     """
-    for user in USERS:
+    for user in users:
         try:
             connection = await connect(_settings(logins[user], replicas))
         except TransientFault as fault:

@@ -54,7 +54,7 @@ from penstock_adapters.embedded.service_environment import (
 )
 from penstock_adapters.embedded.status import StatusBook
 from penstock_adapters.embedded.supervisor import ChildEvent, Supervisor, end_leftovers
-from penstock_contracts.permissions import BusUser
+from penstock_contracts.permissions import OWNED_STREAMS, BusUser
 from penstock_contracts.values import DEFAULT_TENANT
 from penstock_runtime.grants import written
 
@@ -245,9 +245,12 @@ class EmbeddedStack:
             outside_nats.write_account(self.folder, secrets, self._tenant)
         account = self.folder.nats_account if own_users else None
         replicas = self._environ.get(NATS_REPLICAS_VARIABLE, "")
+        # Without services only tools are at work, as owners: what was handed out to machines has
+        # an executor's user for each pool, and none of the common name.
+        users = outside_nats.USERS if self._services else tuple(OWNED_STREAMS)
         # What is no number the services refuse, with all their other faults.
         await outside_nats.prepare_bus(
-            logins, account, int(replicas) if replicas.isdecimal() else None
+            logins, account, int(replicas) if replicas.isdecimal() else None, users
         )
         return logins
 
