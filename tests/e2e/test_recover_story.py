@@ -94,6 +94,9 @@ async def test_a_backup_restored_beside_a_living_bus_repeats_nothing(tmp_path: P
         assert rehearsed["events"] == written["events"]
 
     shutil.rmtree(home / "postgres")
+    code, refused = await penstock(home, "recover", "--yes")  # EVENTS alone tells what was lost
+    assert code != 0
+    assert "nothing was put back yet" in refused
     restored = await done(home, "restore", "--yes", str(file))
     assert restored["events"] == written["events"]
 

@@ -28,6 +28,6 @@ def ensure_grant_key(path: Path) -> GrantKey:
         return open_signer(text).key
     except KeyFault as fault:
         raise StateDamagedError(
-            f"{path}: {fault}; put it back from a backup, or delete it: a new one is then made, "
-            "and what has been approved and not begun has to be approved again"
+            f"{path}: {fault}; put it back from your own copy, or delete it: a new one is then "
+            "made, and what has been approved and not begun has to be approved again"
         ) from None
