@@ -226,6 +226,12 @@ class _Story:
             if seen.get(partition, 0) != store.count(partition)
         ]
 
+    def _false_alerts(self) -> list[Violation]:
+        """Give what somebody would be woken for although no store was put back."""
+        if self.nemesis.lost is not None:
+            return []
+        return [Violation("alert", "a process", told) for told in self.world.alerts]
+
     def _judged(self, stuck: list[Violation]) -> Report:
         world, records = self.world, self._records()
         events = world.bus.streams[Stream.EVENTS]
@@ -252,7 +258,7 @@ class _Story:
             ended=not stuck,
         )
         defects = [Violation("defect", "a process", told) for told in world.defects]
-        found = [*defects, *stuck, *self._violations(history)]
+        found = [*defects, *self._false_alerts(), *stuck, *self._violations(history)]
         digest = hashlib.sha256()
         for partition in sorted(records):
             for record in records[partition]:
