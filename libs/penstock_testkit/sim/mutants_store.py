@@ -24,6 +24,8 @@ from penstock_testkit.sim.mutants import Mutant, swapped
 # ruff: noqa: SLF001
 # pyright: reportPrivateUsage=false
 
+DEATH_S = 0.3  # of virtual time between two steps, in which a process may well die
+
 
 def _position_first() -> AbstractContextManager[None]:
     commit = MemoryLedger.commit
@@ -31,7 +33,7 @@ def _position_first() -> AbstractContextManager[None]:
     async def in_two_steps(self: MemoryLedger, given: Commit) -> Sequence[int]:
         row = self._partitions.expect(given.partition, given.epoch, given.commit_number)
         self._partitions.put(replace(row, positions=dict(given.positions)))
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(DEATH_S)
         return await commit(self, given)
 
     return swapped((MemoryLedger, "commit", in_two_steps))
