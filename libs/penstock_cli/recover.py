@@ -153,6 +153,8 @@ def show_plan(plan: RecoveryPlan) -> None:
     if plan.put_back:
         say(f"[bold red]the store was put back[/]: {', '.join(sorted(plan.put_back))}")
         _show_lost(lost_of(plan.findings))
+        if rest := plan.doubted - plan.put_back:
+            plain(f"EVENTS says too little of {', '.join(sorted(rest))}: doubted as well")
     if plan.attempts_count:
         plain(f"\n{counted(plan.attempts_count, 'attempt')} would become of unknown outcome:")
         for one in plan.attempts[:SHOWN]:
@@ -203,6 +205,7 @@ def document_of(plan: RecoveryPlan) -> dict[str, Any]:
     lost = lost_of(plan.findings)
     return {
         "put_back": sorted(plan.put_back),
+        "doubted": sorted(plan.doubted),
         "partitions": [
             {"partition": f.partition, "store": f.store, "store_n": f.store_n,
              "events_n": f.events_n, "contradicts": f.contradicts, "lost_events": f.lost.events}
