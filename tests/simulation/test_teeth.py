@@ -193,6 +193,7 @@ def test_what_turns_for_ever_is_broken_off_and_nothing_takes_it_for_an_end():
     """In a callback too, where a loop only logs most of what is raised."""
 
     def turn() -> None:
+        # penstock: ignore[endless-loop] -- plays what turns for ever
         while True:
             pass
 
