@@ -7,7 +7,7 @@ from functools import partial
 from penstock_adapters.nats.heartbeats import keep_bucket
 from penstock_adapters.nats.objects import NatsShelf
 from penstock_adapters.nats.publisher import NatsPublisher
-from penstock_adapters.nats.streams import ensure_artifacts
+from penstock_adapters.nats.streams import ensure_artifacts, ensure_heartbeats
 from penstock_adapters.nats.work import ensure_pool
 from penstock_adapters.owning import OwnerAdapters, bus_settings, migrate_store, open_owner
 from penstock_adapters.postgres.artifacts import PostgresVault
@@ -99,6 +99,7 @@ def _keeper(
 
 async def _prepare(adapters: OwnerAdapters, settings: SchedulerSettings) -> None:
     await adapters.prepare()
+    await ensure_heartbeats(adapters.connection)
     await _prepare_artifacts(adapters, settings)
     for pool in _pools(settings):
         await ensure_pool(adapters.connection, pool, ack_wait_s=settings.ack_wait_s)
