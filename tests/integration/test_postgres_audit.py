@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 
@@ -11,15 +9,9 @@ from penstock_adapters.postgres.auditor import PAGE, PostgresAuditor
 from penstock_adapters.postgres.ledger import PostgresLedger
 from penstock_adapters.postgres.migrate import migrate
 from penstock_testkit.conformance.ledger import aggregate, extended, owned
-from penstock_testkit.servers import DatabaseUrls, RealPostgres, RealServers
+from penstock_testkit.servers import DatabaseUrls, RealPostgres
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[RealPostgres]:
-    with RealServers.started() as servers:
-        yield servers.postgres
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import psycopg
@@ -18,7 +18,7 @@ from penstock_adapters.postgres.threads import CALLS_WAITING_MAX
 from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.projection import ProjectionCommit, ViewRow
 from penstock_testkit.conformance.ledger import aggregate, commit_of, extended, owned
-from penstock_testkit.servers import DatabaseUrls, RealPostgres, RealServers
+from penstock_testkit.servers import DatabaseUrls, RealPostgres
 
 pytestmark = pytest.mark.real
 
@@ -27,19 +27,6 @@ HASTY = StoreLimits(call_s=0.3)
 WITHIN_S = 20.0
 
 # The server lives as long as the thread that starts it: it is started from the test's own.
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[RealPostgres]:
-    with RealServers.started() as servers:
-        yield servers.postgres
-
-
-@pytest.fixture
-def urls(postgres: RealPostgres) -> DatabaseUrls:
-    found = postgres.fresh_database()
-    migrate(found.owner, "penstock_scheduler_service", "auditor")
-    return found
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -15,19 +14,13 @@ from penstock_adapters.postgres.migrate import Schema, migrate
 from penstock_adapters.postgres.projection import PostgresProjection
 from penstock_adapters.postgres.statements import load_migrations
 from penstock_testkit.conformance.ledger import aggregate, extended, owned
-from penstock_testkit.servers import DatabaseUrls, RealPostgres, RealServers
+from penstock_testkit.servers import DatabaseUrls, RealPostgres
 
 pytestmark = pytest.mark.real
 
 SERVICE = "penstock_scheduler_service"
 AUDITOR = "auditor"
 VERSIONS = {Schema.ARTIFACTS: b"artifacts_schema_version"}  # beside the ledger's own
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[RealPostgres]:
-    with RealServers.started() as servers:
-        yield servers.postgres
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from penstock_adapters.postgres.migrate import Schema, migrate
 from penstock_adapters.postgres.statements import load_statements
-from penstock_testkit.servers import RealPostgres, RealServers
+from penstock_testkit.servers import RealPostgres
 
 pytestmark = pytest.mark.real
 
@@ -54,12 +54,6 @@ PARAMS = {
     "prefix": "r12",
     "prefix_end": "r13",
 }
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[RealPostgres]:
-    with RealServers.started() as servers:
-        yield servers.postgres
 
 
 def explaining(url: str, file_name: str) -> Iterator[Explain]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
@@ -14,7 +12,7 @@ from penstock_adapters.postgres.faults import StoreRefused
 from penstock_adapters.postgres.ledger import PostgresLedger
 from penstock_adapters.postgres.migrate import Schema, migrate
 from penstock_testkit.conformance.ledger import aggregate, commit_of, owned
-from penstock_testkit.servers import DatabaseUrls, RealPostgres, RealServers
+from penstock_testkit.servers import DatabaseUrls, RealPostgres
 
 pytestmark = pytest.mark.real
 
@@ -25,12 +23,6 @@ CHANGES = {
     "truncate": "TRUNCATE stored_events",
 }
 ROLES = ("owner", "service", "auditor", "admin")
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[RealPostgres]:
-    with RealServers.started() as servers:
-        yield servers.postgres
 
 
 @pytest.fixture(scope="module")

@@ -54,6 +54,18 @@ async def kept(world: World) -> None:
     await world.until(lambda: world.projection.keeping and world.projection.ready)
 
 
+async def behind(world: World) -> tuple[Second, str]:
+    """Have a run end while the keeper of the rows is held up; gives another gateway and the run."""
+    await world.ready_for(FLOW)
+    await kept(world)
+    second = Second(world)
+    await world.until(lambda: second.projection.ready)
+    world.gateway.hold("commit")
+    run = world.trigger("flow")
+    await world.until(lambda: world.ended(run))
+    return second, run
+
+
 @in_virtual_time
 async def test_a_second_gateway_stands_by_and_is_told_what_the_rows_contain():
     async with World() as world:
@@ -74,13 +86,7 @@ async def test_a_second_gateway_stands_by_and_is_told_what_the_rows_contain():
 @in_virtual_time
 async def test_nobody_is_told_of_what_the_rows_do_not_contain_yet():
     async with World() as world:
-        await world.ready_for(FLOW)
-        await kept(world)
-        second = Second(world)
-        await world.until(lambda: second.projection.ready)
-        world.gateway.hold("commit")
-        run = world.trigger("flow")
-        await world.until(lambda: world.ended(run))
+        second, run = await behind(world)
         await world.pass_time(1)
         assert not second.knows(RunStarted.TYPE, run)
         world.gateway.let_go()
@@ -90,13 +96,7 @@ async def test_nobody_is_told_of_what_the_rows_do_not_contain_yet():
 @in_virtual_time
 async def test_the_store_is_asked_less_often_for_what_does_not_come():
     async with World() as world:
-        await world.ready_for(FLOW)
-        await kept(world)
-        second = Second(world)
-        await world.until(lambda: second.projection.ready)
-        world.gateway.hold("commit")
-        run = world.trigger("flow")
-        await world.until(lambda: world.ended(run))
+        second, run = await behind(world)
         second.gate.passages.clear()
         await world.pass_time(600)
         # Once a second at most, and as often again by whoever waits for the lease.
@@ -111,13 +111,7 @@ async def test_the_store_is_asked_less_often_for_what_does_not_come():
 @in_virtual_time
 async def test_events_made_again_is_noticed_while_something_is_awaited():
     async with World() as world:
-        await world.ready_for(FLOW)
-        await kept(world)
-        second = Second(world)
-        await world.until(lambda: second.projection.ready)
-        world.gateway.hold("commit")
-        run = world.trigger("flow")
-        await world.until(lambda: world.ended(run))
+        second, _ = await behind(world)
         await world.pass_time(1)
         await world.scheduler.kill()
         await world.approval.kill()

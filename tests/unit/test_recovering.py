@@ -37,6 +37,15 @@ ASKING = workflow(
 HELD = Act(after_s=20.0)
 
 
+async def paying(world: World) -> str:
+    """Start a run, and wait until its agent that acts once has begun."""
+    await world.ready_for(PAYING)
+    world.script.acts["pay", 1] = HELD
+    run = world.trigger("flow")
+    await world.until(lambda: world.count(run, "task_started") == 1)
+    return run
+
+
 @in_virtual_time
 async def test_what_was_lost_is_found_in_events_and_comes_again():
     async with World() as world:
@@ -204,10 +213,7 @@ async def test_a_recovery_is_recorded_and_epochs_rise_above_what_was_seen():
 @in_virtual_time
 async def test_it_may_end_at_any_moment_and_begin_again():
     async with World() as world:
-        await world.ready_for(PAYING)
-        world.script.acts["pay", 1] = HELD
-        run = world.trigger("flow")
-        await world.until(lambda: world.count(run, "task_started") == 1)
+        run = await paying(world)
         copy = world.ledger.keep_copy()
         await world.until(lambda: world.ended(run))
         await world.stop_all()
@@ -232,10 +238,7 @@ async def test_it_may_end_at_any_moment_and_begin_again():
 @in_virtual_time
 async def test_no_service_gets_a_turn_while_a_recovery_takes_longer_than_its_leases():
     async with World() as world:
-        await world.ready_for(PAYING)
-        world.script.acts["pay", 1] = HELD
-        run = world.trigger("flow")
-        await world.until(lambda: world.count(run, "task_started") == 1)
+        run = await paying(world)
         copy = world.ledger.keep_copy()
         for _ in range(3):  # so that the store's epoch has to rise
             await world.scheduler.kill()

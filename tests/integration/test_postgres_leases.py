@@ -11,9 +11,8 @@ import pytest
 
 from penstock_adapters.postgres.datastore import StoreLimits
 from penstock_adapters.postgres.ledger import PostgresLedger
-from penstock_adapters.postgres.migrate import migrate
 from penstock_testkit.conformance.ledger import LEASE_S, aggregate, commit_of, owned
-from penstock_testkit.servers import DatabaseUrls, RealPostgres, RealServers
+from penstock_testkit.servers import DatabaseUrls
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
@@ -35,19 +34,6 @@ _LEFT_S = """\
 SELECT extract(epoch FROM lease_ends - clock_timestamp())::float8
 FROM partitions WHERE partition = 'run-0'
 """
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[RealPostgres]:
-    with RealServers.started() as servers:
-        yield servers.postgres
-
-
-@pytest.fixture
-def urls(postgres: RealPostgres) -> DatabaseUrls:
-    found = postgres.fresh_database()
-    migrate(found.owner, "penstock_scheduler_service", "auditor")
-    return found
 
 
 @pytest.fixture
