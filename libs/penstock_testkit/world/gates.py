@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
+from penstock_runtime.faults import TransientFault
+
 P = TypeVar("P")
 
 
@@ -20,20 +22,31 @@ class Gate:
         """Let everything through."""
         self.waiting: list[str] = []
         self._held: frozenset[str] | None = frozenset()
+        self._refused: frozenset[str] = frozenset()
         self._changed = asyncio.Event()
 
     def hold(self, *operations: str) -> None:
         """Hold up these operations; without names all of them, as a paused process would."""
         self._held = frozenset(operations) if operations else None
 
+    def refuse(self, *operations: str) -> None:
+        """Let these operations fail, as when a server does not answer."""
+        self._refused = frozenset(operations)
+
     def let_go(self) -> None:
         """Let everything through again."""
-        self._held = frozenset()
+        self._held = self._refused = frozenset()
         self._changed.set()
         self._changed = asyncio.Event()
 
     async def passed(self, operation: str) -> None:
-        """Wait as long as the operation is held up."""
+        """Wait as long as the operation is held up.
+
+        Raises:
+            TransientFault: it is to fail.
+        """
+        if operation in self._refused:
+            raise TransientFault(f"{operation}: no answer")
         while self._held is None or operation in self._held:
             self.waiting.append(operation)
             try:
