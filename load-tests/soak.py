@@ -12,6 +12,7 @@ slope is certainly above zero (Theil and Sen, 95 %) and what it comes to is wort
 import argparse
 import asyncio
 import contextlib
+import os
 import shutil
 import statistics
 import sys
@@ -41,6 +42,8 @@ WARM_UP_SHARE: Final = 0.15  # what finds its size anew at another rate
 FIRST_NUMBER: Final = 10_000_000  # of triggers, apart from those that measured capacity
 MIB: Final = 1024 * 1024
 DISK_RESERVE: Final = 1.3
+DISK_BLOCK: Final = 512  # bytes, of what stat counts in
+WRITE_AHEAD: Final = "pg_wal"
 MEMORY_LIMITS: Final = (0.05, 3.0 * MIB)  # part of the median, and bytes, that it may gain
 QUEUE_LIMITS: Final = (0.25, 20.0)
 INBOX_METRIC: Final = "penstock_inbox_lag_messages"
@@ -174,12 +177,12 @@ async def capacity(chains: Chains, fill: int) -> float:
 async def soak(home: Path, minutes: float, share: float, fill: int) -> bool:
     """Measure capacity, load at a share of it, and judge; gives whether it held."""
     async with RunningStack.started(home, PENSTOCK_SANDBOX="inline") as stack:
-        free_before = shutil.disk_usage(home).free
+        before = kept_in(home)
         async with Chains.opened(stack) as chains:
             most = await capacity(chains, fill)
         rate = share * most
-        used = (free_before - shutil.disk_usage(home).free) / fill
-        if not _fits(home, max(used, 0.0) * rate * minutes * 60):
+        used = (kept_in(home) - before) / fill
+        if not _fits(home, used * rate * minutes * 60):
             return False
         print(f"{minutes:g} minutes at {rate * STEPS:.0f} steps/s, {rate:.1f} runs/s", flush=True)
         async with counted(stack) as endings:
@@ -190,6 +193,18 @@ async def soak(home: Path, minutes: float, share: float, fill: int) -> bool:
             with contextlib.suppress(TimeoutError):
                 await endings.reach(watch.last)
     return _judged(watch)
+
+
+def kept_in(home: Path) -> int:
+    """Give the bytes on disk below `home`, without the log that PostgreSQL uses again."""
+    total = 0
+    for folder, folders, names in os.walk(home):
+        if WRITE_AHEAD in folders:
+            folders.remove(WRITE_AHEAD)
+        for name in names:
+            with contextlib.suppress(OSError):  # gone meanwhile
+                total += Path(folder, name).lstat().st_blocks * DISK_BLOCK
+    return total
 
 
 def _fits(home: Path, needed: float) -> bool:
