@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from urllib.parse import quote
 
 from pydantic_core import to_json
 
@@ -22,6 +24,7 @@ from penstock_runtime.ports.sandbox import (
     SandboxResult,
     SandboxSpec,
 )
+from penstock_testkit.builders import workflows as builders
 from penstock_testkit.checking.history import Effected
 from penstock_testkit.sim.dice import Dice
 from penstock_testkit.virtual_time import VirtualClock
@@ -30,12 +33,22 @@ AVAILABLE = SandboxHealth("simulated", "none", True, (), None, None)
 NONCE: ContextVar[str | None] = ContextVar("nonce", default=None)
 _NONCES = "nonce-{}"
 BULK = 40_000  # times a node's name: an output that travels as an artifact
+SECRET = "door-key"  # noqa: S105 - its name
+CANARY = 'c4n"ry/of:the+w\u00f6rld'  # no form of it may ever leave an executor
+AGENTS: Mapping[str, AgentManifest] = {
+    name: agent.model_copy(update={"secrets": (SECRET,)}) for name, agent in builders.AGENTS.items()
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Conduct:
-    """What an agent does in one attempt: it works, acts upon the world, works on, and ends."""
+    """What an agent does in one attempt: it works, acts upon the world, works on, and ends.
 
+    Attributes:
+        says: what it writes to its log; its secret may be in it, as in the output.
+    """
+
+    says: str
     before_s: float
     after_s: float
     exit_code: int
@@ -108,7 +121,7 @@ class SimSandbox:
         """See the port."""
         task = self._deeds.tasks[spec.task_id]
         conduct = conduct_of(Dice(self._seed, f"agent/{spec.task_id}"), task)
-        on_log(LogLine("stdout", f"working on {task.node}", self._clock.now_us()))
+        on_log(LogLine("stdout", conduct.says, self._clock.now_us()))
         left_s = spec.limits.wall_s
         await self._clock.sleep(min(conduct.before_s, left_s))
         if conduct.before_s >= left_s:
@@ -131,22 +144,32 @@ def conduct_of(dice: Dice, task: TaskMessage) -> Conduct:
     span_s = dice.seconds(0.01, 1) if slow < 0.75 else dice.seconds(1, 8 if slow < 0.95 else 60)
     before_s = span_s * dice.random()
     kind = dice.random()
+    spilt = _spilt(dice)
     if kind < 0.78:
-        code, output = 0, to_json(_good(dice, task))
+        code, output = 0, to_json(_good(dice, task, spilt))
     elif kind < 0.90:
-        error: JsonObject = {"message": "not now", "retryable": dice.chance(0.7)}
+        error: JsonObject = {"message": f"not now{spilt}", "retryable": dice.chance(0.7)}
         code, output = 10, to_json({"error": error})
     elif kind < 0.95:
         code, output = dice.choice((1, 137)), None
     else:
-        code, output = 0, dice.choice((b"", b"{", b"[]", b'{"plan": 3}', None))
-    return Conduct(before_s, span_s - before_s, code, output)
+        code, output = 0, dice.choice((b"", b"{", b"[]", b'{"plan": 3}', spilt.encode(), None))
+    return Conduct(f"working on {task.node}{spilt}", before_s, span_s - before_s, code, output)
 
 
-def _good(dice: Dice, task: TaskMessage) -> JsonObject:
+def _spilt(dice: Dice) -> str:
+    """Give the secret, written in some way, for an agent that does not keep it; mostly nothing."""
+    if not dice.chance(0.2):
+        return ""
+    raw = CANARY.encode()
+    forms = (CANARY, to_json(CANARY).decode(), raw.hex(), b64encode(raw).decode(), quote(CANARY))
+    return f" with {dice.choice(forms)}"
+
+
+def _good(dice: Dice, task: TaskMessage, spilt: str) -> JsonObject:
     if task.phase is not Phase.PLAN:
-        by: JsonObject = {"by": f"{task.node}/{task.attempt}"}
-        return by | {"bulk": task.node * BULK} if dice.chance(0.12) else by
+        by: JsonObject = {"by": f"{task.node}/{task.attempt}{spilt}"}
+        return by | {"bulk": f"{task.node * BULK}{spilt}"} if dice.chance(0.12) else by
     if dice.chance(0.15):
         return {"output": {"nothing": "to do"}}
     return {"plan": {"effect": {"write": task.node}, "base": {"at": task.attempt}, "summary": "s"}}

@@ -81,13 +81,18 @@ class SimBus(MemoryServer):
         super().put_back(copy)
 
     def bring(
-        self, after_s: float, subject: str, payload: bytes, headers: Mapping[str, str] | None = None
+        self,
+        after_s: float,
+        subject: str,
+        payload: bytes,
+        headers: Mapping[str, str] | None = None,
+        expected: tuple[str, int] | None = None,
     ) -> None:
         """Let a message arrive later, if there is then who takes it."""
 
         def arrive() -> None:
             try:
-                super(SimBus, self).store(subject, payload, headers)
+                super(SimBus, self).store(subject, payload, headers, expected)
             except TransientFault:
                 return
 

@@ -15,13 +15,15 @@ from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.bus import Outgoing, Published, Publisher
 from penstock_runtime.ports.inbox import Inbox, Received
 from penstock_runtime.ports.work import ControlHandler, WorkItem
+from penstock_testkit.sim.bus import SimBus
 from penstock_testkit.sim.dice import Dice
 from penstock_testkit.sim.processes import Life
 from penstock_testkit.virtual_time import VirtualClock
 
 P = TypeVar("P")
 GIVEN_UP_S = (0.05, 5.0)  # after which a call without an answer is given up
-STRAY_S = (0.1, 600.0)  # how late a message may arrive that its sender gave up
+STRAY_SHARE = 0.3  # of what its sender gave up; it arrives all the same
+STRAY_S = (0.1, 600.0)  # how late
 
 
 @dataclass(slots=True)
@@ -149,7 +151,7 @@ class LinkedPublisher:
 
     def _stray(self, batch: Sequence[Outgoing]) -> None:
         for message in batch:
-            if message.stream is not None and self._link.dice.chance(0.3):
+            if message.stream is not None and self._link.dice.chance(STRAY_SHARE):
                 self._later(self._link.dice.seconds(*STRAY_S), message)
 
     async def purge_subject(self, stream: str, subject: str) -> None:
@@ -163,12 +165,14 @@ class LinkedRelayLog(MemoryRelayLog):
     """The fenced relay behind a link, as it is on a single server: pipelined.
 
     Messages of a unit arrive one after the other, between them those of others, and each may fail
-    alone.
+    alone. What is given up may lie in a buffer, and arrive much later under the fence it was sent
+    with.
     """
 
-    def __init__(self, server: Any, link: Link) -> None:  # noqa: ANN401 - the bus of the world
+    def __init__(self, server: SimBus, link: Link) -> None:
         """Write to EVENTS of `server`."""
         super().__init__(server)
+        self._bus = server
         self._link = link
 
     async def last_marker(self, partition: str) -> Any:  # noqa: ANN401 - as the port says
@@ -193,8 +197,13 @@ class LinkedRelayLog(MemoryRelayLog):
         fence_sequence: int,
     ) -> int:
         """See the port."""
-        await self._link.there()
         fence = relay_marker(partition), fence_sequence
+        try:
+            await self._link.there()
+        except TransientFault:
+            for subject, payload in messages:
+                self._stray(subject, payload, fence)
+            raise
         last = await self._store_each(messages, fence)
         await self._link.life.breathe()
         sequence = self._store(relay_marker(partition), encode_marker(marker(last)), fence)
@@ -209,6 +218,7 @@ class LinkedRelayLog(MemoryRelayLog):
             if link.dice.chance(0.1):
                 await link.life.breathe()
             if link.dice.chance(link.weather.lost):
+                self._stray(subject, payload, fence)
                 failed = True
                 continue
             last = self._store(subject, payload, fence)
@@ -216,6 +226,11 @@ class LinkedRelayLog(MemoryRelayLog):
         if failed:
             raise TransientFault("a message of the unit was not acknowledged")
         return last
+
+    def _stray(self, subject: str, payload: bytes, fence: tuple[str, int]) -> None:
+        dice = self._link.dice
+        if dice.chance(STRAY_SHARE):
+            self._bus.bring(dice.seconds(*STRAY_S), subject, payload, expected=fence)
 
 
 class LinkedInbox:

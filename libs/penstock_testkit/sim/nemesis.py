@@ -61,6 +61,7 @@ class Nemesis:
             (3, self._put_back),
             (2, self._skew),
             (2, self._fill),
+            (1, self._lose_buckets),
             (3, self._say_again),
             (1, self._garbage),
             (2, self._forge),
@@ -106,7 +107,7 @@ class Nemesis:
     def _stream(self, *which: Stream) -> Stream:
         streams = which or (
             Stream.TRIGGERS, Stream.CATALOG, Stream.RUNS, Stream.RUNS, Stream.TASKS,
-            Stream.APPROVALS, Stream.EVENTS, Stream.EVENTS,
+            Stream.APPROVALS, Stream.EVENTS, Stream.EVENTS, Stream.DEAD, Stream.LOGS,
         )  # fmt: skip
         return self._dice.choice(streams)
 
@@ -208,6 +209,12 @@ class Nemesis:
         self._world.bus.drop_connections()
         self._world.lose_buckets()
         return "everything in JetStream is deleted"
+
+    async def _lose_buckets(self) -> str:
+        heartbeats, artifacts = self._dice.choice(((True, False), (False, True), (True, True)))
+        self._world.lose_buckets(heartbeats=heartbeats, artifacts=artifacts)
+        lost = ["heartbeats"] * heartbeats + ["artifacts"] * artifacts
+        return f"JetStream loses its {' and '.join(lost)}"
 
     async def _purge(self) -> str:
         name = self._stream()

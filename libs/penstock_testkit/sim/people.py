@@ -15,9 +15,8 @@ from penstock_contracts.subjects import APPROVAL_PARTITION, CATALOG_PARTITION
 from penstock_contracts.values import JsonObject
 from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.projection import ViewReader, ViewRow
-from penstock_testkit.builders.workflows import AGENTS
 from penstock_testkit.checking.history import Accepted, Observed
-from penstock_testkit.sim.agents import Deeds
+from penstock_testkit.sim.agents import AGENTS, Deeds
 from penstock_testkit.sim.bus import SimBus
 from penstock_testkit.sim.dice import Dice
 from penstock_testkit.sim.plan import Asked

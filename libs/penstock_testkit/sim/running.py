@@ -25,6 +25,7 @@ from penstock_testkit.checking.delivered import answered_of
 from penstock_testkit.checking.effects import once_happens_once
 from penstock_testkit.checking.folding import rows_of
 from penstock_testkit.checking.history import Accepted, History, Published, Violation
+from penstock_testkit.sim.agents import CANARY
 from penstock_testkit.sim.dice import Dice
 from penstock_testkit.sim.loop import ShuffledLoop, run_shuffled
 from penstock_testkit.sim.nemesis import Nemesis
@@ -249,6 +250,8 @@ class _Story:
             delivered=tuple(answered_of(world.bus.said, world.bus.lossy)),
             results=() if Stream.RUNS in world.bus.lossy else tuple(world.reported),
             effects=world.deeds.done,
+            secrets=(CANARY.encode(),),
+            messages=tuple(world.written()),
             accepted=self._accepted(),
             observed=self.people.observed,
             open_index={**world.ledger.open_index(), **world.approvals.open_index()},

@@ -33,9 +33,18 @@ class _Away:
     up = True
 
     def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - any operation of a store
-        if name in _OPERATIONS and not self.up:
-            raise TransientFault("the store does not answer")
+        if name in _OPERATIONS:
+            self.expect_up()
         return super().__getattribute__(name)
+
+    def expect_up(self) -> None:
+        """Raise unless it answers.
+
+        Raises:
+            TransientFault: it is away.
+        """
+        if not self.up:
+            raise TransientFault("the store does not answer")
 
 
 class SimLedger(_Away, MemoryLedger):

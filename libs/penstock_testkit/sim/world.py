@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from pydantic_core import from_json
 
-from penstock_adapters.memory.artifacts import MemoryShelf, MemoryVault
 from penstock_adapters.memory.inbox import MemoryInbox
 from penstock_adapters.memory.publisher import MemoryPublisher
 from penstock_adapters.memory.signing import MemorySigner, MemoryVerifier
@@ -23,6 +22,7 @@ from penstock_contracts.subjects import Stream
 from penstock_contracts.task.v1 import TaskMessage
 from penstock_contracts.values import Wire
 from penstock_executor.app import Executor, Options, Ports
+from penstock_executor.secret_grants import SecretGrant
 from penstock_executor.workspaces import Workspaces
 from penstock_runtime.codes import TaskCodeBook
 from penstock_runtime.dispatch import Renderer
@@ -33,14 +33,20 @@ from penstock_runtime.ports.inbox import Source
 from penstock_runtime.ports.keeping import Keeper, NoKeeper
 from penstock_scheduler.app import SERVICE_ACTOR, Wiring
 from penstock_scheduler.app import shared as shared_scheduler
-from penstock_testkit.builders.workflows import AGENTS
 from penstock_testkit.checking.delivered import reported_in
 from penstock_testkit.checking.history import Reported
 from penstock_testkit.fakes.bus import KeptHeartbeats
 from penstock_testkit.fakes.executor import FixedSecrets
 from penstock_testkit.fakes.measured import KeptMetrics
 from penstock_testkit.fakes.repositories import FolderTemporaries, KeptRepositories
-from penstock_testkit.sim.agents import Deeds, SimBundles, SimSandbox
+from penstock_testkit.sim.agents import (
+    AGENTS,
+    CANARY,
+    SECRET,
+    Deeds,
+    SimBundles,
+    SimSandbox,
+)
 from penstock_testkit.sim.bus import SimBus
 from penstock_testkit.sim.dice import Dice
 from penstock_testkit.sim.links import (
@@ -56,6 +62,7 @@ from penstock_testkit.sim.links import (
 from penstock_testkit.sim.loop import ShuffledLoop
 from penstock_testkit.sim.plan import Plan
 from penstock_testkit.sim.processes import Life, Process, ProcessClock, follow
+from penstock_testkit.sim.shelves import LinkedShelf, LinkedVault, SimShelf, SimVault
 from penstock_testkit.sim.stores import SimLedger, SimProjection
 from penstock_testkit.virtual_time import VirtualClock
 from penstock_webhook_gateway.projection import SOURCES, Projection
@@ -93,8 +100,8 @@ class SimWorld:
         self.approvals = SimLedger(self.clock)
         self.views = SimProjection(self.clock)
         self.stores = (self.ledger, self.approvals, self.views)
-        self.shelf = MemoryShelf()
-        self.vault = MemoryVault(self.clock)
+        self.shelf = SimShelf(self.bus)
+        self.vault = SimVault(self.clock, self.ledger)
         self.heartbeats = KeptHeartbeats()
         self.metrics = KeptMetrics()
         self.deeds = Deeds(self.clock)
@@ -174,10 +181,22 @@ class SimWorld:
         self._restarts = True
         self.start()
 
-    def lose_buckets(self) -> None:
+    def lose_buckets(self, *, heartbeats: bool = True, artifacts: bool = True) -> None:
         """Lose what JetStream holds beside its streams."""
-        self.heartbeats.entries.clear()
-        self.shelf.content.clear()
+        if heartbeats:
+            self.heartbeats.entries.clear()
+        if artifacts:
+            self.shelf.content.clear()
+
+    def written(self) -> Iterator[tuple[str, bytes]]:
+        """Give what is on the bus and in artifacts beside EVENTS, and where."""
+        for number, (_, payload, _) in enumerate(self.bus.said):
+            yield f"said/{number}", payload
+        for name in (Stream.TASKS, Stream.DEAD, Stream.LOGS):
+            for message in self.bus.streams[name].messages.values():
+                yield f"{name}/{message.sequence}", message.payload
+        for shelf in (self.shelf, self.vault):
+            yield from ((key.digest, content) for key, content in shelf.content.items() if content)
 
     def weather_of(self, process: str, server: str) -> Weather:
         """Give how things are between a process and `bus` or `store`."""
@@ -239,7 +258,9 @@ class SimWorld:
     def _begin_scheduler(self, life: Life) -> None:
         name, clock = life.process.name, ProcessClock(life, self.clock)
         keeper = ArtifactKeeper(
-            self.shelf, self.vault, self._publisher(self._link(life, "bus")),
+            LinkedShelf(self.shelf, self._link(life, "bus")),
+            LinkedVault(self.vault, self._link(life, "store")),
+            self._publisher(self._link(life, "bus")),
             Renderer("penstock/artifacts", SERVICE_ACTOR).render, clock, self.metrics,
             RETENTION_DAYS, partial(self._prepare, life),
         )  # fmt: skip
@@ -267,17 +288,18 @@ class SimWorld:
             control=LinkedControl(MemoryControl(self.bus), bus),
             sandbox=SimSandbox(self.plan.seed, name, AGENTS, self.deeds, self.clock),
             bundles=SimBundles(tuple(AGENTS.values())),
-            secrets=FixedSecrets({}),
+            secrets=FixedSecrets({SECRET: CANARY}),
             verifier=MemoryVerifier(GRANT_SECRET),
             repositories=KeptRepositories(),
             temporaries=FolderTemporaries(self._scratch / f"{name}-{life.process.deaths}"),
             heartbeats=linked(self.heartbeats, bus),
-            artifacts=self.shelf,
+            artifacts=LinkedShelf(self.shelf, bus),
             clock=ProcessClock(life, self.clock),
             metrics=self.metrics,
             draw=self.deeds.draw,
         )
-        options = Options(name, POOL, CAPACITY, 5.0, Workspaces(()))
+        grants = {SecretGrant(agent, SECRET) for agent in AGENTS}
+        options = Options(name, POOL, CAPACITY, 5.0, Workspaces(()), secret_grants=grants)
         executor = Executor(ports, options)
         life.spawn(self._watched(life, lambda: executor.run(asyncio.Event())))
 
@@ -297,7 +319,7 @@ class SimWorld:
         try:
             await main()
         except* StoreRolledBack as found:
-            self.alerts.append(str(found.exceptions[0]))
+            self.alerts.extend(map(str, _leaves(found)))
         except* TransientFault:
             log.info("%s ends by itself", name)
         except* Exception as found:  # noqa: BLE001 - a task boundary: a defect is a finding
@@ -305,6 +327,14 @@ class SimWorld:
             self.defects.append(f"{name}: {told}")
         finally:
             life.die()
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 def _forget(events: Sequence[tuple[ReadEvent, Wire]]) -> None:
