@@ -16,6 +16,7 @@ from penstock_contracts.agent.v1 import (
 from penstock_contracts.codes import Code
 from penstock_contracts.executor.v1 import BreakerChanged, BreakerState, ReportBreaker
 from penstock_contracts.ids import derive, run_id
+from penstock_contracts.partition.v1 import StoreRecovered
 from penstock_contracts.run.v1 import CancelRun, StartRun
 from penstock_contracts.trigger.v1 import (
     ConfirmStart,
@@ -29,7 +30,7 @@ from penstock_contracts.trigger.v1 import (
     TriggerIgnored,
     TriggerMatched,
 )
-from penstock_contracts.values import JsonObject
+from penstock_contracts.values import MICROSECONDS, JsonObject
 from penstock_contracts.workflow.v1 import (
     ApplyWorkflow,
     RemoveWorkflow,
@@ -212,6 +213,22 @@ def test_a_start_is_outstanding_until_it_is_confirmed():
     assert story.decider.outstanding(story.state) == ()
     assert not story.decider.is_open(story.state)
     story.when(confirm).stale(Code.STALE)
+
+
+def test_what_was_confirmed_before_the_store_was_put_back_is_asked_for_again():
+    """The run may be forgotten with it; were it believed, nobody would ever start it."""
+    lost = StoreRecovered(
+        recovery=derive("recovery", "a"), partition="catalog", by="ann", store_n=2, epoch=7,
+        recovered_us=START_US + 30 * MICROSECONDS,
+    )  # fmt: skip
+    story = entry(library(FLOW).apply(lost)).when(received("workflow.flow"))
+    (start,) = story.effects
+    assert isinstance(start, SendCommand)
+    confirm = ConfirmStart(run_id=start.about, trigger_aggregate="0" * 36)
+    story.when(confirm).stale(Code.STALE)
+    assert [item.effect for item in story.decider.outstanding(story.state)] == [start]
+    story.later(31).when(confirm).then(StartConfirmed)
+    assert not story.decider.is_open(story.state)
 
 
 def test_an_unknown_workflow_is_said():

@@ -23,6 +23,7 @@ from penstock_runtime.recovering import (
     survey,
 )
 from penstock_runtime.recovering_events import lost_of
+from penstock_scheduler.catalog import CatalogDomain
 from penstock_testkit.builders.workflows import gate, node, workflow
 from penstock_testkit.virtual_time import in_virtual_time
 from penstock_testkit.world import Act, World
@@ -204,6 +205,9 @@ async def test_a_recovery_is_recorded_and_epochs_rise_above_what_was_seen():
             assert fact.reason == "the disk was lost"
             assert fact.recovery == done.recovery
             assert fact.recovered_us == plan.until_us
+        library = await CatalogDomain().open_library(world.ledger)
+        assert library.was_lost(plan.until_us)
+        assert not library.was_lost(plan.until_us + 1)
         assert done.rows[RUN_PARTITION].epoch > before.epoch
         assert store_n == 0
         await world.start_all()

@@ -32,9 +32,7 @@ def decide(state: EntryState, command: Wire, context: Context) -> Outcome:
                 return Stale(Code.STALE)
             return Decision((match_trigger(command, context),))
         case trigger.ConfirmStart():
-            if all(run.run_id != command.run_id for run in state.waiting):
-                return Stale(Code.STALE)
-            return Decision((trigger.StartConfirmed(run_id=command.run_id),))
+            return _confirm(state, command, context)
         case agent.RegisterAgent():
             return _register(state, command, context)
         case agent.RemoveAgent():
@@ -61,6 +59,14 @@ def decide(state: EntryState, command: Wire, context: Context) -> Outcome:
             return Decision((revoked,))
         case _:
             raise BrokenInvariant(f"{type(command).__name__} is no command to the catalog")
+
+
+def _confirm(state: EntryState, command: trigger.ConfirmStart, context: Context) -> Outcome:
+    """Note that a run has begun; a run that may be forgotten since is asked for again."""
+    waited_for = any(run.run_id == command.run_id for run in state.waiting)
+    if not waited_for or context.library.was_lost(context.now_us):
+        return Stale(Code.STALE)
+    return Decision((trigger.StartConfirmed(run_id=command.run_id),))
 
 
 def _register(state: EntryState, command: agent.RegisterAgent, context: Context) -> Outcome:

@@ -36,7 +36,7 @@ class Library:
     """Agents and workflows by (tenant, name), and what was lost when the store was put back.
 
     Attributes:
-        lost_until_us: runs of triggers that came until then may have begun before.
+        lost_until_us: what came until then may have been at work, and may be forgotten.
         lost_runs: runs that are known to have begun before.
     """
 
@@ -73,7 +73,11 @@ class Library:
 
     def has_lost(self, run_id: str, matched_us: int) -> bool:
         """Tell whether a run may have begun before, in what was lost."""
-        return matched_us <= self.lost_until_us > 0 or run_id in self.lost_runs
+        return self.was_lost(matched_us) or run_id in self.lost_runs
+
+    def was_lost(self, at_us: int) -> bool:
+        """Tell whether what was said then may be about what was lost."""
+        return at_us <= self.lost_until_us > 0
 
     def agents_of(self, tenant: str) -> dict[str, AgentManifest]:
         """Give a tenant's agents by name."""
@@ -96,5 +100,6 @@ LIBRARY_EVENTS = (
     AgentRemoved.TYPE,
     WorkflowApplied.TYPE,
     WorkflowRemoved.TYPE,
+    StoreRecovered.TYPE,
 )
 """Types of the events that `Library.apply` folds."""
