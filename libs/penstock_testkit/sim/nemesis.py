@@ -10,9 +10,10 @@ from pydantic_core import from_json, to_json
 from penstock_adapters.memory.streams import MemoryStream
 from penstock_contracts.subjects import Stream
 from penstock_contracts.values import MICROSECONDS
+from penstock_testkit.checking.history import Violation
 from penstock_testkit.sim.dice import Dice
 from penstock_testkit.sim.processes import Process
-from penstock_testkit.sim.restoring import Backup, Lost, back_up, restore
+from penstock_testkit.sim.restoring import Backup, Lost, back_up, put_back_at_work, restore
 from penstock_testkit.sim.world import SimWorld
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Nemesis:
         old_times: streams whose messages may come with times of the past.
         skew_us: the most by which a clock was off.
         lost: the time that the stores have forgotten, if they were put back.
+        unnoticed: what services did on stores that were put back, without a word to them.
     """
 
     def __init__(self, world: SimWorld, dice: Dice) -> None:
@@ -43,6 +45,7 @@ class Nemesis:
         self._world = world
         self._dice = dice
         self.lost: Lost | None = None
+        self.unnoticed: list[Violation] = []
         self._backup: Backup | None = None
         self._copies: list[Mapping[str, MemoryStream]] = []
         self._kinds: tuple[tuple[int, Callable[[], Awaitable[str]]], ...] = (
@@ -91,6 +94,11 @@ class Nemesis:
             self._backup = back_up(self._world)
             self.done.append(f"{moment_s:.3f} s: the stores are backed up")
         elif self.lost is None and self._dice.chance(0.5):
+            if self._dice.chance(0.6):
+                found = await put_back_at_work(self._world, self._backup)
+                if found is not None:
+                    self.done.append(f"{moment_s:.3f} s: the stores are put back, untold")
+                    self.unnoticed.extend(found)
             self.lost = await restore(self._world, self._backup)
             self._copies = []  # of EVENTS as it was before: owners would stop again, rightly
             self.done.append(f"{moment_s:.3f} s: the stores are restored, and recovered")

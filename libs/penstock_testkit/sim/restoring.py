@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from penstock_adapters.memory.inbox import MemoryInbox
+from penstock_adapters.memory.relay import MemoryRelayLog
 from penstock_contracts.subjects import (
     APPROVAL_PARTITION,
     CATALOG_PARTITION,
@@ -12,17 +14,29 @@ from penstock_contracts.subjects import (
     run_partition,
 )
 from penstock_runtime.recovering import EVENTS_SOURCE, Place, Store, recover, survey
+from penstock_testkit.checking.history import Violation
+from penstock_testkit.sim.shelves import SimVault
 from penstock_testkit.sim.stores import SimLedger
 from penstock_testkit.sim.world import SimWorld
+
+AWAY_S = 60.0  # while a server is put back; leases run out meanwhile
+NOTICED_S = 180.0  # who begins reads the last marker
 
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """Copies of the event stores as they were at one moment."""
+    """Copies of the event stores, and of what lies beside them, as they were at one moment."""
 
     ledger: SimLedger
     approvals: SimLedger
+    vault: SimVault
     taken_us: int
+
+    def put_back(self, world: SimWorld) -> None:
+        """Make the stores what they were."""
+        world.ledger.put_back(self.ledger)
+        world.approvals.put_back(self.approvals)
+        world.vault.put_back(self.vault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +53,67 @@ class Lost:
 
 def back_up(world: SimWorld) -> Backup:
     """Keep the stores as they are."""
-    return Backup(world.ledger.keep_copy(), world.approvals.keep_copy(), world.clock.now_us())
+    return Backup(
+        world.ledger.keep_copy(), world.approvals.keep_copy(), world.vault.keep_copy(),
+        world.clock.now_us(),
+    )  # fmt: skip
+
+
+async def put_back_at_work(world: SimWorld, backup: Backup) -> Sequence[Violation] | None:
+    """Put the stores back under services that know nothing of it, and wait for them to notice.
+
+    Only while the markers in EVENTS tell of what is about to be forgotten: who acts upon what is
+    not relayed yet is not to be held to it.
+
+    Returns:
+        What was done as if nothing were forgotten, or was not noticed; None if it was not done.
+    """
+    forgotten = {
+        partition: copy.count(partition)
+        for store, copy in ((world.ledger, backup.ledger), (world.approvals, backup.approvals))
+        for partition in store.known()
+        if store.count(partition) > copy.count(partition)
+    }
+    if not forgotten or not await _told(world, forgotten):
+        return None
+    world.heal()
+    backup.put_back(world)
+    stores, alerts = (world.ledger, world.approvals), len(world.alerts)
+    for store in stores:
+        store.up = False
+    await world.clock.sleep(AWAY_S)
+    for store in stores:
+        store.up = True
+    await world.clock.sleep(NOTICED_S)
+    found = [
+        Violation("store put back", partition, f"goes on from event {count} as if it were the last")
+        for partition, count in forgotten.items()
+        for store in stores
+        if store.count(partition) > count
+    ]
+    if len(world.alerts) == alerts:
+        found.append(Violation("store put back", ", ".join(forgotten), "nobody was told"))
+    return found
+
+
+async def _told(world: SimWorld, partitions: Iterable[str]) -> bool:
+    """Tell whether the last markers say of all that is stored; nothing happens meanwhile."""
+    if not (world.bus.up and world.bus.exists(Stream.EVENTS)):
+        return False
+    told = MemoryRelayLog(world.bus)
+    for partition in partitions:
+        placed = await told.last_marker(partition)
+        counts = (store.count(partition) for store in (world.ledger, world.approvals))
+        if placed is None or placed.marker.last != sum(counts):
+            return False
+    return True
 
 
 async def restore(world: SimWorld, backup: Backup) -> Lost:
     """Stop all services, put the stores back, recover, and start again."""
     await world.stop()
     world.calm()
-    world.ledger.put_back(backup.ledger)
-    world.approvals.put_back(backup.approvals)
+    backup.put_back(world)
     world.bus.ensure_streams(Stream)
     place = _place(world)
     await recover(place, await survey(place), "ann", "the disk was lost")

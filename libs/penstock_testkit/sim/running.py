@@ -261,7 +261,8 @@ class _Story:
             ended=not stuck,
         )
         defects = [Violation("defect", "a process", told) for told in world.defects]
-        found = [*defects, *self._false_alerts(), *stuck, *self._violations(history)]
+        alerts = [*self._false_alerts(), *self.nemesis.unnoticed]
+        found = [*defects, *alerts, *stuck, *self._violations(history)]
         digest = hashlib.sha256()
         for partition in sorted(records):
             for record in records[partition]:

@@ -85,7 +85,8 @@ class SimLedger(_Away, MemoryLedger):
         """Become what `other` is."""
         memo = {id(self._clock): self._clock}
         for name, value in vars(other).items():
-            setattr(self, name, copy.deepcopy(value, memo))
+            if name != "up":
+                setattr(self, name, copy.deepcopy(value, memo))
 
 
 class SimProjection(_Away, MemoryProjection):
