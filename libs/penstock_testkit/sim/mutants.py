@@ -54,6 +54,7 @@ def all_mutants() -> Mapping[str, Mutant]:
     """Give every mutant by name."""
     from penstock_testkit.sim import (  # noqa: PLC0415 - they are built from this module
         mutants_people,
+        mutants_recovery,
         mutants_relay,
         mutants_store,
         mutants_tasks,
@@ -61,7 +62,7 @@ def all_mutants() -> Mapping[str, Mutant]:
 
     found = (
         *mutants_store.MUTANTS, *mutants_relay.MUTANTS, *mutants_tasks.MUTANTS,
-        *mutants_people.MUTANTS,
+        *mutants_people.MUTANTS, *mutants_recovery.MUTANTS,
     )  # fmt: skip
     assert len({one.name for one in found}) == len(found), "a mutant has two namesakes"
     return {one.name: one for one in found}
