@@ -19,8 +19,8 @@ from penstock_cli.recover_place import opened, state_folder, stores_of
 from penstock_cli.recover_progress import agreed, progress
 from penstock_cli.terminal import counted, moment, plain, print_json, say, span
 from penstock_runtime.faults import PenstockFault
-from penstock_runtime.recovering import empty, held
 from penstock_runtime.recovering_events import Told
+from penstock_runtime.recovering_place import empty, held
 
 app = typer.Typer()
 

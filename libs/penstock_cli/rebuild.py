@@ -19,8 +19,8 @@ from penstock_cli.rebuild_views import Compared, rebuild_views
 from penstock_cli.recover_place import OpenPlace, events_of, opened, state_folder, stores_of
 from penstock_cli.recover_progress import agreed, progress
 from penstock_cli.terminal import counted, plain, print_json, say, span
-from penstock_runtime.recovering import Place, held
 from penstock_runtime.recovering_events import Told, quietly
+from penstock_runtime.recovering_place import Place, held
 from penstock_runtime.recovering_streams import (
     Logs,
     Relayed,

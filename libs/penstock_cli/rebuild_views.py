@@ -15,9 +15,9 @@ from penstock_core.run.state import RunState
 from penstock_runtime.cells import Cells
 from penstock_runtime.definitions import Definitions
 from penstock_runtime.ports.ledger import EventReader
-from penstock_runtime.recovering import OPERATOR, Place, empty, held
 from penstock_runtime.recovering_events import Told, quietly
 from penstock_runtime.recovering_inbox import Part, StoreInbox
+from penstock_runtime.recovering_place import OPERATOR, Place, empty, held
 from penstock_runtime.recovering_runs import RecoveredRuns
 
 PAGE = 200  # runs folded at once

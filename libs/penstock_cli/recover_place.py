@@ -44,7 +44,7 @@ from penstock_runtime.ports.bus import RelayLog
 from penstock_runtime.ports.clock import Clock
 from penstock_runtime.ports.inbox import Inbox
 from penstock_runtime.ports.projection import FollowedStore, ViewReader
-from penstock_runtime.recovering import EVENTS_SOURCE, Place, StillServed, Store
+from penstock_runtime.recovering_place import EVENTS_SOURCE, Place, StillServed, Store
 from penstock_runtime.telemetry.metrics import Metrics, NoMetrics
 
 OWNERS: Mapping[str, tuple[str, BusUser]] = {

@@ -14,24 +14,18 @@ It may be ended at any moment and begun again: until EVENTS is emptied, no owner
 Everything here is on ports, so that a simulation runs the same code.
 """
 
-import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 from penstock_contracts.ids import derive
 from penstock_contracts.partition.v1 import StoreRecovered
-from penstock_contracts.records import genesis_hash
 from penstock_contracts.run.v1 import OutcomeUnknown, RecoverRun
 from penstock_contracts.subjects import (
     CATALOG_PARTITION,
-    GATEWAY_PARTITION,
-    ROOT,
-    Stream,
     run_partition_count,
 )
-from penstock_contracts.values import MICROSECONDS, SYSTEM_TENANT
+from penstock_contracts.values import SYSTEM_TENANT
 from penstock_core.catalog.library import Library
 from penstock_core.decision import Context
 from penstock_core.run.decide import once_in_flight
@@ -39,72 +33,26 @@ from penstock_core.run.state import RunState
 from penstock_runtime.batch import Batch
 from penstock_runtime.cells import Cell, Cells
 from penstock_runtime.definitions import Definitions
-from penstock_runtime.faults import Fenced, PenstockFault
-from penstock_runtime.ports.clock import Clock
-from penstock_runtime.ports.inbox import Inbox, Source
-from penstock_runtime.ports.ledger import DueIndex, EventReader, Ledger, PartitionRow
-from penstock_runtime.ports.projection import ProjectionStore
+from penstock_runtime.ports.ledger import PartitionRow
 from penstock_runtime.recovering_events import Finding, Told, quietly, read_events
+from penstock_runtime.recovering_place import (
+    EVENTS_SOURCE,
+    LEASE_S,
+    OPERATOR,
+    Place,
+    StillServed,
+    Store,
+    empty,
+    empty_events,
+    held,
+)
 from penstock_runtime.recovering_runs import RecoveredRuns
-from penstock_runtime.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-EVENTS_SOURCE = Source(Stream.EVENTS.value, f"{ROOT}.>")
-OPERATOR = "penstock recover"
-LEASE_S = 60.0  # while no service runs; renewed three times within it
-PATIENCE_S = 15.0  # for the lease of a service that has died to run out
-LOOK_S = 0.5
 PAGE = 500  # aggregates of one commit
 LOST_RUNS_MAX = 1_000  # ids in one record of a recovery
 ATTEMPTS_LISTED = 1_000  # in a plan; all are counted
-
-
-class StillServed(PenstockFault):
-    """A partition is held by a service: it has to be stopped first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Store:
-    """One event store, as its owner's role sees it.
-
-    Attributes:
-        name: shown to people, such as `scheduler`.
-        founding: partitions that it has in any case, so that one without a row is seen to be lost.
-    """
-
-    name: str
-    ledger: Ledger
-    reader: EventReader
-    index: DueIndex
-    founding: Sequence[str] = ()
-
-    async def partitions(self) -> Sequence[str]:
-        """Name its partitions."""
-        return sorted({*await self.ledger.partitions(), *self.founding})
-
-    async def row(self, partition: str) -> PartitionRow:
-        """Give a partition's row, as it begins if there is none."""
-        if partition in await self.ledger.partitions():
-            return await self.ledger.row(partition)
-        return PartitionRow(partition, "", 0, 0, 0, genesis_hash(partition), {})
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Everything a recovery is about.
-
-    Attributes:
-        stores: every event store whose events are in EVENTS.
-        events: gives an inbox on `EVENTS_SOURCE`, whose owner may purge EVENTS; the stream exists.
-        read_models: what is folded from EVENTS.
-    """
-
-    stores: Sequence[Store]
-    events: Callable[[], Inbox]
-    read_models: Sequence[ProjectionStore]
-    clock: Clock
-    metrics: Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,8 +183,7 @@ async def recover(
     done = Recovered(derive("recovery", str(plan.until_us), by), plan.until_us)
     doubted = plan.doubted or frozenset(store.name for store in place.stores)
     findings = {finding.partition: finding for finding in plan.findings}
-    async with _held(place) as holds:
-        rows = holds.rows
+    async with held(place) as rows:
         for store in place.stores:
             for partition in rows[store.name]:
                 row = rows[store.name][partition]
@@ -250,8 +197,8 @@ async def recover(
                     work = _Settling(place, store, done, by, reason)
                     row = await work.settle(row, finding, plan)
                 done.rows[partition] = rows[store.name][partition] = row
-        for model, row in holds.read_models:
-            await _reset(model, row)
+        for model in place.read_models:
+            await empty(model)
         told("emptying EVENTS", 0, 0)
         await empty_events(place.events())
     log.warning("the store was recovered", extra={"recovery": done.recovery, "by": by})
@@ -340,113 +287,3 @@ async def _above(store: Store, row: PartitionRow, epoch: int) -> PartitionRow:
             raise StillServed(f"{row.partition} was taken over by a service")
         row = again
     return row
-
-
-@dataclass(frozen=True, slots=True)
-class _Holds:
-    """What is held, with the epochs that its leases are renewed by.
-
-    Attributes:
-        rows: by store and partition; whoever raises an epoch notes it here at once.
-    """
-
-    rows: dict[str, dict[str, PartitionRow]]
-    read_models: list[tuple[ProjectionStore, PartitionRow]]
-
-
-@asynccontextmanager
-async def held(place: Place) -> AsyncGenerator[dict[str, dict[str, PartitionRow]]]:
-    """Hold every partition of every store, and every read model, so that no service begins.
-
-    Gives the rows by store and partition. All are given back at the end.
-
-    Raises:
-        StillServed: a service holds one, and goes on holding it.
-    """
-    async with _held(place) as holds:
-        yield holds.rows
-
-
-@asynccontextmanager
-async def _held(place: Place) -> AsyncGenerator[_Holds]:
-    holds = _Holds({store.name: {} for store in place.stores}, [])
-    taken: list[tuple[Ledger | ProjectionStore, str]] = []
-    keeping = asyncio.create_task(_keep(place, holds))  # taking all of it may last, too
-    try:
-        try:
-            for store in place.stores:
-                for partition in await store.partitions():
-                    row = await _take(place.clock, store.ledger, partition)
-                    holds.rows[store.name][partition] = row
-                    taken.append((store.ledger, partition))
-            for model in place.read_models:
-                row = await _take(place.clock, model, GATEWAY_PARTITION)
-                holds.read_models.append((model, row))
-                taken.append((model, GATEWAY_PARTITION))
-            yield holds
-        finally:
-            keeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await keeping
-    finally:
-        for ledger, partition in taken:
-            # Whoever asks under the same name gets it at once, with the epoch to let go of.
-            row = await ledger.acquire(partition, OPERATOR, LEASE_S)
-            if row is not None:
-                await ledger.release(partition, row.epoch)
-
-
-async def _take(clock: Clock, ledger: Ledger | ProjectionStore, partition: str) -> PartitionRow:
-    deadline_us = clock.now_us() + int(PATIENCE_S * MICROSECONDS)
-    while True:
-        row = await ledger.acquire(partition, OPERATOR, LEASE_S)
-        if row is not None:
-            return row
-        if clock.now_us() >= deadline_us:
-            raise StillServed(f"a service is at work: it holds partition {partition}")
-        await clock.sleep(LOOK_S)
-
-
-async def _keep(place: Place, holds: _Holds) -> None:
-    """Renew the leases; whoever has taken one over is noticed by the next commit."""
-    while True:
-        await place.clock.sleep(LEASE_S / 3)
-        for store in place.stores:
-            for partition in tuple(holds.rows[store.name]):
-                await _renew(store.ledger, holds.rows[store.name][partition])
-        for model, row in tuple(holds.read_models):
-            await _renew(model, row)
-
-
-async def _renew(ledger: Ledger | ProjectionStore, row: PartitionRow) -> None:
-    with suppress(PenstockFault):
-        await ledger.renew(row.partition, row.epoch, LEASE_S)
-
-
-async def empty(model: ProjectionStore) -> None:
-    """Drop every row of a read model that is `held`; it is folded anew from the first event on.
-
-    Raises:
-        StillServed: a gateway holds it.
-    """
-    row = await model.acquire(GATEWAY_PARTITION, OPERATOR, LEASE_S)
-    if row is None:
-        raise StillServed("a gateway is at work: it holds the read model")
-    await _reset(model, row)
-
-
-async def _reset(model: ProjectionStore, row: PartitionRow) -> None:
-    try:
-        _ = await model.reset(GATEWAY_PARTITION, row.epoch)
-    except Fenced as fenced:
-        raise StillServed("a gateway has taken the read model over") from fenced
-
-
-async def empty_events(inbox: Inbox) -> None:
-    """Delete all messages of EVENTS. Its sequences go on, so that no late relay fits in."""
-    try:
-        attachment = await inbox.attach({})
-        end = attachment.ends[EVENTS_SOURCE.stream]
-        await inbox.purge(EVENTS_SOURCE, end + 1)
-    finally:
-        await inbox.close()

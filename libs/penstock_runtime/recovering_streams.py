@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from penstock_runtime.faults import StoreRolledBack
 from penstock_runtime.ports.bus import RelayLog
 from penstock_runtime.ports.ledger import PartitionRow
-from penstock_runtime.recovering import Place, empty_events
 from penstock_runtime.recovering_events import Told, quietly
+from penstock_runtime.recovering_place import Place, empty_events
 from penstock_runtime.relay import MEND, UNIT_MAX, Relay, head_at
 from penstock_runtime.takeover import REPUBLISHED_MAX
 

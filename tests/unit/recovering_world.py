@@ -7,15 +7,8 @@ from typing import Any, TypeVar, cast
 
 from penstock_adapters.memory.inbox import MemoryInbox
 from penstock_contracts.subjects import APPROVAL_PARTITION, CATALOG_PARTITION
-from penstock_runtime.recovering import (
-    EVENTS_SOURCE,
-    Place,
-    Recovered,
-    RecoveryPlan,
-    Store,
-    recover,
-    survey,
-)
+from penstock_runtime.recovering import Recovered, RecoveryPlan, recover, survey
+from penstock_runtime.recovering_place import EVENTS_SOURCE, Place, Store
 from penstock_testkit.world import World
 from penstock_testkit.world.world import RUN_PARTITION
 

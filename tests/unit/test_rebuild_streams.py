@@ -10,7 +10,7 @@ from penstock_cli.rebuild import Begun, Journal, rebuilt
 from penstock_contracts.subjects import Stream
 from penstock_runtime.faults import StoreRolledBack
 from penstock_runtime.ports.bus import RelayLog
-from penstock_runtime.recovering import empty_events, held
+from penstock_runtime.recovering_place import empty_events, held
 from penstock_runtime.recovering_streams import Relayed, proven
 from penstock_testkit.builders.workflows import linear, workflow
 from penstock_testkit.virtual_time import in_virtual_time

@@ -16,13 +16,9 @@ from penstock_contracts.subjects import (
 )
 from penstock_contracts.values import MICROSECONDS
 from penstock_runtime.ports.ledger import PartitionRow
-from penstock_runtime.recovering import (
-    LEASE_S,
-    StillServed,
-    recover,
-    survey,
-)
+from penstock_runtime.recovering import recover, survey
 from penstock_runtime.recovering_events import lost_of
+from penstock_runtime.recovering_place import LEASE_S, StillServed
 from penstock_scheduler.catalog import CatalogDomain
 from penstock_testkit.builders.workflows import gate, node, workflow
 from penstock_testkit.virtual_time import in_virtual_time

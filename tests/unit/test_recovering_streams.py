@@ -9,8 +9,9 @@ from penstock_contracts.partition.v1 import Marker
 from penstock_contracts.subjects import Stream
 from penstock_runtime.faults import StoreRolledBack
 from penstock_runtime.ports.bus import RelayLog
-from penstock_runtime.recovering import held, recover, survey
+from penstock_runtime.recovering import recover, survey
 from penstock_runtime.recovering_inbox import Part, StoreInbox
+from penstock_runtime.recovering_place import held
 from penstock_runtime.recovering_streams import proven, rebuild_streams, relay_anew
 from penstock_testkit.builders.workflows import linear, workflow
 from penstock_testkit.virtual_time import in_virtual_time

@@ -13,7 +13,8 @@ from penstock_contracts.subjects import (
     Stream,
     run_partition,
 )
-from penstock_runtime.recovering import EVENTS_SOURCE, Place, Store, recover, survey
+from penstock_runtime.recovering import recover, survey
+from penstock_runtime.recovering_place import EVENTS_SOURCE, Place, Store
 from penstock_testkit.checking.history import Violation
 from penstock_testkit.sim.shelves import SimVault
 from penstock_testkit.sim.stores import SimLedger
