@@ -25,6 +25,7 @@ from penstock_testkit.checking.delivered import answered_of
 from penstock_testkit.checking.effects import once_happens_once
 from penstock_testkit.checking.folding import rows_of
 from penstock_testkit.checking.history import Accepted, History, Published, Violation
+from penstock_testkit.sim.clients import Clients
 from penstock_testkit.sim.dice import Dice
 from penstock_testkit.sim.loop import ShuffledLoop, run_shuffled
 from penstock_testkit.sim.nemesis import Nemesis
@@ -83,12 +84,13 @@ class _Story:
     def __init__(self, plan: Plan, loop: ShuffledLoop, scratch: Path) -> None:
         self.plan = plan
         self.world = SimWorld(plan, loop, scratch)
+        self.clients = Clients(self.world.doors, Dice(plan.seed, "clients"))
         self.people = People(
-            self.world.bus, self.world.views, self.world.clock, self.world.deeds,
+            self.world.bus, self.world.views, self.clients, self.world.clock, self.world.deeds,
             Dice(plan.seed, "people"),
         )  # fmt: skip
         self.nemesis = Nemesis(self.world, Dice(plan.seed, "nemesis"))
-        self.people.restored = lambda: self.nemesis.lost is not None
+        self.people.restored = self.clients.restored = lambda: self.nemesis.lost is not None
         self._ended: set[str] = set()
         self._read: dict[str, int] = {}
 
@@ -258,6 +260,7 @@ class _Story:
             ended=not stuck,
         )
         defects = [Violation("defect", "a process", told) for told in world.defects]
+        defects += [Violation("defect", "an answer", told) for told in self.clients.defects]
         found = [*defects, *self._false_alerts(), *stuck, *self._violations(history)]
         digest = hashlib.sha256()
         for partition in sorted(records):
