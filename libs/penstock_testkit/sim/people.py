@@ -20,8 +20,7 @@ from penstock_testkit.builders.workflows import AGENTS
 from penstock_testkit.checking.history import Accepted, Observed
 from penstock_testkit.sim.agents import Deeds
 from penstock_testkit.sim.bus import SimBus
-from penstock_testkit.sim.clients import ADMIN, CREATED, DELIVERED, Clients, token_of
-from penstock_testkit.sim.clients import VOTERS as CLIENTS
+from penstock_testkit.sim.clients import ADMIN, CREATED, DELIVERED, VOTERS, Clients, token_of
 from penstock_testkit.sim.dice import Dice
 from penstock_testkit.sim.plan import Asked
 from penstock_testkit.virtual_time import VirtualClock
@@ -32,7 +31,7 @@ from penstock_webhook_gateway.kinds import View
 PAGE = 100
 ASK_AGAIN_S = (1.0, 30.0)
 ROUND_S = (2.0, 40.0)
-VOTERS = ("user:bob", "user:eve", "user:kim")
+BY_API = 0.5  # share of votes and words that go through the gateways
 
 
 class People(Users):
@@ -87,7 +86,7 @@ class People(Users):
 
     async def define(self, documents: Sequence[Mapping[str, Any]]) -> None:
         """Register agents and people and apply the workflows, until the gateway shows them."""
-        hashes = [token_hash(token_of(name)) for name in (ADMIN, *CLIENTS)]
+        hashes = [token_hash(token_of(name)) for name in (ADMIN, *VOTERS)]
         while None in [await self._get(View.TOKEN, SYSTEM_TENANT, one) for one in hashes]:
             self._try_to_admit()
             await self._pause((0.5, 5.0))
@@ -110,7 +109,7 @@ class People(Users):
 
     def _try_to_admit(self) -> None:
         """Have the voters known; for the first token the gateways provide themselves."""
-        for name in CLIENTS:
+        for name in VOTERS:
             body = IssueToken(name=name, sha256=token_hash(token_of(name)), roles=("approver",))
             self._try_to_send(subjects.catalog(TENANT, "token", name, "issue_token"), body)
 
@@ -130,9 +129,8 @@ class People(Users):
 
     async def _accepted_by_api(self, asked: Asked) -> tuple[str, ...]:
         """Ask gateways until one names the runs: then nothing may ever lose them."""
-        path = f"/api/workflows/{asked.workflow}/trigger"
         while True:
-            answer = await self._clients.post(ADMIN, path, {"inputs": {}}, asked.trigger_id)
+            answer = await self._clients.start(asked.workflow, asked.trigger_id)
             if answer is not None and answer.status != DELIVERED:
                 break
             await self._pause()
@@ -165,9 +163,7 @@ class People(Users):
                 if row.state not in ("running", "pending"):
                     return
                 if asked.by_api:
-                    path, refusals = f"/api/runs/{run}/cancel", ("already_ended",)
-                    answer = await self._clients.post(ADMIN, path, {}, key, *refusals)
-                    if answer is not None:
+                    if await self._clients.cancel(run, key) is not None:
                         return
                 else:
                     path = subjects.run(TENANT, str(row.body["partition"]), run, "cancel_run")
@@ -196,9 +192,9 @@ class People(Users):
             waiting = await self._page(View.APPROVAL, TENANT, state="pending", limit=PAGE)
             for row in waiting:
                 if self.patient or self._dice.chance(0.7):
-                    self._vote_on(row)
+                    await self._vote_on(row)
 
-    def _vote_on(self, row: ViewRow) -> None:
+    async def _vote_on(self, row: ViewRow) -> None:
         kinds = (Choice.APPROVE,) * 6 + (Choice.REJECT, Choice.PUSH_BACK)
         choice = Choice.APPROVE if self.patient else self._dice.choice(kinds)
         body, to = row.body, None
@@ -207,9 +203,12 @@ class People(Users):
             allowed = policy.get("push_back") if isinstance(policy, dict) else None
             to = str(allowed[0]) if isinstance(allowed, list) and allowed else None
         for voter in VOTERS[: 3 if self.patient else self._dice.randint(1, 3)]:
+            if self._dice.chance(BY_API):
+                await self._clients.vote(row.id, voter, choice, to)
+                continue
             try:
                 self.vote(
-                    str(body["run_id"]), str(body["node"]), choice, "seen", voter,
+                    str(body["run_id"]), str(body["node"]), choice, "seen", f"user:{voter}",
                     attempt=_number(body["attempt"]), to=to,
                 )  # fmt: skip
             except TransientFault:
@@ -225,9 +224,13 @@ class People(Users):
                     continue
                 attempt = _number(row.body["attempt"])
                 node = row.id.removeprefix(f"{row.parent}/")
+                happened = self._happened(row.parent, node, attempt)
+                if self._dice.chance(BY_API):
+                    await self._clients.settle(row.parent, node, attempt, happened=happened)
+                    continue
                 body = SettleOutcome(
                     run_id=row.parent, node=node, attempt=attempt, reason="looked it up",
-                    happened=self._happened(row.parent, node, attempt), output={},
+                    happened=happened, output={},
                 )  # fmt: skip
                 partition = str(run.body["partition"])
                 path = subjects.run(TENANT, partition, row.parent, "settle_outcome")

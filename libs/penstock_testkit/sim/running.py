@@ -248,7 +248,7 @@ class _Story:
             seen=world.views.seen_now(),
             fold=rows_of,
             now_us=world.clock.now_us(),
-            delivered=tuple(answered_of(world.bus.said, world.bus.lossy)),
+            delivered=(*answered_of(world.bus.said, world.bus.lossy), *self.clients.done),
             results=() if Stream.RUNS in world.bus.lossy else tuple(world.reported),
             effects=world.deeds.done,
             accepted=self._accepted(),
