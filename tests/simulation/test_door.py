@@ -11,8 +11,16 @@ from penstock_contracts.records import read_record
 from penstock_contracts.subjects import CATALOG_PARTITION, Stream
 from penstock_contracts.trigger.v1 import TriggerMatched
 from penstock_testkit.builders.workflows import workflow
+from penstock_testkit.checking.history import History
 from penstock_testkit.sim import run_seed
-from penstock_testkit.sim.clients import ADMIN, CREATED, OK, Clients, token_of
+from penstock_testkit.sim.clients import (
+    ADMIN,
+    CREATED,
+    OK,
+    Clients,
+    one_key_is_one_trigger,
+    token_of,
+)
 from penstock_testkit.sim.dice import Dice
 from penstock_testkit.sim.door import Answer, Broken
 from penstock_testkit.sim.gateways import RATE_PER_MINUTE
@@ -199,6 +207,17 @@ def test_a_refusal_that_nobody_should_get_is_a_finding(tmp_path: Path) -> None:
         assert cancelled is not None
         assert cancelled.status == OK
         assert cancelled.body["status"] == "cancelled"
+
+    on_stage(tmp_path, scene)
+
+
+def test_a_trigger_that_nobody_was_told_of_is_a_finding(tmp_path: Path) -> None:
+    async def scene(stage: Stage) -> None:
+        told = str((await stage.trigger("once")).body["trigger_id"])
+        history = History(store=stage.world.ledger.records(), ended=True)
+        assert list(one_key_is_one_trigger(history, {told})) == []
+        (found,) = one_key_is_one_trigger(history, {"another"})
+        assert told in found.detail
 
     on_stage(tmp_path, scene)
 

@@ -5,7 +5,7 @@ Each method gives None where nobody has answered, or not for now: then they ask 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from pydantic import JsonValue
@@ -13,12 +13,16 @@ from pydantic import JsonValue
 from penstock_contracts.approval.v1 import Choice
 from penstock_contracts.codes import Code
 from penstock_contracts.ids import derive
+from penstock_contracts.subjects import CATALOG_PARTITION
+from penstock_contracts.trigger.v1 import TriggerMatched
 from penstock_contracts.values import DEFAULT_TENANT, JsonObject
+from penstock_testkit.checking.history import History, Violation
 from penstock_testkit.sim.dice import Dice
 from penstock_testkit.sim.door import Answer, Broken, Door
 from penstock_testkit.sim.gateways import ADMIN_TOKEN
 
 ADMIN = "admin"
+BY_GATEWAY = "gateway:"  # begins the ids of triggers that the API has published
 VOTERS: Final = ("bob", "eve", "kim")
 OK, CREATED, DELIVERED, REFUSED, UNAUTHORIZED, DEFECT = 200, 201, 202, 400, 401, 500
 WITHIN_S = (0.5, 40.0)  # how long a client waits for an answer
@@ -106,6 +110,19 @@ class Clients:
             told = f"{answer.status} {answer.code}: {answer.body.get('detail')}"
             self.defects.append(f"{who} asked for {path} and was told {told}")
         return None if answer.status == UNAUTHORIZED else answer
+
+
+def one_key_is_one_trigger(history: History, told: Collection[str]) -> Iterator[Violation]:
+    """Who asks until there is an answer has started nothing beside the trigger that was told."""
+    if not history.ended:
+        return
+    for fact in history.facts.get(CATALOG_PARTITION, ()):
+        event = fact.event
+        if not isinstance(event, TriggerMatched) or event.trigger_id in told:
+            continue
+        if event.trigger_id.startswith(BY_GATEWAY):
+            detail = f"{event.trigger_id} was started for a key that was told another trigger"
+            yield Violation("one key", fact.where, detail)
 
 
 def _each(value: JsonValue) -> Sequence[JsonValue]:

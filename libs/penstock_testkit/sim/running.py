@@ -25,7 +25,7 @@ from penstock_testkit.checking.delivered import answered_of
 from penstock_testkit.checking.effects import once_happens_once
 from penstock_testkit.checking.folding import rows_of
 from penstock_testkit.checking.history import Accepted, History, Published, Violation
-from penstock_testkit.sim.clients import Clients
+from penstock_testkit.sim.clients import Clients, one_key_is_one_trigger
 from penstock_testkit.sim.dice import Dice
 from penstock_testkit.sim.loop import ShuffledLoop, run_shuffled
 from penstock_testkit.sim.nemesis import Nemesis
@@ -156,7 +156,8 @@ class _Story:
         """Judge; of what the stores have forgotten, only that nothing was done twice."""
         lost = self.nemesis.lost
         if lost is None:
-            return check(history)
+            told = self.people.accepted
+            return [*check(history), *one_key_is_one_trigger(history, told)]
         remembered = replace(
             history,
             effects=[one for one in history.effects if not lost.holds(one.at_us)],
