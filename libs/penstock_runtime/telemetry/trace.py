@@ -100,10 +100,10 @@ def handling_of(text: str | None) -> TraceContext | None:
     return None if sent is None else sent.child(PROCESS)
 
 
-def continue_trace(text: str | None) -> TraceContext:
+def continue_trace(text: str | None, entropy: Callable[[int], bytes] = os.urandom) -> TraceContext:
     """Give a drawn child of the given `traceparent`, or a new trace if there is none."""
     parent = parse_traceparent(text)
-    return start_trace() if parent is None else parent.fresh_child()
+    return start_trace(entropy) if parent is None else parent.fresh_child(entropy)
 
 
 def _digest(seed: str, names: tuple[str, ...]) -> str:

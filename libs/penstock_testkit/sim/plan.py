@@ -21,6 +21,7 @@ class Asked:
 
     Attributes:
         at_s: when, in seconds of virtual time.
+        by_api: through the gateways; otherwise it is a message on the bus.
         cancel_at_s: when it is cancelled; None: never.
     """
 
@@ -28,6 +29,7 @@ class Asked:
     workflow: str
     trigger_id: str
     cancel_at_s: float | None
+    by_api: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Plan:
 
 def plan_of(seed: int) -> Plan:
     """Draw a plan."""
-    dice = Dice(seed, "plan")
+    dice, way = Dice(seed, "plan"), Dice(seed, "way")
     documents = [_document(dice, f"flow-{number}") for number in range(dice.choice((1, 1, 2)))]
     storm_s = dice.seconds(20, 400)
     rough = dice.chance(0.6)
@@ -80,7 +82,7 @@ def plan_of(seed: int) -> Plan:
         ),
         documents=documents,
         asked=[
-            _asked(dice, number, documents, storm_s)
+            _asked(dice, way, number, documents, storm_s)
             for number in range(dice.randint(1, TRIGGERS_MAX))
         ],
         storm_s=storm_s,
@@ -97,7 +99,7 @@ def plan_of(seed: int) -> Plan:
 
 
 def _asked(
-    dice: Dice, number: int, documents: Sequence[Mapping[str, Any]], storm_s: float
+    dice: Dice, way: Dice, number: int, documents: Sequence[Mapping[str, Any]], storm_s: float
 ) -> Asked:
     at_s = dice.uniform(0, storm_s)
     return Asked(
@@ -105,6 +107,7 @@ def _asked(
         workflow=str(dice.choice(documents)["name"]),
         trigger_id=f"t{number}",
         cancel_at_s=at_s + dice.seconds(0.1, 120) if dice.chance(0.15) else None,
+        by_api=way.chance(0.5),
     )
 
 

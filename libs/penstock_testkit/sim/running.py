@@ -26,6 +26,7 @@ from penstock_testkit.checking.effects import once_happens_once
 from penstock_testkit.checking.folding import rows_of
 from penstock_testkit.checking.history import Accepted, History, Published, Violation
 from penstock_testkit.sim.agents import CANARY
+from penstock_testkit.sim.clients import Clients, one_key_is_one_trigger
 from penstock_testkit.sim.dice import Dice
 from penstock_testkit.sim.loop import ShuffledLoop, run_shuffled
 from penstock_testkit.sim.nemesis import Nemesis
@@ -84,12 +85,13 @@ class _Story:
     def __init__(self, plan: Plan, loop: ShuffledLoop, scratch: Path) -> None:
         self.plan = plan
         self.world = SimWorld(plan, loop, scratch)
+        self.clients = Clients(self.world.doors, Dice(plan.seed, "clients"))
         self.people = People(
-            self.world.bus, self.world.views, self.world.clock, self.world.deeds,
+            self.world.bus, self.world.views, self.clients, self.world.clock, self.world.deeds,
             Dice(plan.seed, "people"),
         )  # fmt: skip
         self.nemesis = Nemesis(self.world, Dice(plan.seed, "nemesis"))
-        self.people.restored = lambda: self.nemesis.lost is not None
+        self.people.restored = self.clients.restored = lambda: self.nemesis.lost is not None
         self._ended: set[str] = set()
         self._read: dict[str, int] = {}
 
@@ -155,7 +157,8 @@ class _Story:
         """Judge; of what the stores have forgotten, only that nothing was done twice."""
         lost = self.nemesis.lost
         if lost is None:
-            return check(history)
+            told = self.people.accepted
+            return [*check(history), *one_key_is_one_trigger(history, told)]
         remembered = replace(
             history,
             effects=[one for one in history.effects if not lost.holds(one.at_us)],
@@ -247,7 +250,7 @@ class _Story:
             seen=world.views.seen_now(),
             fold=rows_of,
             now_us=world.clock.now_us(),
-            delivered=tuple(answered_of(world.bus.said, world.bus.lossy)),
+            delivered=(*answered_of(world.bus.said, world.bus.lossy), *self.clients.done),
             results=() if Stream.RUNS in world.bus.lossy else tuple(world.reported),
             effects=world.deeds.done,
             secrets=(CANARY.encode(),),
@@ -261,6 +264,7 @@ class _Story:
             ended=not stuck,
         )
         defects = [Violation("defect", "a process", told) for told in world.defects]
+        defects += [Violation("defect", "an answer", told) for told in self.clients.defects]
         alerts = [*self._false_alerts(), *self.nemesis.unnoticed]
         found = [*defects, *alerts, *stuck, *self._violations(history)]
         digest = hashlib.sha256()

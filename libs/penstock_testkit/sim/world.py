@@ -17,10 +17,8 @@ from penstock_adapters.memory.signing import MemorySigner, MemoryVerifier
 from penstock_adapters.memory.work import MemoryControl, MemoryWorkQueue
 from penstock_approval.app import host as approval_host
 from penstock_approval.app import shared as shared_approval
-from penstock_contracts.records import ReadEvent
 from penstock_contracts.subjects import Stream
 from penstock_contracts.task.v1 import TaskMessage
-from penstock_contracts.values import Wire
 from penstock_executor.app import Executor, Options, Ports
 from penstock_executor.secret_grants import SecretGrant
 from penstock_executor.workspaces import Workspaces
@@ -49,6 +47,8 @@ from penstock_testkit.sim.agents import (
 )
 from penstock_testkit.sim.bus import SimBus
 from penstock_testkit.sim.dice import Dice
+from penstock_testkit.sim.door import Door
+from penstock_testkit.sim.gateways import Around, Gateway
 from penstock_testkit.sim.links import (
     Link,
     LinkedControl,
@@ -65,7 +65,6 @@ from penstock_testkit.sim.processes import Life, Process, ProcessClock, follow
 from penstock_testkit.sim.shelves import LinkedShelf, LinkedVault, SimShelf, SimVault
 from penstock_testkit.sim.stores import SimLedger, SimProjection
 from penstock_testkit.virtual_time import VirtualClock
-from penstock_webhook_gateway.projection import SOURCES, Projection
 
 log = logging.getLogger(__name__)
 TASK_SECRET = b"the schedulers' secret of a simulated world"
@@ -85,6 +84,7 @@ class SimWorld:
         partitions: how many of runs a scheduler asks for when it begins.
         alerts: what an operator would be woken for.
         defects: what ended a process that no service foresees.
+        doors: process -> where clients knock, in its newest life.
     """
 
     def __init__(self, plan: Plan, loop: ShuffledLoop, scratch: Path) -> None:
@@ -113,6 +113,7 @@ class SimWorld:
         self._dice = Dice(plan.seed, "world")
         self._restarts = True
         self._links = 0
+        self.doors: dict[str, Door] = {}
         self.reported: list[Reported] = []
         self.bus.on_stored = self._note_task
         self.processes = self._populate()
@@ -305,13 +306,15 @@ class SimWorld:
 
     def _begin_gateway(self, life: Life) -> None:
         bus, store = self._link(life, "bus"), self._link(life, "store")
-        views = linked(self.views, store)
-        projection = Projection(
-            life.process.name, views, views,
-            lambda: LinkedInbox(MemoryInbox(self.bus, SOURCES), bus),  # type: ignore[arg-type,return-value]
-            ProcessClock(life, self.clock), self.metrics, _forget,
+        around = Around(
+            self.bus, self.views, self.shelf, self.clock, self.metrics, bus, store,
+            self._publisher(bus),
         )  # fmt: skip
-        life.spawn(self._watched(life, projection.run))
+        name = life.process.name
+        dice = Dice(self.plan.seed, f"{name}/door/{life.process.deaths}")
+        gateway = Gateway(life, around, dice)
+        self.doors[name] = gateway.door
+        life.spawn(self._watched(life, gateway.run))
 
     async def _watched(self, life: Life, main: Callable[[], Awaitable[None]]) -> None:
         """Serve; what ends the service ends its process, as the exit of `main` would."""
@@ -335,8 +338,3 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             yield from _leaves(error)
         else:
             yield error
-
-
-def _forget(events: Sequence[tuple[ReadEvent, Wire]]) -> None:
-    """Have nobody who waits."""
-    del events

@@ -1,5 +1,6 @@
 """Wires the gateway from its ports; the simulation uses it as well."""
 
+import os
 from collections.abc import Sequence
 
 from aiohttp import web
@@ -25,7 +26,7 @@ from penstock_webhook_gateway.http import (
 from penstock_webhook_gateway.http.context import DOORS, Doors
 from penstock_webhook_gateway.http.limits import RateLimit
 from penstock_webhook_gateway.http.live import STREAMS
-from penstock_webhook_gateway.http.middleware import Guard
+from penstock_webhook_gateway.http.middleware import Entropy, Guard
 from penstock_webhook_gateway.http.places import Places
 from penstock_webhook_gateway.http.tracing import traced
 from penstock_webhook_gateway.projection import Projection
@@ -39,9 +40,15 @@ def application(
     spans: Spans | None = None,
     *,
     trust_forwarded_for: bool = False,
+    entropy: Entropy = os.urandom,
 ) -> web.Application:
-    """Give the HTTP application."""
-    guard = Guard(metrics, RateLimit(rate_per_minute), trust_forwarded_for=trust_forwarded_for)
+    """Give the HTTP application; the traces that begin here are drawn from `entropy`."""
+    guard = Guard(
+        metrics,
+        RateLimit(rate_per_minute),
+        trust_forwarded_for=trust_forwarded_for,
+        entropy=entropy,
+    )
     outer = () if spans is None else (traced(spans),)
     middlewares = [*outer, *guard.middlewares()]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES + 1)

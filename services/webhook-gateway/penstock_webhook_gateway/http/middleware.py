@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
@@ -28,6 +29,7 @@ from penstock_webhook_gateway.waiting import TooManyWaiters
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Entropy = Callable[[int], bytes]
 CONTENT_POLICY = "Content-Security-Policy"
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -48,12 +50,20 @@ _HTTP_CODES = {404: "not_found", 405: "not_allowed", 413: "too_large"}
 class Guard:
     """The middlewares of one server."""
 
-    def __init__(self, metrics: Metrics, limit: RateLimit, *, trust_forwarded_for: bool) -> None:
-        """Count into `metrics`, limit by `limit`."""
+    def __init__(
+        self,
+        metrics: Metrics,
+        limit: RateLimit,
+        *,
+        trust_forwarded_for: bool,
+        entropy: Entropy = os.urandom,
+    ) -> None:
+        """Count into `metrics`, limit by `limit`; traces are drawn from `entropy`."""
         self._metrics = metrics
         self._open: Counter[str] = Counter()  # by route: as many as there are routes
         self._limit = limit
         self._trust_forwarded_for = trust_forwarded_for
+        self._entropy = entropy
 
     def middlewares(self) -> list[Middleware]:
         """Give them, outermost first."""
@@ -80,7 +90,7 @@ class Guard:
         """Turn refusals into problem details; measure."""
         clock = doors(request).clock
         started = clock.now_us()
-        trace = continue_trace(request.headers.get("traceparent"))
+        trace = continue_trace(request.headers.get("traceparent"), self._entropy)
         request[TRACEPARENT] = trace.header()
         place = trace if request.path.startswith(API) else None  # others are not worth a span
         route = request.match_info.route.resource
