@@ -32,6 +32,7 @@ from penstock_runtime.ports.bus import Outgoing, Published
 ANSWER_WITHIN_S: Final = 60.0  # of one request
 ENDS_WITHIN_S: Final = 900.0  # of one run, then something is wrong
 PUBLISHED_WITHIN_S: Final = 60.0
+SHOWN_WITHIN_S: Final = 120.0  # of a gate in the read model
 AGAIN_S: Final = 0.1
 FOLLOWING_WITHIN_S: Final = 30.0
 
@@ -70,7 +71,7 @@ class PeerClient:
         self._folder = folder
         self._url = gateway_url
         self._doors = contextlib.AsyncExitStack()
-        self._applied: dict[Shape, asyncio.Task[None]] = {}
+        self._applied: dict[Shape, asyncio.Task[bool]] = {}
         self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
 
     async def open(self) -> None:
@@ -179,19 +180,27 @@ class PeerClient:
             await task
 
     async def approve(self, begun: Begun) -> None:
-        """Approve the gate of a parked run."""
-        approval = approval_id(begun.run, GATE, 1)
-        path = f"/api/approvals/{approval}/respond"
-        body = {"decision": "approve"}
-        await self._call("POST", path, body)
+        """Approve the gate of a parked run, which may not be shown yet.
 
-    async def _call(self, method: str, path: str, body: object) -> None:
-        """Make a request.
+        Raises:
+            RuntimeError: the vote is refused.
+            TimeoutError: the gate is not shown in time.
+        """
+        path = f"/api/approvals/{approval_id(begun.run, GATE, 1)}/respond"
+        async with asyncio.timeout(SHOWN_WITHIN_S):
+            while True:
+                if await self._call("POST", path, {"decision": "approve"}, absent=404):
+                    return
+                await asyncio.sleep(AGAIN_S)
+
+    async def _call(self, method: str, path: str, body: object, absent: int | None = None) -> bool:
+        """Make a request; False: there is no such thing, where that is an answer.
 
         Raises:
             RuntimeError: it is refused.
         """
         async with self._http.request(method, path, json=body) as answer:
             text = await answer.text()
-            if answer.status != 200:
+            if answer.status not in (200, absent):
                 raise RuntimeError(f"{method} {path}: {answer.status} {text[:500]}")
+            return answer.status == 200

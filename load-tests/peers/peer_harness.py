@@ -8,13 +8,8 @@ FOLDER: Final = "PEERS_DIR"  # environment: where a process of its own finds `co
 
 
 class Harness(Protocol):
-    """The module `common`, as far as it is used here.
+    """The module `common`, as far as it is used here."""
 
-    Attributes:
-        RUN: folder of the harness's own files.
-    """
-
-    RUN: str
     __file__: str
 
     def tree(self, pid: int) -> list[int]:
