@@ -25,7 +25,9 @@ from peer_harness import FOLDER, harness
 from peer_stack import EXECUTOR, HOME, OWNER, WORKERS, executors
 
 from penstock_adapters.embedded import detached
+from penstock_adapters.embedded.faults import StartFailedError
 from penstock_adapters.embedded.home import StateFolder
+from penstock_adapters.embedded.processes import log_tail
 from penstock_adapters.embedded.status import ChildStatus, StackStatus, read_status
 from penstock_adapters.embedded.supervisor import ChildState
 
@@ -92,7 +94,14 @@ class Engine:
             FOLDER: str(Path(self._harness.__file__).resolve().parent),
         }
         program = Path(__file__).with_name("peer_stack.py")
-        _ = detached.up(self._folder, (sys.executable, str(program)), {**inherited, **told, **own})
+        try:
+            _ = detached.up(
+                self._folder, (sys.executable, str(program)), {**inherited, **told, **own}
+            )
+        except StartFailedError:
+            for log in sorted(self._folder.logs.iterdir()):  # `stop` removes them
+                print(f"--- {log.name}\n{log_tail(log)}", file=sys.stderr)
+            raise
         for child in self._status().children:
             if child.pid is not None:
                 self._harness.prio(child.pid)
