@@ -125,11 +125,16 @@ class Engine:
     def stop(self) -> None:
         """Stop everything and remove its state."""
         folder, self._folder = self._folder, None
-        if folder is not None:
-            try:
-                _ = detached.down(folder)
-            finally:
-                shutil.rmtree(folder.root, ignore_errors=True)
+        if folder is None:
+            return
+        supervisor = read_status(folder).supervisor
+        try:
+            _ = detached.down(folder)
+            if supervisor is not None:  # it was left running on purpose, and is still our child
+                with contextlib.suppress(ChildProcessError):
+                    _ = os.waitpid(supervisor.pid, 0)
+        finally:
+            shutil.rmtree(folder.root, ignore_errors=True)
 
     def procs(self) -> Sequence[Counted]:
         """Give every process of the stack, its supervisor included."""
