@@ -13,10 +13,16 @@ IMAGE ?= penstock:0.1.0
 IMAGE_ARGS ?=
 # A file stays on one worker, so that what a module starts is started once.
 PARALLEL ?= --numprocesses=auto --maxprocesses=4 --dist=loadfile
+# Beside others: a folder with the driver that runs every engine (load-tests/README.md).
+PEERS_DIR ?=
+PEERS_ENGINE ?= penstock
+PEERS_OUT ?= load-tests/peers/results.jsonl
+PEERS_ARGS ?=
+WORKLOADS ?= W1 W2 W3 W4 W5b W5w W5s MEM
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 
-.PHONY: help venv demo up down test test-dagger agent-quality sim chaos soak check lint types generate ratchet bench lock build image clean
+.PHONY: help venv demo up down test test-dagger agent-quality sim chaos soak check lint types generate ratchet bench bench-peers lock build image clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | \
@@ -79,6 +85,14 @@ ratchet: venv ## raise the coverage marks to what the last `make test` reached
 
 bench: venv ## steps per second through the inline adapter, and the latency of a warm stack
 	@$(BIN)/python load-tests/bench.py
+
+bench-peers: venv ## the workloads that other engines ran (PEERS_DIR=folder of their driver WORKLOADS="W1 W2")
+	@test -f "$(PEERS_DIR)/bench.py" -a -f "$(PEERS_DIR)/common.py" || \
+		{ echo "PEERS_DIR has to be a folder with bench.py and common.py (load-tests/README.md)"; exit 1; }
+	@for workload in $(WORKLOADS); do \
+		PYTHONPATH=load-tests/peers $(BIN)/python -B "$(PEERS_DIR)/bench.py" "$$workload" \
+			--engine "$(PEERS_ENGINE)" --out "$(PEERS_OUT)" $(PEERS_ARGS) || exit 1; \
+	done
 
 lock: venv ## resolve the dependencies again within their bounds
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url \
