@@ -13,11 +13,6 @@ from penstock_testkit.sim.plan import plan_of
 SEEDS = 200
 RUNS_MIN, EFFECTS_MIN = 300, 600  # of so many seeds: who does nothing breaks no promise
 FEW = range(5_000, 5_008)  # in this process, where coverage is measured
-ONCE_SHOWN = {
-    "stamps run ahead of the clock": 1273,
-    "a store is put back that EVENTS says nothing of": 5130,
-}
-"""What a seed has shown once -> that seed."""
 
 
 def simulate(*arguments: str, **environ: str) -> str:
@@ -51,12 +46,6 @@ def test_a_seed_keeps_every_promise(seed: int) -> None:
     report = run_seed(seed)
     assert report.violations == [], report.line
     assert report.events
-
-
-@pytest.mark.parametrize("seed", ONCE_SHOWN.values(), ids=ONCE_SHOWN)
-def test_what_a_seed_has_shown_it_shows_no_more(seed: int) -> None:
-    report = run_seed(seed)
-    assert report.violations == [], report.line
 
 
 @pytest.mark.slow
