@@ -271,6 +271,15 @@ def test_a_once_effect_in_a_further_attempt_is_told_unless_the_first_did_nothing
     assert "once" in {one.check for one in found}
 
 
+def test_that_the_first_did_nothing_may_stand_in_what_was_forgotten():
+    of = Tape.of(valid().store)
+    unsettled = of.change(of.find("outcome_settled"), happened=True).store()
+    history = History(unsettled, effects=valid().effects, forgotten=valid().store)
+    assert "once" not in {one.check for one in check(history)}
+    twice = replace(history, effects=[*valid().effects, effect("p")])
+    assert "once" in {one.check for one in check(twice)}
+
+
 def test_an_effect_without_a_claim_is_told():
     of = Tape.of(valid().store)
     unclaimed = of.drop(of.find("task_started", node="p"))

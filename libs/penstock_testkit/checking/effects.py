@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from penstock_contracts.ids import idempotency_key
 from penstock_contracts.run.v1 import AttemptFailed, OutcomeSettled, TaskScheduled, TaskStarted
@@ -122,6 +122,8 @@ def once_happens_once(history: History) -> Iterator[Violation]:
     if not repeated:
         return
     undone = _asked(history).undone
+    if history.forgotten:
+        undone |= _asked(replace(history, store=history.forgotten)).undone
     for found in repeated.values():
         yield from _repetitions(found, undone)
 

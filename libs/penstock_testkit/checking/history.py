@@ -127,6 +127,7 @@ class History:
         old_times: streams that were put back or cut: messages may come late with old times.
         caught_up: faults are healed and there was time: EVENTS and views must be complete.
         ended: every run must have ended.
+        forgotten: what the store held before it was put back; it knew of attempts that did nothing.
         skew_us: by how much the clocks of the store's times and of effects may differ.
     """
 
@@ -148,6 +149,9 @@ class History:
     old_times: frozenset[str] = frozenset()
     caught_up: bool = False
     ended: bool = False
+    forgotten: Mapping[str, Sequence[StoredRecord]] = field(
+        default_factory=dict[str, Sequence[StoredRecord]]
+    )
     skew_us: int = 0
 
     @cached_property

@@ -88,7 +88,7 @@ class SimBus(MemoryServer):
         headers: Mapping[str, str] | None = None,
         expected: tuple[str, int] | None = None,
     ) -> None:
-        """Let a message arrive later, if there is then who takes it."""
+        """Let a message arrive later, if there is then who takes it, and what is `expected`."""
 
         def arrive() -> None:
             try:
@@ -97,6 +97,12 @@ class SimBus(MemoryServer):
                 return
 
         asyncio.get_running_loop().call_later(after_s, arrive)
+
+    def bring_fenced(
+        self, after_s: float, subject: str, payload: bytes, fence: tuple[str, int]
+    ) -> None:
+        """Let what a relay gave up arrive all the same, if its fence still holds then."""
+        self.bring(after_s, subject, payload, expected=fence)
 
     def bring_later(self, after_s: float, message: Outgoing) -> None:
         """Let what its sender gave up arrive all the same."""

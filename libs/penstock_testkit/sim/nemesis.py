@@ -94,12 +94,13 @@ class Nemesis:
             self._backup = back_up(self._world)
             self.done.append(f"{moment_s:.3f} s: the stores are backed up")
         elif self.lost is None and self._dice.chance(0.5):
+            forgotten = {**self._world.ledger.records(), **self._world.approvals.records()}
             if self._dice.chance(0.6):
                 found = await put_back_at_work(self._world, self._backup)
                 if found is not None:
                     self.done.append(f"{moment_s:.3f} s: the stores are put back, untold")
                     self.unnoticed.extend(found)
-            self.lost = await restore(self._world, self._backup)
+            self.lost = await restore(self._world, self._backup, forgotten)
             self._copies = []  # of EVENTS as it was before: owners would stop again, rightly
             self.done.append(f"{moment_s:.3f} s: the stores are restored, and recovered")
 

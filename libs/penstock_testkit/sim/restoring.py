@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from penstock_adapters.memory.inbox import MemoryInbox
 from penstock_adapters.memory.relay import MemoryRelayLog
+from penstock_contracts.records import StoredRecord
 from penstock_contracts.subjects import (
     APPROVAL_PARTITION,
     CATALOG_PARTITION,
@@ -42,10 +43,15 @@ class Backup:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The time whose commits are forgotten."""
+    """The time whose commits are forgotten.
+
+    Attributes:
+        forgotten: all that the stores held at its end.
+    """
 
     from_us: int
     to_us: int
+    forgotten: Mapping[str, Sequence[StoredRecord]]
 
     def holds(self, at_us: int) -> bool:
         """Tell whether a moment lies within."""
@@ -110,7 +116,9 @@ async def _told(world: SimWorld, partitions: Iterable[str]) -> bool:
     return True
 
 
-async def restore(world: SimWorld, backup: Backup) -> Lost:
+async def restore(
+    world: SimWorld, backup: Backup, forgotten: Mapping[str, Sequence[StoredRecord]]
+) -> Lost:
     """Stop all services, put the stores back, recover, and start again."""
     await world.stop()
     world.calm()
@@ -118,7 +126,7 @@ async def restore(world: SimWorld, backup: Backup) -> Lost:
     world.bus.ensure_streams(Stream)
     place = _place(world)
     await recover(place, await survey(place), "ann", "the disk was lost")
-    lost = Lost(backup.taken_us, world.clock.now_us())
+    lost = Lost(backup.taken_us, world.clock.now_us(), forgotten)
     world.resume()
     return lost
 

@@ -167,7 +167,7 @@ class _Story:
             results=(),
         )
         return [
-            *once_happens_once(history),
+            *once_happens_once(replace(history, forgotten=lost.forgotten)),
             *(one for one in check(remembered) if one.check not in _OF_WHAT_IS_FORGOTTEN),
         ]
 

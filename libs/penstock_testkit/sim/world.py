@@ -246,7 +246,7 @@ class SimWorld:
             inbox=LinkedInbox(MemoryInbox(self.bus, of), bus),  # type: ignore[arg-type]
             sources=of,
             publisher=self._publisher(bus),
-            relay_log=LinkedRelayLog(self.bus, bus),
+            relay_log=LinkedRelayLog(self.bus, bus, self.bus.bring_fenced),
             renderer=renderer,
             clock=ProcessClock(life, self.clock),
             metrics=self.metrics,
