@@ -161,6 +161,19 @@ async def test_without_a_sandbox_tasks_wait_and_readiness_says_why() -> None:
         assert (check.ok, check.detail) == (True, "namespaces")
 
 
+async def test_a_heartbeat_that_nobody_took_is_sent_again_soon() -> None:
+    world = ExecutorWorld()
+    world.heartbeats.refused = 2
+    async with world:
+        await world.until(lambda: world.heartbeats.refused == 1)
+        await world.clock.advance(1.0)
+        await world.until(lambda: world.heartbeats.refused == 0)
+        assert world.heartbeats.entries == {}
+        await world.clock.advance(1.0)
+        await world.until(lambda: world.heartbeats.entries)
+    assert world.heartbeats.entries == {}  # it left
+
+
 async def test_heartbeats_say_who_runs_what() -> None:
     async with ExecutorWorld() as world:
         world.sandbox.hold.clear()

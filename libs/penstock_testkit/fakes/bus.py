@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from pydantic_core import from_json
 
 from penstock_contracts.subjects import matches
+from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.bus import Outgoing, Published
 from penstock_runtime.ports.work import ControlHandler, WorkItem
 
@@ -129,13 +130,21 @@ class KeptControl:
 
 
 class KeptHeartbeats:
-    """Fulfils the port `Heartbeats`."""
+    """Fulfils the port `Heartbeats`.
+
+    Attributes:
+        refused: how many of the next ones are not taken.
+    """
 
     def __init__(self) -> None:
         self.entries: dict[str, Mapping[str, JsonValue]] = {}
+        self.refused = 0
 
     async def put(self, name: str, value: Mapping[str, JsonValue]) -> None:
         """Keep it."""
+        if self.refused:
+            self.refused -= 1
+            raise TransientFault("there is no place for heartbeats")
         self.entries[name] = dict(value)
 
     async def remove(self, name: str) -> None:

@@ -19,6 +19,7 @@ from penstock_runtime.ports.sandbox import Sandbox, SandboxHealth
 from penstock_runtime.telemetry.metrics import SANDBOX_AVAILABLE, SANDBOX_DEGRADED, Metrics
 
 HEARTBEAT_S = 10.0
+HEARTBEAT_AGAIN_S = 1.0  # after one that nobody took
 RECHECK_S = 60.0  # while the sandbox is available
 RETRY_S = 5.0  # while it is not
 LEAVE_S = 2.0
@@ -122,9 +123,9 @@ class Presence:
         """Send heartbeats until cancelled; a change of the breaker does not wait for the next."""
         while True:
             known = self._breaker.count
-            await self._beat()
+            pause_s = HEARTBEAT_S if await self._beat() else HEARTBEAT_AGAIN_S
             waits = [
-                asyncio.ensure_future(self._clock.sleep(HEARTBEAT_S)),
+                asyncio.ensure_future(self._clock.sleep(pause_s)),
                 asyncio.ensure_future(self._breaker.beyond(known)),
             ]
             try:
@@ -133,7 +134,8 @@ class Presence:
                 for wait in waits:
                     _ = wait.cancel()
 
-    async def _beat(self) -> None:
+    async def _beat(self) -> bool:
+        """Send one; False if it was not taken, as before a scheduler has made a place for it."""
         health = self._health
         value: dict[str, JsonValue] = {
             "name": self._seat.name,
@@ -154,6 +156,8 @@ class Presence:
             await self._heartbeats.put(self._key, value)
         except TransientFault as fault:
             _log.debug("no heartbeat", extra={"reason": str(fault)})
+            return False
+        return True
 
     async def leave(self) -> None:
         """Take the entry out; without a server it expires by itself."""
