@@ -33,10 +33,11 @@ AVAILABLE = SandboxHealth("simulated", "none", True, (), None, None)
 NONCE: ContextVar[str | None] = ContextVar("nonce", default=None)
 _NONCES = "nonce-{}"
 BULK = 40_000  # times a node's name: an output that travels as an artifact
-SECRET = "door-key"  # noqa: S105 # nosec B105 - its name
+DOOR_KEY = "door-key"
 CANARY = 'c4n"ry/of:the+w\u00f6rld'  # no form of it may ever leave an executor
 AGENTS: Mapping[str, AgentManifest] = {
-    name: agent.model_copy(update={"secrets": (SECRET,)}) for name, agent in builders.AGENTS.items()
+    name: agent.model_copy(update={"secrets": (DOOR_KEY,)})
+    for name, agent in builders.AGENTS.items()
 }
 
 

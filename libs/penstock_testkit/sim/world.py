@@ -40,7 +40,7 @@ from penstock_testkit.fakes.repositories import FolderTemporaries, KeptRepositor
 from penstock_testkit.sim.agents import (
     AGENTS,
     CANARY,
-    SECRET,
+    DOOR_KEY,
     Deeds,
     SimBundles,
     SimSandbox,
@@ -289,7 +289,7 @@ class SimWorld:
             control=LinkedControl(MemoryControl(self.bus), bus),
             sandbox=SimSandbox(self.plan.seed, name, AGENTS, self.deeds, self.clock),
             bundles=SimBundles(tuple(AGENTS.values())),
-            secrets=FixedSecrets({SECRET: CANARY}),
+            secrets=FixedSecrets({DOOR_KEY: CANARY}),
             verifier=MemoryVerifier(GRANT_SECRET),
             repositories=KeptRepositories(),
             temporaries=FolderTemporaries(self._scratch / f"{name}-{life.process.deaths}"),
@@ -299,7 +299,7 @@ class SimWorld:
             metrics=self.metrics,
             draw=self.deeds.draw,
         )
-        grants = {SecretGrant(agent, SECRET) for agent in AGENTS}
+        grants = {SecretGrant(agent, DOOR_KEY) for agent in AGENTS}
         options = Options(name, POOL, CAPACITY, 5.0, Workspaces(()), secret_grants=grants)
         executor = Executor(ports, options)
         life.spawn(self._watched(life, lambda: executor.run(asyncio.Event())))
