@@ -93,6 +93,30 @@ async def test_an_effect_whose_result_is_lost_waits_for_a_person_and_is_not_repe
         await all_is_well(world)
 
 
+@in_virtual_time
+async def test_what_somebody_said_before_the_recovery_settles_nothing_after_it():
+    """It was true of the first attempt, and what it allowed was done and is forgotten."""
+    async with World() as world:
+        await world.ready_for(PAYING)
+        copy = world.ledger.keep_copy()
+        world.script.acts["pay", 1] = Act(silent=True)
+        run = world.trigger("flow")
+        await world.until(lambda: world.count(run, "outcome_unknown") == 1, 7_200)
+        world.settle(run, "pay", happened=False)
+        await world.until(lambda: world.ended(run), 900)
+        assert world.script.granted == [("pay", 1), ("pay", 2)]
+        await world.stop_all()
+        world.ledger.put_back(copy)
+        await recovered(world)
+        await world.start_all()
+        await world.until(lambda: world.count(run, "outcome_unknown") == 1, 900)
+        await world.pass_time(600)
+        assert world.script.granted == [("pay", 1), ("pay", 2)]
+        world.settle(run, "pay", happened=True)
+        await world.until(lambda: world.ended(run), 900)
+        await all_is_well(world)
+
+
 @pytest.mark.parametrize("events", ["there", "gone"])
 @pytest.mark.parametrize("seen", ["task_scheduled", "task_started"])
 @in_virtual_time

@@ -203,6 +203,8 @@ def settle(state: RunState, command: SettleOutcome, context: Context) -> Outcome
     node = _current(state, command.node, command.attempt, (NodeStatus.UNKNOWN,))
     if node is None:
         return Rejection(Code.NOT_UNKNOWN, _why_not_unknown(state, command))
+    if _is_overtaken(state, command, context):
+        return Stale(Code.STALE)
     if is_too_large(command.output):
         return Rejection(Code.TOO_LARGE, _too_large().message)
     draft = Draft(state, context)
@@ -224,6 +226,15 @@ def settle(state: RunState, command: SettleOutcome, context: Context) -> Outcome
         failure = Failure(code=Code.DID_NOT_HAPPEN, message=message, retryable=True)
         end_attempt(draft, command.node, failure)
     return draft.decision()
+
+
+def _is_overtaken(state: RunState, command: SettleOutcome, context: Context) -> bool:
+    """Tell whether it was said before the store was put back that nothing had happened.
+
+    That was true then, and what it allowed may have happened since, in what is forgotten.
+    """
+    doubted = command.node in state.doubts and context.library.was_lost(context.now_us)
+    return doubted and not command.happened
 
 
 def _why_not_unknown(state: RunState, command: SettleOutcome) -> str:
