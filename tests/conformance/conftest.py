@@ -11,6 +11,18 @@ from penstock_adapters.nats.connection import NatsConnection, NatsSettings, conn
 from penstock_testkit.cluster import RealCluster
 from penstock_testkit.conformance.bus import MemoryBus, RealBus
 from penstock_testkit.servers import RealNats, RealServers
+from tests.real_servers import postgres, urls
+
+__all__ = [
+    "atomic_bus",
+    "cluster",
+    "cluster_bus",
+    "memory_bus",
+    "nats",
+    "postgres",
+    "real_bus",
+    "urls",
+]
 
 
 # Not for the whole session: that would end within whatever test is the worker's last, and the

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
@@ -16,7 +16,7 @@ from penstock_adapters.system.clock import SystemClock
 from penstock_runtime.ports.artifacts import ArtifactShelf, ArtifactVault
 from penstock_testkit.conformance.artifacts import ShelfSuite, VaultSuite, content_of, key_of
 from penstock_testkit.conformance.artifacts import pieces as pieces_of
-from penstock_testkit.servers import DatabaseUrls, RealNats, RealPostgres, RealServers
+from penstock_testkit.servers import DatabaseUrls, RealNats, RealPostgres
 from tests.conformance.conftest import connected
 
 BUCKET_BYTES = 256 * 1024 * 1024
@@ -42,12 +42,6 @@ class TestNatsShelf(ShelfSuite):
         await ensure_artifacts(connection, BUCKET_BYTES)
         yield NatsShelf(connection)
         await connection.close()
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[RealPostgres]:
-    with RealServers.started() as servers:
-        yield servers.postgres
 
 
 @pytest.fixture

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
 
 from penstock_adapters.memory.ledger import MemoryLedger
 from penstock_adapters.postgres.ledger import PostgresLedger
-from penstock_adapters.postgres.migrate import migrate
 from penstock_testkit.conformance.ledger import LEASE_S, LedgerStore, LedgerSuite, RunOut
-from penstock_testkit.servers import DatabaseUrls, RealPostgres, RealServers
+from penstock_testkit.servers import DatabaseUrls
 
 
 class StillClock:
@@ -46,20 +45,8 @@ class TestMemoryLedger(LedgerSuite):
         return run_out
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[RealPostgres]:
-    with RealServers.started() as servers:
-        yield servers.postgres
-
-
 @pytest.mark.real
 class TestPostgresLedger(LedgerSuite):
-    @pytest.fixture
-    def urls(self, postgres: RealPostgres) -> DatabaseUrls:
-        found = postgres.fresh_database()
-        migrate(found.owner, "penstock_scheduler_service", "auditor")
-        return found
-
     @pytest.fixture
     async def store(self, urls: DatabaseUrls) -> AsyncIterator[LedgerStore]:
         async with PostgresLedger(urls.service) as ledger:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -10,7 +10,7 @@ from penstock_adapters.memory.projection import MemoryProjection
 from penstock_adapters.postgres.migrate import Schema, migrate
 from penstock_adapters.postgres.projection import PostgresProjection
 from penstock_testkit.conformance.projection import ProjectionSuite, ReadModel
-from penstock_testkit.servers import RealPostgres, RealServers
+from penstock_testkit.servers import RealPostgres
 
 
 class StillClock:
@@ -25,12 +25,6 @@ class TestMemoryProjection(ProjectionSuite):
     @pytest.fixture
     def store(self) -> ReadModel:
         return MemoryProjection(StillClock())
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[RealPostgres]:
-    with RealServers.started() as servers:
-        yield servers.postgres
 
 
 @pytest.mark.real

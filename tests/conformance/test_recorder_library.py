@@ -14,17 +14,11 @@ from eventsourcing.tests.persistence import (
 
 from penstock_adapters.postgres.datastore import Datastore
 from penstock_adapters.postgres.recorder import PenstockRecorder
-from penstock_testkit.servers import RealPostgres, RealServers
+from penstock_testkit.servers import RealPostgres
 
 pytestmark = pytest.mark.real
 
 CONNECTIONS = 10  # as many as the suite has writers at once
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[RealPostgres]:
-    with RealServers.started() as servers:
-        yield servers.postgres
 
 
 @pytest.fixture
