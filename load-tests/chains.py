@@ -69,7 +69,7 @@ class Endings:
     async def follow(self, stack: RunningStack, ready: asyncio.Event) -> None:
         """Count until cancelled."""
         tail = NatsStreamTail(await stack.bus())
-        pattern = subjects.events_of("default", "run").removesuffix("*") + "run_succeeded"
+        pattern = subjects.events_of("default", "run", event_type="run_succeeded")
         async with tail.follow(Stream.EVENTS, pattern) as messages:
             ready.set()
             async for message in messages:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from penstock_contracts.values import SYSTEM_TENANT
 
 ROOT = "penstock"
+SHARD_CHARS = 3  # of a hexadecimal id: 4,096 shards
 _TOKEN_BREAKERS = frozenset(" \t\r\n.*>")
 
 
@@ -124,7 +125,18 @@ def approval(tenant: str, approval_id: str, command: str) -> str:
 
 def event(tenant: str, kind: str, aggregate_id: str, event_type: str) -> str:
     """Subject of a published event; `event_type` is one token such as `node_failed`."""
-    return f"{ROOT}.{token(tenant)}.event.{token(kind)}.{token(aggregate_id)}.{token(event_type)}"
+    shard = shard_of(aggregate_id)
+    return f"{ROOT}.{token(tenant)}.event.{token(kind)}.{shard}.{token(event_type)}"
+
+
+def shard_of(aggregate_id: str) -> str:
+    """Give the token that stands for an aggregate in the subjects of its events.
+
+    A server keeps every subject of a stream in memory, and EVENTS keeps a year: one of its own for
+    each run would cost it kilobytes a run (ADR 0035). Ids are derived by a hash, so their
+    beginnings are even; whoever wants one aggregate asks for its shard and takes what is its own.
+    """
+    return token(aggregate_id)[:SHARD_CHARS]
 
 
 def relay_marker(partition: str) -> str:
@@ -157,9 +169,10 @@ def tasks_of_pool(pool: str) -> str:
     return f"{ROOT}.*.task.{token(pool)}.*.*"
 
 
-def events_of(tenant: str, kind: str = "*", aggregate_id: str = "*") -> str:
-    """Filter for published events, by kind and aggregate."""
-    return f"{ROOT}.{tenant}.event.{kind}.{aggregate_id}.*"
+def events_of(tenant: str, kind: str = "*", aggregate_id: str = "", event_type: str = "*") -> str:
+    """Filter for published events, by kind, by the shard of an aggregate, and by type."""
+    shard = shard_of(aggregate_id) if aggregate_id else "*"
+    return f"{ROOT}.{tenant}.event.{kind}.{shard}.{event_type}"
 
 
 def logs_of(tenant: str, run_id: str) -> str:

@@ -110,7 +110,7 @@ class PeerClient:
     # --- endings ----------------------------------------------------------------------------
 
     async def _follow(self, tail: NatsStreamTail, event: str) -> None:
-        pattern = subjects.events_of(DEFAULT_TENANT, "run").removesuffix("*") + event
+        pattern = subjects.events_of(DEFAULT_TENANT, "run", event_type=event)
         ready = asyncio.Event()
 
         async def follow() -> None:

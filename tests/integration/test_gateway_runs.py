@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
@@ -12,10 +16,14 @@ from aiohttp import ClientResponse
 from penstock_contracts import subjects
 from penstock_contracts.codes import Code
 from penstock_contracts.envelope import Envelope
+from penstock_contracts.ids import run_id
 from penstock_contracts.run import v1 as run
 from penstock_contracts.task.v1 import LOG_TYPE, LogLines
 from penstock_contracts.values import DEFAULT_TENANT
-from penstock_webhook_gateway.http.live import STREAMS, STREAMS_BUSY
+from penstock_runtime.ports.inbox import Received
+from penstock_runtime.ports.tail import StreamTail
+from penstock_webhook_gateway.http.context import DOORS
+from penstock_webhook_gateway.http.live import EARLIER_US, STREAMS, STREAMS_BUSY
 from penstock_webhook_gateway.http.places import Places
 from tests.integration.gateway_world import (
     NOTHING,
@@ -218,6 +226,53 @@ async def test_silence_is_filled_with_comments():
         async with asyncio.timeout(10):
             assert await reply.content.readuntil(b"\n\n") == b": keep-alive\n\n"
         reply.close()
+
+
+async def test_another_run_of_the_shard_is_neither_shown_nor_taken_for_a_sign_of_life():
+    world, headers = world_of(waits=QUICK)
+    run_ = world.start_run()
+    shard = subjects.shard_of(run_)
+    names = (f"t-{number}" for number in count(2))
+    other = next(name for name in names if run_id(DEFAULT_TENANT, "demo", name).startswith(shard))
+    beside = world.start_run(other)
+    assert subjects.events_of(DEFAULT_TENANT, "run", beside) == subjects.events_of(
+        DEFAULT_TENANT, "run", run_
+    )
+    async with serving(world) as client:
+        reply = await client.get(f"/api/runs/{run_}/events", headers=headers)
+        assert (await one(reply))["id"] == "1"
+        world.open_gate(beside)
+        world.cancelled(beside)
+        world.cancelled(run_)
+        told = await frames(reply)
+        assert [frame["event"] for frame in told] == ["run_cancelled", "end"]
+        assert told[0]["id"] == "2"
+
+
+class NotedTail:
+    """Fulfils the port `StreamTail`, and notes since when something is followed."""
+
+    def __init__(self, inner: StreamTail) -> None:
+        self.inner = inner
+        self.since: list[int] = []
+
+    def follow(
+        self, stream: str, subject_filter: str, from_sequence: int = 1, since_us: int = 0
+    ) -> AbstractAsyncContextManager[AsyncIterator[Received]]:
+        self.since.append(since_us)
+        return self.inner.follow(stream, subject_filter, from_sequence, since_us)
+
+
+async def test_what_came_long_before_the_run_is_not_read():
+    world, headers = world_of(waits=QUICK)
+    run_ = world.start_run()
+    world.cancelled(run_)
+    tail = NotedTail(world.app[DOORS].tail)
+    world.app[DOORS] = replace(world.app[DOORS], tail=tail)
+    async with serving(world) as client:
+        reply = await client.get(f"/api/runs/{run_}/events", headers=headers)
+        assert (await frames(reply))[-1]["event"] == "end"
+    assert tail.since == [STARTED_US - EARLIER_US]
 
 
 @pytest.mark.parametrize("given", ["x", "-1", "1.5", "\u0664"])

@@ -105,8 +105,11 @@ async def events(bus: NatsConnection, kind: str, aggregate: str, last: str) -> l
     path = subjects.events_of(TENANT, kind, aggregate)
     async with asyncio.timeout(WAIT_S), NatsStreamTail(bus).follow(Stream.EVENTS, path) as tail:
         async for message in tail:
-            found.append(read_published(message.payload))
-            if found[-1].topic == last:
+            event = read_published(message.payload)
+            if event.aggregate_id != aggregate:
+                continue  # of another in the same shard
+            found.append(event)
+            if event.topic == last:
                 break
     return found
 

@@ -28,8 +28,8 @@ BUILT: list[tuple[str, str, Stream | None]] = [
     (subjects.task("t", "default", "scan", "k"), "penstock.t.task.default.scan.k", Stream.TASKS),
     (subjects.approval("t", "a", "cast_vote"), "penstock.t.approval.a.cast_vote", Stream.APPROVALS),
     (
-        subjects.event("t", "run", "r", "node_failed"),
-        "penstock.t.event.run.r.node_failed",
+        subjects.event("t", "run", "0af1-9", "node_failed"),
+        "penstock.t.event.run.0af.node_failed",
         Stream.EVENTS,
     ),
     (subjects.relay_marker("run-0"), "penstock.sys.relay.run-0", Stream.EVENTS),
@@ -136,9 +136,14 @@ def test_wildcards_match_as_the_server_matches(pattern: str, path: str, fits: bo
             subjects.task("t", "q", "a", "k"),
         ),
         (
-            subjects.events_of("t", "run", "r"),
-            subjects.event("t", "run", "r", "x"),
-            subjects.event("t", "run", "s", "x"),
+            subjects.events_of("t", "run", "0af1-9"),
+            subjects.event("t", "run", "0aff-3", "x"),
+            subjects.event("t", "run", "0ae1-9", "x"),
+        ),
+        (
+            subjects.events_of("t", "run", event_type="run_failed"),
+            subjects.event("t", "run", "r", "run_failed"),
+            subjects.event("t", "run", "r", "run_succeeded"),
         ),
         (
             subjects.events_of("t"),

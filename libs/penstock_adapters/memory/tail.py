@@ -16,11 +16,15 @@ class MemoryStreamTail:
 
     @asynccontextmanager
     async def follow(
-        self, stream: str, subject_filter: str, from_sequence: int = 1
+        self, stream: str, subject_filter: str, from_sequence: int = 1, since_us: int = 0
     ) -> AsyncGenerator[AsyncIterator[Received]]:
         """See the port."""
-        self._server.stream(stream)
-        messages = _Messages(self._server, stream, subject_filter, max(from_sequence, 1) - 1)
+        there = self._server.stream(stream)
+        after = max(from_sequence, 1) - 1
+        if since_us:
+            older = (one.sequence for one in there.messages.values() if one.time_us < since_us)
+            after = max(older, default=0)
+        messages = _Messages(self._server, stream, subject_filter, after)
         end = self._server.on_wake(messages.arrived.set)
         try:
             yield messages

@@ -9,6 +9,7 @@ import orjson
 
 from penstock_adapters.nats.connection import NatsConnection
 from penstock_adapters.nats.wire import time_us_of
+from penstock_contracts.records import time_text
 from penstock_runtime.faults import TransientFault
 
 NO_MESSAGE: Final = 10037
@@ -32,6 +33,17 @@ class RefusedError(TransientFault):
     def __init__(self, request: str, err_code: int, description: str) -> None:
         super().__init__(f"JetStream refused {request}: {description} ({err_code})")
         self.err_code = err_code
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """The first message that the server stored at that time or later."""
+
+    time_us: int
+
+
+Start = int | At
+"""Where reading begins: a sequence, or a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,25 +168,24 @@ class JetStreamApi:
         stream: str,
         name: str,
         subject_filter: str,
-        start: int,
+        start: Start,
         idle_s: int,
         timeout_s: float | None = None,
     ) -> None:
-        """Create an unacknowledged pull consumer that reads from a sequence on.
+        """Create an unacknowledged pull consumer that reads from a place on.
 
         Args:
             stream: what it reads.
             name: unused name, so that the request can be permitted by subject.
             subject_filter: what it matches.
-            start: first sequence, from 1.
+            start: first sequence, from 1, or a server time.
             idle_s: seconds without a pull after which the server removes it.
             timeout_s: bound of the wait, if it is less than the connection's.
         """
         config = {
             "name": name,
             "ack_policy": "none",
-            "deliver_policy": "by_start_sequence",
-            "opt_start_seq": start,
+            **_place(start),
             "filter_subject": subject_filter,
             "inactive_threshold": idle_s * 1_000_000_000,
             "max_waiting": 64,
@@ -190,6 +201,12 @@ class JetStreamApi:
     async def delete_consumer(self, stream: str, name: str, timeout_s: float | None = None) -> None:
         """Delete a consumer, waiting no longer than `timeout_s` for the answer."""
         await self.call(f"CONSUMER.DELETE.{stream}.{name}", timeout_s=timeout_s)
+
+
+def _place(start: Start) -> Mapping[str, Any]:
+    if isinstance(start, At):
+        return {"deliver_policy": "by_start_time", "opt_start_time": time_text(start.time_us)}
+    return {"deliver_policy": "by_start_sequence", "opt_start_seq": start}
 
 
 def stream_info_of(answer: Mapping[str, Any]) -> StreamInfo:

@@ -13,7 +13,7 @@ from uuid import uuid4
 import orjson
 
 from penstock_adapters.nats.connection import NatsConnection
-from penstock_adapters.nats.jetstream import JetStreamApi, RefusedError
+from penstock_adapters.nats.jetstream import At, JetStreamApi, RefusedError, Start
 from penstock_adapters.nats.wire import ACK_PREFIX, headers_of, place_of, status_of
 from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.inbox import Received, Source
@@ -74,6 +74,7 @@ class SourceReader:
         self._api = JetStreamApi(connection)
         self._deliver = deliver
         self._capacity = max(capacity, 2 * BATCH_MESSAGES)
+        self._since_us = 0  # holds until the first message has told a sequence
         self._held = 0
         self._credit = 0
         self._expected = 1
@@ -85,13 +86,14 @@ class SourceReader:
         self._endings: list[Callable[[], None]] = []
         self._keeper: asyncio.Task[None] | None = None
 
-    async def start(self, after: int) -> None:
-        """Read behind sequence `after`.
+    async def start(self, after: int, since_us: int = 0) -> None:
+        """Read behind sequence `after`; with `since_us`, from that server time on instead.
 
         Raises:
             TransientFault: the server does not answer.
         """
         self.accepted = after
+        self._since_us = since_us
         inbox = self._connection.new_inbox()
         self._inbox = inbox
         self._endings.append(await self._connection.subscribe(f"{inbox}.*", self._on_message))
@@ -164,11 +166,11 @@ class SourceReader:
             name = f"inbox-{uuid4().hex}"
             self._consumer = name
             self._expected, self._credit = 1, 0
-            start = self.accepted + 1
             try:
                 await self._api.create_ephemeral(
-                    source.stream, name, source.subject_filter, start, CONSUMER_IDLE_S, timeout_s
-                )
+                    source.stream, name, source.subject_filter, self._start(), CONSUMER_IDLE_S,
+                    timeout_s,
+                )  # fmt: skip
             except RefusedError:
                 raise
             except TransientFault:
@@ -176,6 +178,9 @@ class SourceReader:
                     raise
             else:
                 return
+
+    def _start(self) -> Start:
+        return At(self._since_us) if self._since_us else self.accepted + 1
 
     async def _drop_consumer(self) -> None:
         name, self._consumer = self._consumer, ""
@@ -218,7 +223,7 @@ class SourceReader:
         self._expected += 1
         self._credit -= 1
         self._held += 1
-        self.accepted = place.sequence
+        self.accepted, self._since_us = place.sequence, 0
         self._deliver(
             Received(
                 self.source.stream,

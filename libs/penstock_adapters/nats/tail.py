@@ -25,7 +25,7 @@ class NatsStreamTail:
 
     @asynccontextmanager
     async def follow(
-        self, stream: str, subject_filter: str, from_sequence: int = 1
+        self, stream: str, subject_filter: str, from_sequence: int = 1, since_us: int = 0
     ) -> AsyncGenerator[AsyncIterator[Received]]:
         """See the port.
 
@@ -37,7 +37,7 @@ class NatsStreamTail:
         reader = SourceReader(self._connection, source, messages.deliver, BUFFER_MESSAGES)
         messages.on_taken = reader.taken
         try:
-            await reader.start(max(from_sequence, 1) - 1)
+            await reader.start(max(from_sequence, 1) - 1, since_us)
             yield messages
         finally:
             await reader.close()

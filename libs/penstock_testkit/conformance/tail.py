@@ -35,6 +35,28 @@ class TailSuite:
             taken = await read(messages, 4)
         assert [message.sequence for message in taken] == [7, 8, 9, 10]
 
+    async def test_starts_at_a_time_of_the_server(self, bus: Bus) -> None:
+        await bus.publisher().publish(commands(1, 5))
+        await bus.publisher().publish(commands(6, 10))
+        async with bus.tail().follow(Stream.RUNS, RUN_0.subject_filter) as messages:
+            sixth = (await read(messages, 6))[-1]
+        since_us = sixth.time_us
+        async with bus.tail().follow(Stream.RUNS, RUN_0.subject_filter, since_us=since_us) as later:
+            taken = await read(later, 5)
+            await bus.break_connections()
+            await bus.publisher().publish(commands(11, 12))
+            taken += await read(later, 2)
+        assert [message.sequence for message in taken] == list(range(6, 13))
+
+    async def test_starts_at_a_time_that_nothing_has_reached(self, bus: Bus) -> None:
+        await bus.publisher().publish(commands(1, 5))
+        async with bus.tail().follow(Stream.RUNS, RUN_0.subject_filter) as messages:
+            last = (await read(messages, 5))[-1]
+        since_us = last.time_us + 1
+        async with bus.tail().follow(Stream.RUNS, RUN_0.subject_filter, since_us=since_us) as later:
+            await bus.publisher().publish(commands(6, 6))
+            assert numbers(await read(later, 1)) == [6]
+
     async def test_starts_before_there_is_anything(self, bus: Bus) -> None:
         async with bus.tail().follow(Stream.RUNS, RUN_0.subject_filter, 0) as messages:
             first = asyncio.create_task(read(messages, 1))

@@ -165,12 +165,12 @@ def _events() -> Channel:
     return Channel(
         "events",
         Stream.EVENTS,
-        subjects.event("{tenant}", "{kind}", "{aggregate_id}", "{type}"),
+        subjects.event("{tenant}", "{kind}", "ids", "{type}").replace(".ids.", ".{shard}."),
         "Every fact, in store order for each partition; subscribe live or from any past sequence.",
         {
             "tenant": TENANT,
             "kind": "first token of the event's type",
-            "aggregate_id": "id of the aggregate",
+            "shard": f"the first {subjects.SHARD_CHARS} characters of the aggregate's id",
             "type": "middle token of the event's type",
         },
         {name: subjects.event(SAMPLE_TENANT, kind_of(name), "x", name_of(name)) for name in EVENTS},

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 
 from aiohttp import web
 from pydantic_core import from_json, to_json
@@ -13,6 +14,7 @@ from penstock_contracts.records import ReadEvent, read_published, time_text
 from penstock_contracts.registry import name_of
 from penstock_contracts.subjects import Stream
 from penstock_contracts.task.v1 import LogLines
+from penstock_contracts.values import MICROSECONDS
 from penstock_core.run.state import ENDED, RunStatus
 from penstock_runtime.faults import TransientFault
 from penstock_runtime.ports.inbox import Received
@@ -26,6 +28,7 @@ STREAM_MAX_S = 6 * 3600.0  # a client reconnects with its Last-Event-ID
 STREAMS_MAX = 1_000  # clients that follow something at the same time
 END = b"event: end\ndata: {}\n\n"
 KEEPALIVE = b": keep-alive\n\n"
+EARLIER_US = 60 * MICROSECONDS  # servers of a cluster may be so far apart
 SAID = frozenset({"progress", "partial"})  # lines that are JSON, each an event of its own name
 _TERMINAL = frozenset({"run_succeeded", "run_failed", "run_cancelled"})
 
@@ -46,14 +49,17 @@ async def run_events(request: web.Request) -> web.StreamResponse:
     """Follow a run's events; resume by `Last-Event-ID` (the version of the last one seen)."""
     who = caller(request, READ)
     row = await find_run(request, who.tenant)
-    feed = _EventFeed(_resume(request))
+    feed = _EventFeed(row.id, _resume(request))
     filter_ = subjects.events_of(who.tenant, "run", row.id)
+    started_us = row.body.get("started_us")
+    since_us = max(started_us - EARLIER_US, 0) if isinstance(started_us, int) else 0
 
     async def on_silence() -> bytes:
         return END if await _ended(request, who.tenant, row.id) else KEEPALIVE
 
     silence_s = doors(request).waits.keepalive_s
-    return await _stream(request, Stream.EVENTS, filter_, silence_s, feed.frames, on_silence)
+    events = doors(request).tail.follow(Stream.EVENTS, filter_, since_us=since_us)
+    return await _stream(request, events, silence_s, feed.frames, on_silence)
 
 
 def _resume(request: web.Request) -> int:
@@ -64,17 +70,23 @@ def _resume(request: web.Request) -> int:
 
 
 class _EventFeed:
-    """The run's events by version: each once, and none in front of a gap (the repair follows)."""
+    """The run's events by version: each once, and none in front of a gap (the repair follows).
 
-    def __init__(self, seen: int) -> None:
+    Its subjects bring those of other runs as well; they say nothing here.
+    """
+
+    def __init__(self, run_id: str, seen: int) -> None:
+        self._run_id = run_id
         self._seen = seen
 
-    def frames(self, message: Received) -> bytes:
-        """Give what the client is to see of a message."""
+    def frames(self, message: Received) -> bytes | None:
+        """Give what the client is to see of a message; None: it is not of this run."""
         try:
             event = read_published(message.payload)
         except MalformedMessage:
-            return b""
+            return None
+        if event.aggregate_id != self._run_id:
+            return None
         last = END if name_of(event.topic) in _TERMINAL else b""
         if event.version <= self._seen:
             return last  # seen before: the client only has to know that nothing will follow
@@ -86,28 +98,28 @@ class _EventFeed:
 
 async def _stream(
     request: web.Request,
-    stream: Stream,
-    filter_: str,
+    following: AbstractAsyncContextManager[AsyncIterator[Received]],
     silence_s: float,
-    frames_of: Callable[[Received], bytes],
+    frames_of: Callable[[Received], bytes | None],
     on_silence: Callable[[], Awaitable[bytes]],
 ) -> web.StreamResponse:
-    """Write what a filter brings until something ends with `END`, or the client is gone.
+    """Write what is followed until something ends with `END`, or the client is gone.
 
     Raises:
         Problem: 503: too many streams are open.
         TransientFault: the bus does not answer; nothing was sent to the client yet.
     """
     with request.app[STREAMS].one():
-        async with doors(request).tail.follow(stream.value, filter_) as messages:
+        async with following as messages:
             response = await _open(request)
             with contextlib.suppress(TimeoutError, ConnectionResetError, TransientFault):
                 async with (
                     asyncio.timeout(STREAM_MAX_S),
-                    contextlib.aclosing(_with_silence(messages, silence_s)) as heard,
+                    contextlib.aclosing(_said(messages, frames_of)) as said,
+                    contextlib.aclosing(_with_silence(said, silence_s)) as heard,
                 ):
-                    async for message in heard:
-                        frames = frames_of(message) if message else await on_silence()
+                    async for told in heard:
+                        frames = await on_silence() if told is None else told
                         if frames:  # an empty chunk would end the answer
                             await response.write(frames)
                         if frames.endswith(END):
@@ -123,22 +135,32 @@ async def _open(request: web.Request) -> web.StreamResponse:
     return response
 
 
+async def _said(
+    messages: AsyncIterator[Received], frames_of: Callable[[Received], bytes | None]
+) -> AsyncGenerator[bytes]:
+    """Give the frames of what is to be heard here."""
+    async for message in messages:
+        frames = frames_of(message)
+        if frames is not None:
+            yield frames
+
+
 async def _with_silence(
-    messages: AsyncIterator[Received], silence_s: float
-) -> AsyncGenerator[Received | None]:
-    """Give messages; None stands for `silence_s` without one."""
-    following = asyncio.ensure_future(anext(messages, None))
+    said: AsyncIterator[bytes], silence_s: float
+) -> AsyncGenerator[bytes | None]:
+    """Give frames; None stands for `silence_s` without any."""
+    following = asyncio.ensure_future(anext(said, None))
     try:
         while True:
             done, _ = await asyncio.wait([following], timeout=silence_s)
             if not done:
                 yield None
                 continue
-            message = following.result()
-            if message is None:
+            frames = following.result()
+            if frames is None:
                 return
-            yield message
-            following = asyncio.ensure_future(anext(messages, None))
+            yield frames
+            following = asyncio.ensure_future(anext(said, None))
     finally:
         following.cancel()
         await asyncio.wait([following])  # the tail may only be closed when nobody reads it
@@ -172,7 +194,8 @@ async def run_logs(request: web.Request) -> web.StreamResponse:
         return END if over else KEEPALIVE
 
     silence_s = doors(request).waits.log_end_s
-    return await _stream(request, Stream.LOGS, filter_, silence_s, _log_frames, on_silence)
+    lines = doors(request).tail.follow(Stream.LOGS, filter_)
+    return await _stream(request, lines, silence_s, _log_frames, on_silence)
 
 
 async def _ended(request: web.Request, tenant: str, run_id: str) -> bool:
