@@ -7,6 +7,10 @@ caches to their bounds. Triggers go in by plain publishes
 at an even rate, whatever has ended meanwhile. Memory of every process, runs in flight, queued tasks
 and messages not yet decided on are looked at every few seconds. They are said to grow when the
 slope is certainly above zero (Theil and Sen, 95 %) and what it comes to is worth speaking of.
+
+EVENTS keeps a year, and nats-server an index of what it keeps in memory, which grows until that
+year is full (what each run adds: `micro/subjects.py`). So that a leak can be told from it, EVENTS
+keeps a tenth of the time here, which is full before anything is judged.
 """
 
 import argparse
@@ -29,6 +33,7 @@ from chains import STEPS, WARM_UP, WORKFLOW, Chains, Endings, counted, start
 from soak_slopes import Slope, slope_of
 
 from penstock_adapters.nats.jetstream import JetStreamApi
+from penstock_adapters.nats.streams import SECOND_NS
 from penstock_adapters.system.process import run_loop
 from penstock_contracts.subjects import Stream
 from penstock_testkit.stack import SERVICES, RunningStack
@@ -39,6 +44,7 @@ IN_FLIGHT: Final = 100
 TICK_S: Final = 0.05
 LOOK_S: Final = 5.0
 WARM_UP_SHARE: Final = 0.15  # what finds its size anew at another rate
+EVENTS_SHARE: Final = 0.1  # of the time that EVENTS keeps what happened
 FIRST_NUMBER: Final = 10_000_000  # of triggers, apart from those that measured capacity
 MIB: Final = 1024 * 1024
 DISK_RESERVE: Final = 1.3
@@ -187,12 +193,21 @@ async def soak(home: Path, minutes: float, share: float, fill: int) -> bool:
         print(f"{minutes:g} minutes at {rate * STEPS:.0f} steps/s, {rate:.1f} runs/s", flush=True)
         async with counted(stack) as endings:
             await endings.reach(WARM_UP + fill)  # it counts from the beginning
+            await keep_events(stack, minutes * 60 * EVENTS_SHARE)
             watch = Watch(stack, endings)
             async with watching(watch):
                 await _load(stack, watch, rate, minutes * 60)
             with contextlib.suppress(TimeoutError):
                 await endings.reach(watch.last)
     return _judged(watch)
+
+
+async def keep_events(stack: RunningStack, lasts_s: float) -> None:
+    """Set the age at which EVENTS lets go of what it holds."""
+    api = JetStreamApi(await stack.bus())
+    found = await api.stream_info(Stream.EVENTS)
+    age = {"max_age": int(lasts_s * SECOND_NS)}
+    _ = await api.call(f"STREAM.UPDATE.{Stream.EVENTS}", {**found.config, **age})
 
 
 def kept_in(home: Path) -> int:
