@@ -277,8 +277,9 @@ ENDED = RunCancelled(by="x", ended_us=1)
 
 
 def test_a_frame_is_one_event_on_one_line():
-    text = live._EventFeed(4).frames(message(5, SKIPPED, "node_skipped")).decode()
-    head, data = text.removesuffix("\n\n").rsplit("\n", 1)
+    frames = live._EventFeed("r", 4).frames(message(5, SKIPPED, "node_skipped"))
+    assert frames is not None
+    head, data = frames.decode().removesuffix("\n\n").rsplit("\n", 1)
     assert head == "id: 5\nevent: node_skipped"
     assert json.loads(data.removeprefix("data: ")) == {
         "type": "run.node_skipped.v1",
@@ -294,13 +295,19 @@ def test_a_frame_is_one_event_on_one_line():
 
 
 def test_a_feed_goes_on_by_one():
-    feed = live._EventFeed(0)
+    feed = live._EventFeed("r", 0)
     assert feed.frames(message(2, SKIPPED, "node_skipped")) == b""
     assert feed.frames(message(1, SKIPPED, "node_skipped"))
     assert feed.frames(message(1, SKIPPED, "node_skipped")) == b""
-    assert feed.frames(message(2, ENDED, "run_cancelled")).endswith(live.END)
+    ended = feed.frames(message(2, ENDED, "run_cancelled"))
+    assert ended is not None
+    assert ended.endswith(live.END)
     assert feed.frames(message(2, ENDED, "run_cancelled")) == live.END
-    assert feed.frames(Received("EVENTS", "s", 1, 0, b"junk")) == b""
+
+
+def test_what_is_not_of_its_run_says_nothing_in_a_feed():
+    assert live._EventFeed("another", 0).frames(message(1, SKIPPED, "node_skipped")) is None
+    assert live._EventFeed("r", 0).frames(Received("EVENTS", "s", 1, 0, b"junk")) is None
 
 
 # --- the first token ----------------------------------------------------------------------------
