@@ -106,7 +106,13 @@ class World:
         self._chains: dict[str, bytes] = {}
 
     def published(
-        self, partition: str, aggregate: str, event: Wire, cause: str = "", tenant: str = ""
+        self,
+        partition: str,
+        aggregate: str,
+        event: Wire,
+        cause: str = "",
+        tenant: str = "",
+        actor: str = "",
     ) -> tuple[str, bytes]:
         """Give subject and bytes of the next event of a partition."""
         self._n[partition] += 1
@@ -116,6 +122,7 @@ class World:
             time_us=STARTED_US + self._n[partition],
             tenant=tenant or DEFAULT_TENANT,
             causation_id=cause,
+            actor=actor,
         )
         topic = type_of(event)
         state = encode_state(meta, head, event.to_data())
@@ -126,10 +133,16 @@ class World:
         return subject, published_form(record)
 
     def emit(
-        self, partition: str, aggregate: str, event: Wire, cause: str = "", tenant: str = ""
+        self,
+        partition: str,
+        aggregate: str,
+        event: Wire,
+        cause: str = "",
+        tenant: str = "",
+        actor: str = "",
     ) -> None:
         """Relay the next event of a partition."""
-        self.server.store(*self.published(partition, aggregate, event, cause, tenant))
+        self.server.store(*self.published(partition, aggregate, event, cause, tenant, actor))
 
     def token(
         self, name: str, *roles: str, tenant: str = DEFAULT_TENANT, groups: tuple[str, ...] = ()
@@ -211,7 +224,9 @@ class _Listening:
                 cause = gateway_trigger_id(envelope.source, envelope.id)
             script = self._world.scripts.get(envelope.type)
             for partition, aggregate, event in script(envelope) if script else ():
-                self._world.emit(partition, aggregate, event, cause, envelope.tenant)
+                self._world.emit(
+                    partition, aggregate, event, cause, envelope.tenant, envelope.actor or ""
+                )
         return outcomes
 
     async def purge_subject(self, stream: str, subject: str) -> None:

@@ -119,7 +119,45 @@ async def test_a_refusal_of_the_service_is_the_answer():
         for given in (headers, keyed, keyed):
             body = await problem_of(await client.post(path, headers=given), 409, "already_ended")
             assert body["detail"] == "the run has ended already"
-        assert len(world.sent) == 2  # the key's second request was answered from memory
+        assert len(world.sent) == 2  # the key's second request was answered by what is kept
+
+
+async def test_a_repeated_request_is_answered_as_the_first_though_it_leaves_no_event_again():
+    world, headers = world_of(waits=QUICK)
+    first, second = (world.start_run(trigger) for trigger in ("t-1", "t-2"))
+
+    def cancel(envelope: Envelope) -> list[Said]:
+        ended = run.RunCancelled(by=str(envelope.actor), ended_us=STARTED_US + 9)
+        return [(RUNS, first, ended)]
+
+    world.scripts[run.CancelRun.TYPE] = cancel
+    keyed = {**headers, "Idempotency-Key": "k"}
+    async with serving(world) as client:
+        answers: list[Any] = []
+        for _ in range(2):
+            reply = await client.post(f"/api/runs/{first}/cancel", headers=keyed)
+            answers.append((reply.status, await reply.json()))
+            world.scripts[run.CancelRun.TYPE] = lambda _: []  # it was decided on
+        assert answers[0] == answers[1]
+        assert answers[0][1]["status"] == "cancelled"
+        reply = await client.post(f"/api/runs/{second}/cancel", headers=keyed)
+        await problem_of(reply, 504, "unavailable")  # the key says nothing of another run
+        assert len(world.sent) == 2
+
+
+async def test_a_key_of_one_caller_says_nothing_to_another():
+    world, headers = world_of(waits=QUICK)
+    other = world.token("otto", "operator")
+    run_ = world.start_run()
+    ended = run.RunCancelled(by="x", ended_us=STARTED_US + 9)
+    world.scripts[run.CancelRun.TYPE] = lambda _: [(RUNS, run_, ended)]
+    async with serving(world) as client:
+        path = f"/api/runs/{run_}/cancel"
+        reply = await client.post(path, headers={**headers, "Idempotency-Key": "k"})
+        assert reply.status == 200
+        world.scripts[run.CancelRun.TYPE] = lambda _: []
+        reply = await client.post(path, headers={**other, "Idempotency-Key": "k"})
+        await problem_of(reply, 504, "unavailable")
 
 
 @pytest.mark.parametrize("body", [{"why": "x"}, {"reason": 3}, {"reason": "x" * 4097}])

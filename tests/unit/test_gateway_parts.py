@@ -43,7 +43,7 @@ from penstock_webhook_gateway.http import live, paging
 from penstock_webhook_gateway.http.access import token_hash
 from penstock_webhook_gateway.http.alertmanager import UNSET_TIME, AlertGroup, triggers_of
 from penstock_webhook_gateway.http.problems import STATUS_OF, Problem, refused, response
-from penstock_webhook_gateway.waiting import REMEMBERED_MAX, WAITERS_MAX, TooManyWaiters, Waiters
+from penstock_webhook_gateway.waiting import WAITERS_MAX, TooManyWaiters, Waiters
 
 # --- problems -----------------------------------------------------------------------------------
 
@@ -178,28 +178,15 @@ async def test_the_first_event_of_a_cause_is_the_outcome():
     assert waiters._waiting == {}
 
 
-async def test_nothing_is_remembered_unless_asked_for():
+async def test_what_came_before_is_not_told():
     waiters = Waiters()
     with waiters.expect("a"):
         waiters.applied([told("a")])
     with waiters.expect("a") as again:
         assert not again.done()
-    with waiters.expect("b", remember=True):
-        pass  # gave up; the event comes later
-    late = told("b")
-    waiters.applied([late, told("b")])
-    with waiters.expect("b", remember=True) as again:
-        assert (await again)[0] is late[0]
-
-
-async def test_what_is_remembered_is_bounded():
-    waiters = Waiters()
-    for number in range(REMEMBERED_MAX + 1):
-        with waiters.expect(str(number), remember=True):
-            waiters.applied([told(str(number))])
-    with waiters.expect("0") as first, waiters.expect("1") as second:
-        assert not first.done()
-        assert second.done()
+        later = told("a")
+        waiters.applied([later])
+        assert (await again)[0] is later[0]
 
 
 async def test_waiting_requests_are_bounded():

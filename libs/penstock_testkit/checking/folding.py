@@ -11,10 +11,12 @@ from penstock_contracts.subjects import CATALOG_PARTITION
 from penstock_contracts.values import JsonObject
 from penstock_core.decision import BrokenInvariant
 from penstock_runtime.ports.projection import ViewKey, ViewRow
+from penstock_webhook_gateway.answers import put_answer
 from penstock_webhook_gateway.approval_views import apply_approval
 from penstock_webhook_gateway.catalog_views import apply_catalog, apply_parking
 from penstock_webhook_gateway.changes import Changes
 from penstock_webhook_gateway.run_views import RunViews
+from penstock_webhook_gateway.waiting import may_be_repeated
 
 T = TypeVar("T")
 
@@ -88,6 +90,8 @@ async def _apply(changes: Changes, runs: RunViews, event: ReadEvent) -> None:
                 await runs.apply(changes, event, body)
         case _:
             await apply_catalog(changes, event, body)
+    if may_be_repeated(event):
+        await put_answer(changes, event)
 
 
 def _at_once(work: Coroutine[Any, Any, T]) -> T:

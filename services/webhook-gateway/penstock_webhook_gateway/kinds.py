@@ -19,6 +19,7 @@ class View(StrEnum):
     MANIFEST = "manifest"  # id the digest
     TOKEN = "token"  # id the hash; system tenant  # noqa: S105 - a kind of row
     TRIGGER = "trigger"
+    ANSWER = "answer"  # id that of a command of somebody's, parent its aggregate
     DEAD = "dead"
     ARTIFACT = "artifact"  # id <digest>/<run>/<node>/<name>, parent the run
     EXECUTOR = "executor"  # id its name; only those whose breaker has ever opened

@@ -28,12 +28,14 @@ from penstock_runtime.ports.inbox import Inbox, Received, Source
 from penstock_runtime.ports.ledger import PartitionRow, Witness
 from penstock_runtime.ports.projection import FollowedStore, ProjectionCommit, ViewReader
 from penstock_runtime.telemetry.metrics import PROJECTED_NUMBER, PROJECTION_LAG, Metrics
+from penstock_webhook_gateway.answers import put_answer
 from penstock_webhook_gateway.approval_views import apply_approval
 from penstock_webhook_gateway.catalog_views import apply_catalog, apply_parking
 from penstock_webhook_gateway.changes import Changes
 from penstock_webhook_gateway.following import Follower, OnApplied, Wants, everything
 from penstock_webhook_gateway.reading import event_in, is_marker
 from penstock_webhook_gateway.run_views import NotYet, RunViews
+from penstock_webhook_gateway.waiting import may_be_repeated
 
 log = logging.getLogger(__name__)
 
@@ -250,6 +252,8 @@ class Projection:
                 await apply_parking(changes, event, body)
                 if await self._runs.knows(changes, event):
                     await self._runs.apply(changes, event, body)
+            if may_be_repeated(event):
+                await put_answer(changes, event)
         except (BrokenInvariant, ValueError, KeyError, TypeError):  # one event, not the fleet
             log.exception(
                 "an event cannot be shown", extra={"event": f"{event.partition}/{event.n}"}

@@ -1,7 +1,6 @@
 """Awaiting a command's outcome: the event that carries the command's id as its cause."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
@@ -10,7 +9,6 @@ from penstock_contracts.registry import kind_of
 from penstock_contracts.values import Wire
 
 WAITERS_MAX = 10_000
-REMEMBERED_MAX = 1_000  # outcomes kept for requests that are repeated with their key
 _BY_PEOPLE = "token:"  # begins the actor of what came by an API
 _KNOWN_BY_ID = "trigger"  # kind of aggregate whose rows answer repeated requests
 
@@ -27,20 +25,16 @@ class Waiters:
     def __init__(self) -> None:
         """Begin without any."""
         self._waiting: dict[str, list[asyncio.Future[Applied]]] = {}
-        self._remembered: OrderedDict[str, Applied | None] = OrderedDict()
         self._count = 0
 
     @contextmanager
-    def expect(
-        self, cause: str, *, remember: bool = False, another: bool = False
-    ) -> Generator["asyncio.Future[Applied]"]:
-        """Wait for the first event caused by `cause`; enter before the command is sent.
+    def expect(self, cause: str) -> Generator["asyncio.Future[Applied]"]:
+        """Wait for the first event caused by `cause` from now on.
+
+        Enter before the command is sent, and before the rows are asked for what came of it.
 
         Args:
             cause: id of the command or trigger.
-            remember: keep the outcome, so that the same cause is answered again at once: what is
-                sent a second time leaves no second event.
-            another: wait for an event after those that are applied already.
 
         Raises:
             TooManyWaiters: try again later.
@@ -48,11 +42,6 @@ class Waiters:
         if self._count >= WAITERS_MAX:
             raise TooManyWaiters
         future: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
-        told = self._remembered.get(cause)
-        if told is not None and not another:
-            future.set_result(told)
-        elif remember:
-            self._remember(cause)
         self._waiting.setdefault(cause, []).append(future)
         self._count += 1
         try:
@@ -66,33 +55,19 @@ class Waiters:
                 self._waiting.pop(cause, None)
             future.cancel()
 
-    def _remember(self, cause: str) -> None:
-        self._remembered.setdefault(cause, None)
-        if len(self._remembered) > REMEMBERED_MAX:
-            self._remembered.popitem(last=False)
-
     def wants(self, event: ReadEvent) -> bool:
-        """Tell whether somebody waits for this event, or may ask for it again."""
-        cause = event.meta.causation_id
-        return cause in self._waiting or cause in self._remembered or _may_be_repeated(event)
+        """Tell whether somebody waits for this event, or may wait for it before rows have it."""
+        return event.meta.causation_id in self._waiting or may_be_repeated(event)
 
     def applied(self, events: Sequence[Applied]) -> None:
-        """Tell whoever waits for one of these.
-
-        What people have caused is remembered, too, whichever gateway they asked: should that one
-        go away, they repeat their request here.
-        """
+        """Tell whoever waits for one of these."""
         for event, body in events:
-            cause = event.meta.causation_id
-            if cause not in self._remembered and _may_be_repeated(event):
-                self._remember(cause)
-            if cause in self._remembered and self._remembered[cause] is None:
-                self._remembered[cause] = (event, body)
-            for future in self._waiting.get(cause, ()):
+            for future in self._waiting.get(event.meta.causation_id, ()):
                 if not future.done():
                     future.set_result((event, body))
 
 
-def _may_be_repeated(event: ReadEvent) -> bool:
+def may_be_repeated(event: ReadEvent) -> bool:
+    """Tell whether the request that caused an event may be repeated with its key, by anybody."""
     by_people = event.meta.actor.startswith(_BY_PEOPLE)
     return by_people and kind_of(event.topic) != _KNOWN_BY_ID

@@ -98,7 +98,7 @@ async def _settled(
     before the second.
     """
     door = doors(request)
-    with door.waiters.expect(cause, another=True) as another:
+    with door.waiters.expect(cause) as another:
         after = await door.reader.get(View.APPROVAL, who.tenant, row.id) or row
         approvals = sum(vote.get("choice") == Choice.APPROVE for vote in votes_of(after))
         settles = said.decision is not Choice.APPROVE or approvals >= policy_of(after).quorum

@@ -22,6 +22,7 @@ from penstock_runtime.ports.heartbeat import HeartbeatReader, NoHeartbeats
 from penstock_runtime.ports.projection import ViewReader
 from penstock_runtime.ports.tail import StreamTail
 from penstock_runtime.telemetry.trace import child_header
+from penstock_webhook_gateway.answers import answer_to
 from penstock_webhook_gateway.http.access import Principal, Role, require
 from penstock_webhook_gateway.http.problems import Problem, refused
 from penstock_webhook_gateway.waiting import Applied, Waiters
@@ -225,18 +226,21 @@ async def outcome_of(
         TooManyWaiters: the bound on waiting requests is reached.
     """
     message_id = command_id(request, principal)
-    repeatable = IDEMPOTENCY_KEY in request.headers
+    door = doors(request)
     try:
-        with doors(request).waiters.expect(message_id, remember=repeatable) as waiting:
-            if not waiting.done():
+        with door.waiters.expect(message_id) as waiting:
+            known = None
+            if IDEMPOTENCY_KEY in request.headers:
+                known = await answer_to(door.reader, principal.tenant, message_id)
+            if known is None:
                 await send(request, principal, subject, stream, about, body, message_id)
-            patience_s = doors(request).waits.outcome_s
-            event, told = await asyncio.wait_for(waiting, min(within_s or patience_s, patience_s))
+                patience_s = min(within_s or door.waits.outcome_s, door.waits.outcome_s)
+                known = await asyncio.wait_for(waiting, patience_s)
     except TimeoutError:
         detail = "delivered, but not answered yet; repeating with the same Idempotency-Key is safe"
         raise Problem(504, "unavailable", detail) from None
-    raise_refusal(told)
-    return event, told
+    raise_refusal(known[1])
+    return known
 
 
 def raise_refusal(told: Wire) -> None:
