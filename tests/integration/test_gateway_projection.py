@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any, cast
 
 import pytest
 
@@ -17,6 +19,7 @@ from penstock_contracts.run import v1 as run
 from penstock_contracts.subjects import CATALOG_PARTITION, GATEWAY_PARTITION, Stream
 from penstock_contracts.trigger.v1 import StartConfirmed
 from penstock_contracts.values import DEFAULT_TENANT
+from penstock_runtime.ports.projection import ViewReader
 from penstock_runtime.telemetry.metrics import PROJECTION_LAG
 from penstock_testkit.fakes.clock import turns
 from penstock_webhook_gateway.app import checks
@@ -155,6 +158,46 @@ async def test_a_restarted_gateway_goes_on_from_its_rows():
     following.cancel()
     with suppress(asyncio.CancelledError):
         await following
+
+
+class CountedReads:
+    """A reader that counts what it is asked, by what."""
+
+    def __init__(self, reader: ViewReader) -> None:
+        self._reader = reader
+        self.asked: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked[name] += 1
+        return getattr(self._reader, name)
+
+
+async def test_what_a_batch_needs_is_read_together():
+    """However many runs it is about: a gateway that starts again knows none of them."""
+    world = World()
+    world.apply_workflow()
+    runs = [world.start_run(f"t-{number}") for number in range(450)]
+    for run_ in runs:
+        world.open_gate(run_)
+    async with serving(world):
+        pass
+    reads = CountedReads(world.store)
+    world.projection = Projection(
+        "gateway-1", world.store, cast("ViewReader", reads),
+        lambda: MemoryInbox(world.server, SOURCES), world.clock, world.metrics,
+        world.waiters.applied,
+    )  # fmt: skip
+    for run_ in runs:
+        world.cancelled(run_)
+    following = asyncio.create_task(world.projection.run())
+    await world.settled()
+    following.cancel()
+    with suppress(asyncio.CancelledError):
+        await following
+    assert reads.asked == {"get_many": 3, "children_of": 3, "get": 1}  # one definition
+    for run_ in runs:
+        (node,) = await world.store.children("node", DEFAULT_TENANT, run_)
+        assert node.body["status"] == "cancelled"
 
 
 async def test_one_gateway_at_a_time_keeps_the_read_model():

@@ -40,15 +40,15 @@ CAUGHT: Mapping[str, int] = {
     "marker-condition-absent": 42,
     "own-due-time-not-checked": 5,
     "position-before-the-transaction": 152,
-    "put-back-not-noticed": 64,
-    "reader-applies-anything": 17,
+    "put-back-not-noticed": 53,
+    "reader-applies-anything": 34,
     "retries-not-counted": 5,
     "secrets-left-in": 1,
     "timer-tells-another-time": 13,
     "triggers-decided-again": 3,
     "unit-not-repeated": 13,
     "unknown-retried": 7,
-    "vote-counted-twice": 45,
+    "vote-counted-twice": 62,
 }
 """Mutant -> a seed that shows it."""
 

@@ -81,6 +81,13 @@ class MemoryProjection:
         found = [row for row in self._of(kind, tenant) if parent and row.parent == parent]
         return sorted(found, key=_order)[:CHILDREN_MAX]
 
+    async def children_of(
+        self, kind: str, tenant: str, parents: Sequence[str]
+    ) -> Mapping[str, Sequence[ViewRow]]:
+        """Give, by parent, the rows under each."""
+        found = {parent: await self.children(kind, tenant, parent) for parent in parents}
+        return {parent: rows for parent, rows in found.items() if rows}
+
     async def page(
         self,
         kind: str,

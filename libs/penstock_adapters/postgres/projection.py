@@ -8,7 +8,7 @@ from penstock_adapters.postgres import rows
 from penstock_adapters.postgres.datastore import PgConnection, StoreLimits
 from penstock_adapters.postgres.migrate import Schema, require_schema
 from penstock_adapters.postgres.opening import Opening
-from penstock_adapters.postgres.rows import fetch, positions_text, to_partition_row
+from penstock_adapters.postgres.rows import Row, fetch, fetch_each, positions_text, to_partition_row
 from penstock_adapters.postgres.server_in_use import ServerInUse
 from penstock_adapters.postgres.statements import load_statements
 from penstock_adapters.postgres.threads import DatabaseThreads
@@ -91,8 +91,17 @@ class PostgresProjection(Opening):
 
     async def children(self, kind: str, tenant: str, parent: str) -> Sequence[ViewRow]:
         """Give the rows under `parent`, ascending by (sort_key, id)."""
-        params = {"kind": kind, "tenant": tenant, "parent": parent, "limit": CHILDREN_MAX}
-        return await self._views("children", params)
+        return await self._views("children", self._under(kind, tenant, parent))
+
+    async def children_of(
+        self, kind: str, tenant: str, parents: Sequence[str]
+    ) -> Mapping[str, Sequence[ViewRow]]:
+        """Give, by parent, the rows under each."""
+        # Each by a statement of its own, which is sure to walk its index; one for all of them would
+        # read the whole table as soon as the planner takes the list for a great part of it.
+        each = [self._under(kind, tenant, parent) for parent in dict.fromkeys(parents)]
+        found = await self._readers.read(_fetch_views_of_each, _SQL["children"], each)
+        return {views[0].parent: views for views in found if views}
 
     async def page(
         self,
@@ -147,6 +156,9 @@ class PostgresProjection(Opening):
         """Its pools of connections, by name."""
         return {"write": self._writer, "read": self._readers}
 
+    def _under(self, kind: str, tenant: str, parent: str) -> Mapping[str, object]:
+        return {"kind": kind, "tenant": tenant, "parent": parent, "limit": CHILDREN_MAX}
+
     async def _views(self, statement: str, params: Mapping[str, object]) -> list[ViewRow]:
         return await self._readers.read(_fetch_views, _SQL[statement], params)
 
@@ -194,9 +206,15 @@ def _reset(connection: PgConnection, partition: str, epoch: int) -> PartitionRow
 def _fetch_views(
     connection: PgConnection, statement: bytes, params: Mapping[str, object]
 ) -> list[ViewRow]:
-    return [
-        ViewRow(kind, tenant, id_, parent, sort_key, state, group, from_json(body))
-        for kind, tenant, id_, parent, sort_key, state, group, body in fetch(
-            connection, statement, params
-        )
-    ]
+    return [_view(row) for row in fetch(connection, statement, params)]
+
+
+def _fetch_views_of_each(
+    connection: PgConnection, statement: bytes, of_each: Sequence[Mapping[str, object]]
+) -> list[list[ViewRow]]:
+    return [[_view(row) for row in found] for found in fetch_each(connection, statement, of_each)]
+
+
+def _view(row: Row) -> ViewRow:
+    kind, tenant, id_, parent, sort_key, state, group, body = row
+    return ViewRow(kind, tenant, id_, parent, sort_key, state, group, from_json(body))

@@ -27,6 +27,20 @@ def fetch(connection: PgConnection, statement: bytes, params: Mapping[str, objec
         return cursor.execute(statement, params, prepare=True).fetchall()
 
 
+def fetch_each(
+    connection: PgConnection, statement: bytes, of_each: Sequence[Mapping[str, object]]
+) -> list[list[Row]]:
+    """Run a statement for each of these parameters, everything sent before anything is awaited."""
+    with connection.pipeline():
+        cursors = [
+            connection.cursor(row_factory=tuple_row, binary=True).execute(
+                statement, params, prepare=True
+            )
+            for params in of_each
+        ]
+        return [cursor.fetchall() for cursor in cursors]
+
+
 def positions_text(positions: Mapping[str, Witness]) -> str:
     """Write positions as JSON."""
     return to_json(positions).decode()

@@ -153,6 +153,12 @@ class ViewReader(Protocol):
         """Give the rows under `parent`, ascending by (sort_key, id), at most `CHILDREN_MAX`."""
         ...
 
+    async def children_of(
+        self, kind: str, tenant: str, parents: Sequence[str]
+    ) -> Mapping[str, Sequence[ViewRow]]:
+        """Give, by parent, what `children` gives of each; parents without any are left out."""
+        ...
+
     async def page(
         self,
         kind: str,

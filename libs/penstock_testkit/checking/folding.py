@@ -36,6 +36,12 @@ class _NoRows:
         """Give nothing."""
         return ()
 
+    async def children_of(
+        self, kind: str, tenant: str, parents: Sequence[str]
+    ) -> Mapping[str, Sequence[ViewRow]]:
+        """Give nothing."""
+        return {}
+
     async def page(
         self,
         kind: str,

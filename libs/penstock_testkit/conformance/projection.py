@@ -157,6 +157,21 @@ class ProjectionSuite:
         assert list(await store.children("node", "default", "")) == []
         assert list(await store.children("node", "other", "r1")) == []
 
+    async def test_children_of_many_come_by_parent(self, store: ReadModel) -> None:
+        writer = await owner_of(store)
+        nodes = [
+            replace(view(f"{parent}/{i}", i % 2, kind="node"), parent=parent)
+            for i in range(4)
+            for parent in ("r1", "r2", "r3")
+        ]
+        await writer.put(*nodes, view("orphan", kind="node"))
+        found = await store.children_of("node", "default", ["r3", "absent", "r1", "r3", ""])
+        assert {parent: ids_of(rows) for parent, rows in found.items()} == {
+            parent: [f"{parent}/{i}" for i in (0, 2, 1, 3)] for parent in ("r1", "r3")
+        }
+        assert await store.children_of("node", "default", []) == {}
+        assert await store.children_of("node", "other", ["r1"]) == {}
+
     async def test_pages_go_newest_first_without_gap_or_repeat(self, store: ReadModel) -> None:
         writer = await owner_of(store)
         await writer.put(*(view(f"r{i}", i // 2) for i in range(7)), view("x", tenant="other"))

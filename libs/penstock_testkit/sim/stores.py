@@ -18,7 +18,7 @@ _OPERATIONS = frozenset(
     {
         "acquire", "renew", "release", "partitions", "row", "commit", "load", "after",
         "of_topics", "due", "next_due", "open_after", "seen", "reset", "get", "get_many",
-        "children", "page", "find_prefix",
+        "children", "children_of", "page", "find_prefix",
     }
 )  # fmt: skip
 

@@ -199,13 +199,12 @@ class Projection:
 
     async def _apply(self, row: PartitionRow, messages: Sequence[Received]) -> PartitionRow:
         changes, seen = Changes(self._reader), dict(self._seen)
+        events, markers = _apart(messages)
+        events = [event for event in events if event.n > seen.get(event.partition, 0)]
+        await self._runs.read_ahead(self._reader, changes, events)
         applied: list[tuple[ReadEvent, Wire]] = []
-        for message in messages:
-            if is_marker(message):
-                self._note_marker(message, seen)
-                continue
-            event = event_in(message)
-            if event is None or event.n != seen.get(event.partition, 0) + 1:
+        for event in events:
+            if event.n != seen.get(event.partition, 0) + 1:
                 continue
             try:
                 body = await self._apply_one(changes, event)
@@ -215,6 +214,8 @@ class Projection:
             seen[event.partition] = event.n
             if body is not None:
                 applied.append((event, body))
+        for marker in markers:
+            self._note_marker(marker, seen)
         self._runs.flush(changes)
         row = await self._commit(row, self._positions_after(row, messages[-1]), seen, changes)
         self._on_applied(applied)
@@ -288,7 +289,7 @@ class Projection:
             positions,
         )  # fmt: skip
 
-    def _note_marker(self, message: Received, seen: dict[str, int]) -> None:
+    def _note_marker(self, message: Received, seen: Mapping[str, int]) -> None:
         try:
             marker = Marker.model_validate(Envelope.decode(message.payload).data)
         except ValueError:
@@ -321,6 +322,17 @@ async def _quietly(ending: Awaitable[None]) -> None:
             await ending
     except (TransientFault, TimeoutError):
         log.info("the lease runs out by itself")
+
+
+def _apart(messages: Sequence[Received]) -> tuple[list[ReadEvent], list[Received]]:
+    """Give the events among messages, and the markers."""
+    events, markers = list[ReadEvent](), list[Received]()
+    for message in messages:
+        if is_marker(message):
+            markers.append(message)
+        elif (event := event_in(message)) is not None:
+            events.append(event)
+    return events, markers
 
 
 def _first(fault: BaseException) -> BaseException:

@@ -1,10 +1,13 @@
 """Folding run events into the read model with the core's own `evolve`."""
 
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from penstock_contracts.agent.v1 import AgentManifest
 from penstock_contracts.artifact.v1 import Artifact
 from penstock_contracts.records import ReadEvent
+from penstock_contracts.registry import kind_of
 from penstock_contracts.run.v1 import RunStarted
 from penstock_contracts.values import JsonObject, Wire
 from penstock_contracts.workflow.v1 import WorkflowDefinition
@@ -19,12 +22,14 @@ from penstock_core.run.snapshot import (
 )
 from penstock_core.run.state import NodeStatus, RunState
 from penstock_core.workflow.plan import Plan, compile_plan
-from penstock_runtime.ports.projection import ViewRow
+from penstock_runtime.ports.projection import ViewReader, ViewRow
 from penstock_webhook_gateway.changes import Changes
 from penstock_webhook_gateway.kinds import View, artifact_row_id, node_row_id
 
 RUNS_MAX = 5_000  # states kept in memory
 PLANS_MAX = 500
+AHEAD_MAX = 200  # runs that are read by one question
+KIND = "run"
 
 
 def _listed(status: NodeStatus) -> str:
@@ -77,6 +82,40 @@ class RunViews:
             return True
         row = await changes.get(View.RUN, event.meta.tenant, event.aggregate_id)
         return row is not None
+
+    async def read_ahead(
+        self, reader: ViewReader, changes: Changes, events: Sequence[ReadEvent]
+    ) -> None:
+        """Read the states that a batch needs and that are not in memory, together.
+
+        What cannot be read is left to `apply`, which says so.
+
+        Args:
+            reader: of the rows as they were committed last.
+            changes: of the batch; nothing of a run yet.
+            events: all of the batch, in their order.
+        """
+        for tenant, run_ids in self._missing(events).items():
+            for first in range(0, len(run_ids), AHEAD_MAX):
+                some = run_ids[first : first + AHEAD_MAX]
+                rows = await reader.get_many(View.RUN, tenant, some)
+                nodes = await reader.children_of(View.NODE, tenant, list(rows))
+                for run_id, row in rows.items():
+                    with suppress(NotYet, BrokenInvariant, ValueError, KeyError, TypeError):
+                        self._kept[run_id] = await self._as_kept(
+                            changes, row, nodes.get(run_id, ())
+                        )
+
+    def _missing(self, events: Sequence[ReadEvent]) -> Mapping[str, list[str]]:
+        begun: set[str] = set()
+        missing: dict[str, dict[str, None]] = {}
+        for event in events:
+            run_id = event.aggregate_id
+            if event.topic == RunStarted.TYPE:
+                begun.add(run_id)
+            elif kind_of(event.topic) == KIND and run_id not in begun and run_id not in self._kept:
+                missing.setdefault(event.meta.tenant, {})[run_id] = None
+        return {tenant: list(run_ids) for tenant, run_ids in missing.items()}
 
     async def apply(self, changes: Changes, event: ReadEvent, body: Wire) -> None:
         """Fold one event; its rows are put by `flush`, once a run however many events it had.
@@ -135,20 +174,20 @@ class RunViews:
         row = await changes.get(View.RUN, tenant, run_id)
         if row is None:
             raise BrokenInvariant(f"no row for run {run_id}")
+        return await self._as_kept(changes, row, await changes.children(View.NODE, tenant, run_id))
+
+    async def _as_kept(self, changes: Changes, row: ViewRow, nodes: Sequence[ViewRow]) -> RunState:
         started = read_header(row.body, None)
         agents = row.body.get("agents")
         plan = await self._plan(
-            changes, tenant, started.workflow, started.definition_digest,
+            changes, row.tenant, started.workflow, started.definition_digest,
             {str(key): str(value) for key, value in agents.items()}
             if isinstance(agents, dict)
             else {},
         )  # fmt: skip
-        prefix = len(run_id) + 1
-        nodes = {
-            node.id[prefix:]: read_node(node.body)
-            for node in await changes.children(View.NODE, tenant, run_id)
-        }
-        return with_nodes(read_header(row.body, plan), nodes)
+        prefix = len(row.id) + 1
+        read = {node.id[prefix:]: read_node(node.body) for node in nodes}
+        return with_nodes(read_header(row.body, plan), read)
 
     async def _plan(
         self, changes: Changes, tenant: str, workflow: str, digest: str, agents: dict[str, str]
