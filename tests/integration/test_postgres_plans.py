@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -54,6 +55,30 @@ PARAMS = {
     "prefix": "r12",
     "prefix_end": "r13",
 }
+
+
+COMMIT: dict[str, object] = {
+    "partition": "run-0",
+    "epoch": 1,
+    "commit_number": 1,
+    "n": 0,
+    "before": 0,
+    "chain_head": b"",
+    "positions": "{}",
+    "ids": list[UUID](),
+    "versions": list[int](),
+    "topics": list[str](),
+    "states": list[bytes](),
+    "opened": list[UUID](),
+    "due_us": list[int](),
+    "closed": [uuid4() for _ in range(10)],
+    "lease_s": 1.0,
+}
+OPEN = """
+INSERT INTO open_aggregates (partition, aggregate_id, due_us)
+SELECT 'run-0', gen_random_uuid(), i FROM generate_series(1, 20000) AS i;
+ANALYZE open_aggregates;
+"""
 
 
 def explaining(url: str, file_name: str) -> Iterator[Explain]:
@@ -135,3 +160,21 @@ def test_lists_are_read_by_their_index(explain_views: Explain, name: str, index:
     assert "Sort" not in plan
     if name != "page_by_state_and_group":
         assert "Filter" not in plan
+
+
+@pytest.mark.parametrize(("open_ones", "how"), [("", "Hash"), (OPEN, "using open_aggregates_pkey")])
+def test_what_is_closed_is_not_compared_with_each_that_is_open(
+    postgres: RealPostgres, open_ones: str, how: str
+) -> None:
+    """As it was: each open run against each closed one, and the list cast for each of them."""
+    urls = postgres.fresh_database()
+    migrate(urls.owner, "penstock_scheduler_service", "auditor")
+    with psycopg.connect(urls.owner) as connection:
+        connection.execute(open_ones.encode())
+    statement = load_statements("events.sql")["commit"].replace(b")b", b")s")
+    with psycopg.connect(urls.service, cursor_factory=psycopg.ClientCursor) as connection:
+        lines = connection.execute(b"EXPLAIN " + statement, COMMIT).fetchall()
+    plan = "\n".join(line for (line,) in lines)
+    closing = plan.partition("CTE closed")[2].partition("\n  InitPlan")[0]
+    assert how in closing
+    assert "ANY (" not in closing

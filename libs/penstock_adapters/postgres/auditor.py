@@ -4,6 +4,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
+from uuid import UUID
 
 from psycopg import IsolationLevel
 
@@ -78,7 +79,7 @@ class PostgresAuditor:
             TransientFault: the server does not answer.
         """
         with as_faults(), self._datastore.get_connection() as connection:
-            found = fetch(connection, _SQL["load"], {"ids": [aggregate_id]})
+            found = fetch(connection, _SQL["load"], {"ids": [UUID(aggregate_id)]})
         return [StoredRecord(*row) for row in found]
 
     def of_partition(

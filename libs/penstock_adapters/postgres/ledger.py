@@ -1,6 +1,7 @@
 """The event store of one service: `Ledger`, its readers and its roster in one database."""
 
 from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
@@ -105,7 +106,7 @@ class PostgresLedger(Opening):
     async def load(self, aggregate_ids: Sequence[str]) -> Mapping[str, Sequence[StoredRecord]]:
         """Give all events of these aggregates in version order; absent ones are left out."""
         found: dict[str, list[StoredRecord]] = {}
-        for record in await self._records("load", {"ids": list(aggregate_ids)}):
+        for record in await self._records("load", {"ids": [UUID(one) for one in aggregate_ids]}):
             found.setdefault(record.aggregate_id, []).append(record)
         return found
 

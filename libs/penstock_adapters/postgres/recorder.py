@@ -6,6 +6,7 @@ a conflict. This one tries once: whoever writes reads the partition's row to lea
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from eventsourcing.persistence import ApplicationRecorder, StoredEvent, Subscription
 from eventsourcing.postgres import PostgresApplicationRecorder
@@ -100,9 +101,9 @@ def _commit(
         "before": commit.n - len(events),
         "chain_head": commit.chain_head,
         "positions": positions_text(commit.positions),
-        "opened": list(opened),
+        "opened": [UUID(aggregate) for aggregate in opened],
         "due_us": list(opened.values()),
-        "closed": list(closed),
+        "closed": [UUID(aggregate) for aggregate in closed],
         "lease_s": lease_s,
     }
     if events:
@@ -113,7 +114,7 @@ def _commit(
 
 def _columns(events: Sequence[StoredEvent]) -> dict[str, object]:
     return {
-        "ids": [str(event.originator_id) for event in events],
+        "ids": [event.originator_id for event in events],
         "versions": [event.originator_version for event in events],
         "topics": [event.topic for event in events],
         "states": [event.state for event in events],

@@ -42,6 +42,10 @@ FROM unnest(%(ids)b::uuid[], %(versions)b::bigint[], %(topics)b::text[], %(state
     AS e (originator_id, originator_version, topic, state)
 RETURNING notification_id;
 
+-- Ids come as uuids and not as text: a cast stands in the plan where the list is looked at, which
+-- may be every row. What is closed is a table and not a list for the same reason: the plan was made
+-- when few were open and outlives that; however many are open, this way it reads each of them once.
+
 -- The fence decides first: the rest happens only if the row was as the owner believes it.
 -- A commit shows that the owner lives. Others see the prolonged lease only when it is done, so that
 -- meanwhile the lease may look ended; but nobody gets the row before. What was let go stays so.
@@ -83,7 +87,7 @@ opened AS (
 closed AS (
     DELETE FROM open_aggregates
     WHERE partition = %(partition)b
-        AND aggregate_id = ANY (%(closed)b::uuid[])
+        AND aggregate_id IN (SELECT unnest(%(closed)b::uuid[]))
         AND EXISTS (SELECT FROM fence)
 )
 SELECT EXISTS (SELECT FROM fence), ARRAY(SELECT notification_id FROM stored);
