@@ -2,12 +2,14 @@
 
     python load-tests/bench.py [--runs 1500] [--in-flight 100] [--probes 100] [--decisions 100]
     python load-tests/bench.py --tracing [--runs 400] [--rounds 5] [--in-flight 100]
+    python load-tests/bench.py --burst 15000 [--in-flight 100]
 
 All four services, nats-server and PostgreSQL (fsync on) run as in `penstock up`; triggers go in by
 a plain publish on NATS and completion is read from EVENTS. Steps run in the inline adapter, so
 that what is measured is the orchestration; the probe is a native program in the bubblewrap
 sandbox that prints the time of its first instruction. With `--tracing` only the cost of tracing is
-measured. Figures depend on the machine: compare ratios within one run.
+measured, with `--burst` only how fast runs are that were all started at once, beside those of which
+a few are kept in flight. Figures depend on the machine: compare ratios within one run.
 """
 
 import argparse
@@ -27,6 +29,7 @@ from penstock_contracts.ids import run_id
 from penstock_testkit.stack import RunningStack
 
 PROBE_WORKFLOW = "bench-probe"
+BURST_PARTS = 10  # of a burst that an even load before and after it is as long as
 
 
 async def throughput(home: Path, runs: int, in_flight: int) -> None:
@@ -41,6 +44,24 @@ async def throughput(home: Path, runs: int, in_flight: int) -> None:
     for name, seconds in loaded.spent.items():
         print(f"  {name:<16} {seconds:.3f}")
     print(f"  {'all but client':<16} {loaded.cost:.3f}")
+
+
+async def burst(home: Path, runs: int, in_flight: int) -> None:
+    """Measure steps a second of runs that all begin at once, beside an even load before and after.
+
+    Each commit reaches all that are open, if anything does: what costs too much there shows here.
+    """
+    async with (
+        RunningStack.started(home, PENSTOCK_SANDBOX="inline") as stack,
+        Chains.opened(stack) as chains,
+    ):
+        few = max(runs // BURST_PARTS, 1)
+        before = await chains.load(few, in_flight)
+        at_once = await chains.load(runs, runs)
+        after = await chains.load(few, in_flight)
+    even = statistics.fmean((before.rate, after.rate))
+    print(f"{in_flight} in flight: {before.rate:.0f} steps/s before, {after.rate:.0f} after")
+    print(f"{runs} runs at once: {at_once.rate:.0f} steps/s, {at_once.rate / even:.2f} times that")
 
 
 async def latency(home: Path, probes: int) -> None:
@@ -81,6 +102,9 @@ async def main(arguments: argparse.Namespace) -> None:
         if arguments.tracing:
             await tracing(Path(folder), arguments.runs, arguments.in_flight, arguments.rounds)
             return
+        if arguments.burst:
+            await burst(Path(folder), arguments.burst, arguments.in_flight)
+            return
         if arguments.runs:
             await throughput(Path(folder) / "throughput", arguments.runs, arguments.in_flight)
         if arguments.probes:
@@ -93,6 +117,7 @@ def parsed() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tracing", action="store_true", help="only what tracing costs")
+    parser.add_argument("--burst", type=int, default=0, help="only so many runs at once")
     parser.add_argument("--rounds", type=int, default=5, help="of --tracing")
     parser.add_argument("--runs", type=int, default=1500)
     parser.add_argument("--in-flight", type=int, default=100)

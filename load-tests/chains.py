@@ -19,7 +19,8 @@ from penstock_testkit.stack import SERVICES, RunningStack
 
 STEPS: Final = 5
 WARM_UP: Final = 100
-LIMIT_S: Final = 300.0
+LIMIT_S: Final = 600.0
+AT_ONCE: Final = 500  # triggers published together
 WORKFLOW: Final = "bench-chain"
 CLIENT: Final = "client"
 TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -162,7 +163,7 @@ class Chains:
         last = self._started + runs
         while self._started < last:
             ended = self._endings.count
-            room = min(in_flight - (self._started - ended), last - self._started)
+            room = min(in_flight - (self._started - ended), last - self._started, AT_ONCE)
             if room > 0:
                 await start(self._stack, WORKFLOW, range(self._started, self._started + room))
                 self._started += room
