@@ -72,7 +72,7 @@ class Writer:
             await self.store.commit(commit_of(self.row, (aggregate("a"), self.known + 1)))
         except TransientFault as fault:
             self.faults.append(str(fault))
-        self.row = await settled(self.store)
+        self.row = await settled(self.store, self.faults)
         assert self.row.n >= self.known, "what was known to stand is gone"
         self.known = self.row.n
 
@@ -89,13 +89,14 @@ class Writer:
             await asyncio.sleep(RETRY_S)
 
 
-async def settled(store: PostgresLedger) -> PartitionRow:
+async def settled(store: PostgresLedger, faults: list[str]) -> PartitionRow:
     """Read the row as soon as the store says what became of the last commit."""
     deadline = time.monotonic() + WITHIN_S
     while True:
         try:
             return await store.row(PARTITION)
-        except TransientFault:
+        except TransientFault as fault:
+            faults.append(str(fault))
             assert time.monotonic() < deadline
             await asyncio.sleep(RETRY_S)
 
@@ -272,7 +273,7 @@ async def test_without_its_standby_the_primary_acknowledges_nothing(
         with pytest.raises(TransientFault):  # neither does anyone take its outcome for certain
             await store.row(PARTITION)
         await asyncio.to_thread(pair.second.start)
-        writer.row = await settled(store)
+        writer.row = await settled(store, writer.faults)
         writer.known = writer.row.n
         assert writer.known == 2
         while writer.known < 4:
