@@ -10,7 +10,8 @@ slope is certainly above zero (Theil and Sen, 95 %) and what it comes to is wort
 
 EVENTS keeps a year, and nats-server an index of what it keeps in memory, which grows until that
 year is full (what each run adds: `micro/subjects.py`). So that a leak can be told from it, EVENTS
-keeps a tenth of the time here, which is full before anything is judged.
+keeps a tenth of the time here, which is full before anything is judged. RUNS keeps a quarter of an
+hour of what was decided on; only behind that nats-server can be judged, in a soak of an hour, say.
 """
 
 import argparse
@@ -44,6 +45,8 @@ IN_FLIGHT: Final = 100
 TICK_S: Final = 0.05
 LOOK_S: Final = 5.0
 WARM_UP_SHARE: Final = 0.15  # what finds its size anew at another rate
+SETTLES_S: Final[Mapping[str, float]] = {"memory of nats": 20 * 60.0}
+"""What finds its size later than by that share: RUNS is purged 15 minutes behind, once a minute."""
 EVENTS_SHARE: Final = 0.1  # of the time that EVENTS keeps what happened
 FIRST_NUMBER: Final = 10_000_000  # of triggers, apart from those that measured capacity
 MIB: Final = 1024 * 1024
@@ -68,10 +71,14 @@ class Series:
             self.values[name].append((at_s, value))
 
     def slopes(self) -> dict[str, Slope]:
-        """Judge each series behind its warm-up."""
+        """Judge each series behind its warm-up; what has not settled by the end is left out."""
         found: dict[str, Slope] = {}
         for name, series in self.values.items():
-            kept = series[int(len(series) * WARM_UP_SHARE) :]
+            kept = [
+                one
+                for one in series[int(len(series) * WARM_UP_SHARE) :]
+                if one[0] >= SETTLES_S.get(name, 0.0)
+            ]
             if len(kept) > 2:
                 found[name] = slope_of(kept)
         return found
@@ -263,6 +270,8 @@ def _judged(watch: Watch) -> bool:
             f"| {name}{' (MiB)' if memory else ''} | {slope.median / unit:.1f} "
             f"| {hour:+.1f} ({least:+.1f} to {most:+.1f}) | {'YES' if grows else 'no'} |"
         )
+    for name in SETTLES_S.keys() - watch.series.slopes().keys():
+        print(f"{name}: not judged, it settles later than this has lasted")
     done = watch.started - watch.in_flight
     print(f"{done} of {watch.started} runs ended; {'held' if held else 'NOT HELD'}")
     return held
